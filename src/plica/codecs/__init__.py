@@ -1,0 +1,1 @@
+"""Network + preparation + weights = codec: Image ⇄ Latent."""

@@ -1,0 +1,100 @@
+"""CodecCard: the facts of a codec, in fields; its name is for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Posterior = Literal["none", "gaussian", "codebook"]
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where a codec's weights come from.
+
+    Args:
+        kind: "packaged" (inside plica), "hub" (a model hub), "file" (only from the user), or
+            "none" (a codec without weights).
+        repo: Hub repository.
+        revision: Hub revision the loading code was written for; "" where none is known.
+        filename: File inside the repository or the package.
+        sha256: Of that file, where known; "" otherwise: then the file is not checked against it,
+            and the fingerprint of what was loaded goes into every latent.
+        bytes: Size of the file, where known; 0 otherwise.
+    """
+
+    kind: Literal["packaged", "hub", "file", "none"] = "none"
+    repo: str = ""
+    revision: str = ""
+    filename: str = ""
+    sha256: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class CodecCard:
+    """What a program may know of a codec without loading it.
+
+    Args:
+        name: For people: family-<factor per axis>x<code channels>-<dims>d.
+        family: Codecs of one kind share it.
+        summary: One sentence.
+        dims: Axes the codec makes coarser: 2 or 3; 0 for codecs that keep every voxel in place.
+        factor: How much coarser per axis.
+        total_factor: Voxels per code cell: factor ** dims. Not a ratio of bytes.
+        channels: Code channels.
+        in_channels: Image channels the network takes; grey is replicated where it takes 3.
+        expects: What the codec's preparation makes of each kind of image, for people.
+        licence: Of the weights (or of the method, where there are none).
+        source: Whose codec it is: paper and code.
+        weights: Where the weights come from.
+        receptive_field: Voxels per axis of the image that one code sees through convolutions; 0
+            where attention or normalisation lets it see the whole map.
+        tileable: True only if a tile with a finite halo gives the very same result.
+        native_window: Side of the windows its authors run it in; 0 where they run it whole.
+        posterior: What kind of latent distribution.
+        latents: The kinds `encode` offers; the first is the default.
+        training_data: What the weights were fitted on.
+        extras: Further facts.
+    """
+
+    name: str
+    family: str
+    summary: str
+    dims: int
+    factor: int
+    channels: int
+    in_channels: int
+    expects: str
+    licence: str
+    source: str
+    weights: WeightsSource = field(default_factory=WeightsSource)
+    receptive_field: int = 0
+    tileable: bool = False
+    native_window: int = 0
+    posterior: Posterior = "none"
+    latents: tuple[str, ...] = ("raw",)
+    training_data: str = ""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def total_factor(self) -> int:
+        """Voxels per code cell."""
+        return int(self.factor**self.dims)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record; `from_json` gives an equal one."""
+        record = asdict(self)
+        record["latents"] = list(self.latents)
+        record["extras"] = dict(self.extras)
+        record["total_factor"] = self.total_factor
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> CodecCard:
+        """Read back what `to_json` made."""
+        fields = {key: value for key, value in record.items() if key != "total_factor"}
+        fields["weights"] = WeightsSource(**fields["weights"])
+        fields["latents"] = tuple(fields["latents"])
+        return cls(**fields)

@@ -1,0 +1,73 @@
+"""What a codec is, and what stands in the table of codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from plica.codecs.card import CodecCard
+from plica.image import Image
+from plica.latent import Latent, LatentKind
+
+
+class Codec(Protocol):
+    """Folds an image into a latent and unfolds it on the source's own grid.
+
+    Contract: `encode` is deterministic unless a seed is given; `decode(encode(image))` has the
+    image's shape, grid (1e-3 mm), unit and pixel type. `decode` refuses a latent whose codec
+    fingerprint is not this codec's.
+    """
+
+    card: CodecCard
+    fingerprint: str
+
+    def encode(
+        self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None
+    ) -> Latent:
+        """Fold an image.
+
+        Args:
+            kind: One of the card's `latents`; None takes the first.
+            seed: Draw from the posterior with this seed; None takes its mean.
+
+        Raises:
+            UnusablePixels: The codec does not take such an image.
+        """
+        ...
+
+    def decode(self, latent: Latent) -> Image:
+        """Unfold a latent.
+
+        Raises:
+            LatentError: Another codec or other weights made it, or it is of a kind that
+                cannot be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a codec is built with.
+
+    Args:
+        weights: A local weights file; None takes the card's own source.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        options: Settings of the one codec, such as the rate of jpeg2000; unknown ones are errors.
+    """
+
+    weights: Path | None = None
+    device: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A codec in the table: its card at once, the codec itself when asked for.
+
+    Modules that hold offers import no torch at their top: listing codecs stays fast.
+    """
+
+    card: CodecCard
+    build: Callable[[Request], Codec]

@@ -1,0 +1,1 @@
+"""Image pair → number, with its unit and direction."""

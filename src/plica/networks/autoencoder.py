@@ -1,0 +1,51 @@
+"""What an autoencoder is, for everything that uses one."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """A network that folds tensors into codes and back.
+
+    Contract: x is (batch, in_channels, *space) in [−1, 1] with `dims` axes of space, each a
+    multiple of `factor`; codes are (batch, code_channels, *space / factor). `encode` is
+    deterministic (the posterior mean, where there is a posterior). `decode(encode(x))` has x's
+    shape. Both keep the device, and compute in the parameters' type.
+
+    Two-dimensional networks see (row, column); three-dimensional ones see (i, j, k).
+    """
+
+    dims: int
+    factor: int
+    in_channels: int
+    code_channels: int
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes of x: the posterior mean."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The image of codes z, about [−1, 1]; not clamped."""
+        ...
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """An autoencoder with a posterior that can be drawn from."""
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes, each shaped as the codes."""
+        ...
+
+
+@runtime_checkable
+class Projecting(Protocol):
+    """An autoencoder with a second latent, made for classifiers; it cannot be decoded."""
+
+    def project(self, z: Tensor) -> Tensor:
+        """The stage-2 latent of codes z, of the same shape."""
+        ...

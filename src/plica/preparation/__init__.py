@@ -1,0 +1,1 @@
+"""Image ⇄ network input: steps that can be undone, or say what they lost."""

@@ -1,0 +1,48 @@
+"""What a preparation step is, and the table of those there are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from plica.image import Image
+from plica.latent import Record
+from plica.registry import Registry
+
+
+class Step(Protocol):
+    """One thing done to an image before a network sees it.
+
+    Contract: `apply` changes nothing in place; `revert(apply(image))` has the image's grid within
+    1e-3 mm, its shape and its unit; what cannot be undone stands, counted, in `Record.loss`.
+    `revert` needs the record alone, not the step that made it: a latent file outlives the code
+    that wrote it. A step is a frozen dataclass; its settings are its fields.
+    """
+
+    def apply(self, image: Image) -> tuple[Image, Record]:
+        """Do it, and say how to undo it."""
+        ...
+
+    @staticmethod
+    def revert(image: Image, record: Record) -> Image:
+        """Undo it on an image of the shape `apply` gave (decoded: close to it, not equal)."""
+        ...
+
+
+STEPS = Registry(
+    "preparation step",
+    (
+        ("finite", "plica.preparation.finite:Finite"),
+        ("cast", "plica.preparation.cast:Cast"),
+        ("reorient", "plica.preparation.reorient:Reorient"),
+        ("planes", "plica.preparation.planes:Planes"),
+        ("window", "plica.preparation.window:Window"),
+        ("minmax", "plica.preparation.minmax:MinMax"),
+        ("percentiles", "plica.preparation.percentiles:Percentiles"),
+        ("voi", "plica.preparation.voi:Voi"),
+        ("region", "plica.preparation.region:Region"),
+        ("foreground", "plica.preparation.foreground:Foreground"),
+        ("resample", "plica.preparation.resample:Resample"),
+        ("channels", "plica.preparation.channels:Channels"),
+        ("pad", "plica.preparation.pad:Pad"),
+    ),
+)

@@ -1,0 +1,80 @@
+"""Tables of names: "name" → "module:thing", imported only when the thing is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from plica.errors import UnknownName
+
+
+class Registry(Mapping[str, str]):
+    """A read-only table of what exists under which name.
+
+    Args:
+        kind: What the table holds, in the singular, for messages: "codec".
+        table: Pairs of name and "module:thing". Pairs, not a dict, so that a name
+            written twice is refused instead of the first one vanishing.
+        group: Entry point group through which other packages may add names.
+
+    Raises:
+        ValueError: A name stands twice in the table.
+    """
+
+    def __init__(
+        self, kind: str, table: tuple[tuple[str, str], ...], group: str | None = None
+    ) -> None:
+        self.kind = kind
+        self._group = group
+        self._table: dict[str, str] = {}
+        self._asked_others = group is None
+        for name, target in table:
+            self._add(name, target)
+
+    def _add(self, name: str, target: str) -> None:
+        if name in self._table:
+            raise ValueError(
+                f"two things are registered as {self.kind} '{name}': "
+                f"{self._table[name]} and {target}; rename one"
+            )
+        self._table[name] = target
+
+    def _with_others(self) -> dict[str, str]:
+        if not self._asked_others:
+            self._asked_others = True
+            for entry in entry_points(group=self._group):
+                self._add(entry.name, entry.value)
+        return self._table
+
+    def __getitem__(self, name: str) -> str:
+        table = self._with_others()
+        if name not in table:
+            raise UnknownName(self._unknown(name))
+        return table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._with_others())
+
+    def __len__(self) -> int:
+        return len(self._with_others())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._with_others()
+
+    def get_thing(self, name: str) -> Any:
+        """Import and return what stands under `name`.
+
+        Raises:
+            UnknownName: Nothing does; the message offers the nearest names.
+        """
+        module, _, attribute = self[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._table, n=3, cutoff=0.5)
+        if near:
+            return f"no {self.kind} '{name}'; did you mean {' or '.join(near)}?"
+        return f"no {self.kind} '{name}'; there are: {', '.join(sorted(self._table))}"
