@@ -14,10 +14,10 @@ from plica.errors import MissingExtra, UnusablePixels
 from plica.grid import Grid
 
 if TYPE_CHECKING:
-    import monai.data
     import SimpleITK
     import torch
     import torchio
+    from monai.data.meta_tensor import MetaTensor
 
 Pixels = NDArray[Any]
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
@@ -203,10 +203,9 @@ class Image:
         pixels = np.array(self.pixels)  # torch refuses read-only and big-endian memory
         if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
             pixels = pixels.astype({2: np.int32, 4: np.int64, 8: np.int64}[pixels.dtype.itemsize])
-        tensor: torch.Tensor = torch.from_numpy(pixels.astype(pixels.dtype.newbyteorder("=")))
-        return tensor
+        return torch.from_numpy(pixels.astype(pixels.dtype.newbyteorder("=")))
 
-    def to_monai(self) -> monai.data.MetaTensor:
+    def to_monai(self) -> MetaTensor:
         """A MONAI MetaTensor (channel, i, j, k) with the RAS+ affine, as MONAI keeps it."""
         module = _import("to_monai", "monai.data", "cad")
         return module.MetaTensor(self.to_torch(), affine=np.array(self.grid.affine))
