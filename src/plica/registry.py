@@ -30,7 +30,7 @@ class Registry(Mapping[str, str]):
         self.kind = kind
         self._group = group
         self._table: dict[str, str] = {}
-        self._asked_others = group is None
+        self._asked_others = False
         for name, target in table:
             self._add(name, target)
 
@@ -43,7 +43,7 @@ class Registry(Mapping[str, str]):
         self._table[name] = target
 
     def _with_others(self) -> dict[str, str]:
-        if not self._asked_others:
+        if self._group is not None and not self._asked_others:
             self._asked_others = True
             for entry in entry_points(group=self._group):
                 self._add(entry.name, entry.value)
