@@ -76,6 +76,7 @@ class Latent:
         codec: Which codec made them.
         prepared: Grid of the prepared image the network saw; `factor` divides its shape.
         factor: How much coarser the codes are along i, j, k.
+        source: Grid of the source image: what `decode` must end on.
         trail: The way from the source image to the prepared one, and back.
         unit: The source's unit.
         display: The source's display window.
@@ -91,6 +92,7 @@ class Latent:
     codec: CodecIdentity
     prepared: Grid
     factor: tuple[int, int, int]
+    source: Grid
     trail: Trail = field(default_factory=Trail)
     unit: Unit = Unit.RELATIVE
     display: Display = field(default_factory=Display)
