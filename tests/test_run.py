@@ -1,0 +1,76 @@
+"""A run's folder holds what was asked for and what came of it, and nothing of the machine."""
+
+import json
+import platform
+from dataclasses import dataclass
+
+import pytest
+
+from plica.errors import OutputError, UnreadableFile
+from plica.run import Run, describe_environment
+
+
+@dataclass(frozen=True)
+class Recipe:
+    rate: float = 0.5
+
+
+def test_a_run_keeps_recipe_environment_log_and_results(tmp_path):
+    run = Run.start(tmp_path / "runs" / "one", Recipe(0.25))
+    run.log("fitted", n=3)
+    assert not run.is_finished
+    run.finish({"psnr_db": 33.2})
+    again = Run(tmp_path / "runs" / "one")
+    assert again.is_finished
+    assert again.recipe(Recipe) == Recipe(0.25)
+    assert again.results() == {"psnr_db": 33.2}
+    assert [(e["event"], e["n"]) for e in again.events()] == [("fitted", 3)]
+    assert again.environment()["packages"]["numpy"]
+    assert sorted(p.name for p in again.folder.iterdir()) == [
+        "environment.json",
+        "log.jsonl",
+        "recipe.toml",
+        "results.json",
+    ]
+
+
+def test_a_folder_in_use_and_a_second_finish_are_refused(tmp_path):
+    run = Run.start(tmp_path / "one", Recipe())
+    with pytest.raises(OutputError, match="is not empty"):
+        Run.start(tmp_path / "one", Recipe())
+    run.finish({})
+    with pytest.raises(OutputError, match="finished once"):
+        run.finish({})
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        Run.start(tmp_path / "file" / "run", Recipe())
+
+
+def test_a_log_cut_off_in_its_last_line_is_read_up_to_it(tmp_path):
+    run = Run.start(tmp_path / "one", Recipe())
+    run.log("first")
+    with (run.folder / "log.jsonl").open("a") as file:
+        file.write('{"event": "sec')
+    assert [event["event"] for event in run.events()] == ["first"]
+
+
+def test_missing_and_damaged_results_are_an_error(tmp_path):
+    run = Run.start(tmp_path / "one", Recipe())
+    assert run.events() == []
+    with pytest.raises(UnreadableFile, match=r"results\.json cannot be read"):
+        run.results()
+    (run.folder / "results.json").write_text("[1]")
+    with pytest.raises(UnreadableFile, match="not a record"):
+        run.results()
+
+
+def test_the_environment_says_nothing_of_host_user_or_folders(tmp_path):
+    text = json.dumps(describe_environment())
+    assert set(json.loads(text)) == {
+        "python", "implementation", "system", "machine", "processors", "packages"
+    }  # fmt: skip
+    assert len(platform.node()) < 4 or platform.node() not in text
+    assert "/" not in text
