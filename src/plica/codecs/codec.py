@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from plica.codecs.card import CodecCard
+from plica.errors import LatentError
+from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent, LatentKind
 
@@ -52,12 +54,12 @@ class Request:
     """What a codec is built with.
 
     Args:
-        weights: A local weights file; None takes the card's own source.
+        weights: A local weights file, or "hub:repo@revision"; None takes the card's own source.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         options: Settings of the one codec, such as the rate of jpeg2000; unknown ones are errors.
     """
 
-    weights: Path | None = None
+    weights: str | Path | None = None
     device: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,3 +73,34 @@ class Offer:
 
     card: CodecCard
     build: Callable[[Request], Codec]
+
+
+def check_maker(latent: Latent, card: CodecCard, fingerprint: str) -> None:
+    """Refuse a latent that another codec, or other weights, made.
+
+    Raises:
+        LatentError: It did.
+    """
+    if latent.codec.name != card.name:
+        raise LatentError(
+            f"the latent was made by {latent.codec.name}, not by {card.name}: decode it with that"
+        )
+    if latent.codec.fingerprint != fingerprint:
+        raise LatentError(
+            f"the latent was made by {card.name} with other weights "
+            f"({latent.codec.fingerprint[:19]}… instead of {fingerprint[:19]}…): "
+            "give the same weights file it was encoded with"
+        )
+
+
+def check_way_back(decoded: Grid, source: Grid) -> None:
+    """Refuse a trail that does not end on the grid it began on.
+
+    Raises:
+        LatentError: It does not: the latent file was altered.
+    """
+    if not decoded.agrees_with(source, tolerance_mm=1e-3):
+        raise LatentError(
+            f"the way back ends on a grid of {decoded.shape} voxels at {decoded.origin_mm} mm, but "
+            f"the source had {source.shape} at {source.origin_mm} mm: the latent is damaged"
+        )

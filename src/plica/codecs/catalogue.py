@@ -1,0 +1,137 @@
+"""The table of codecs: which there are, and how to load one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plica.codecs.card import CodecCard
+from plica.codecs.codec import Codec, Offer, Request
+from plica.errors import UnknownName
+from plica.registry import Registry
+
+_KERNELS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
+_SIZES = ("4x-2d", "8x-2d", "16x-2d", "4x-3d", "8x-3d")
+
+CODECS = Registry(
+    "codec",
+    (
+        *((f"linear-{size}", "plica.codecs.linear:OFFERS")
+          for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
+        *((f"medvae-{size}", "plica.codecs.medvae:OFFERS")
+          for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
+        ("kl-f4", "plica.codecs.latentdiffusion:OFFERS"),
+        ("kl-f8", "plica.codecs.latentdiffusion:OFFERS"),
+        ("vq-f4", "plica.codecs.latentdiffusion:OFFERS"),
+        ("vq-f8", "plica.codecs.latentdiffusion:OFFERS"),
+        *((f"{kernel}-{size}", "plica.codecs.interpolation:OFFERS")
+          for kernel in _KERNELS for size in _SIZES),
+        ("jpeg2000", "plica.codecs.bitstream:OFFERS"),
+        ("jpegxl", "plica.codecs.bitstream:OFFERS"),
+        ("identity", "plica.codecs.identity:OFFERS"),
+    ),
+    group="plica.codecs",
+)  # fmt: skip
+
+STITCHED = "stitched:"
+
+
+def offer(name: str) -> Offer:
+    """What stands in the table under `name`.
+
+    A table entry leads to an `Offer`, or to a mapping of names to offers.
+
+    Raises:
+        UnknownName: Nothing does.
+    """
+    thing = CODECS.get_thing(name)
+    return thing[name] if isinstance(thing, Mapping) else thing
+
+
+def cards() -> tuple[CodecCard, ...]:
+    """The cards of all codecs in the table, in its order; loads no network."""
+    return tuple(offer(name).card for name in CODECS)
+
+
+def load(
+    name: str | Path,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> Codec:
+    """Load a codec.
+
+    Args:
+        name: A name in the table ("linear-4x3-2d"), one prefixed by "stitched:" (a 2d codec whose
+            latents are then interpolated along the third axis), or a directory that holds a card
+            and weights.
+        weights: A local weights file instead of the card's own source, or "hub:repo@revision".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        options: Fields of `Preparing`, such as `axis="coronal"`, and settings of the one codec,
+            such as `rate=0.5` of jpeg2000.
+
+    Raises:
+        UnknownName: No codec of that name, or no such option.
+        WeightsError: The weights are missing, damaged or of another network.
+        MissingExtra: The codec needs a package that is not installed.
+
+    Example:
+        >>> plica.load("bicubic-4x-2d").card.total_factor
+        16
+    """
+    text = str(name)
+    if text.startswith(STITCHED):
+        return _stitch(load(text.removeprefix(STITCHED), weights, device, **options))
+    if text not in CODECS and Path(text).is_dir():
+        from plica.codecs.directory import offer_directory
+
+        chosen = offer_directory(Path(text))
+    else:
+        chosen = offer(text)
+    shared, own = _split_options(options)
+    codec = chosen.build(Request(weights=weights, device=device, options=own))
+    return _prepare_as_asked(codec, shared)
+
+
+def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from plica.codecs.preparing import Preparing
+
+    names = {field.name for field in dataclasses.fields(Preparing)}
+    given = {key: value for key, value in options.items() if value is not None}
+    shared = {key: value for key, value in given.items() if key in names}
+    return shared, {key: value for key, value in given.items() if key not in names}
+
+
+def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
+    from plica.codecs.networkcodec import NetworkCodec
+    from plica.codecs.preparing import Preparing
+
+    if not shared:
+        return codec
+    if not isinstance(codec, NetworkCodec):
+        raise UnknownName(
+            f"{codec.card.name} keeps every pixel as it is and has no option "
+            f"{' or '.join(shared)}: leave it out"
+        )
+    return dataclasses.replace(codec, preparing=Preparing(**shared))
+
+
+def _stitch(codec: Codec) -> Codec:
+    from plica.codecs.networkcodec import NetworkCodec
+
+    if not isinstance(codec, NetworkCodec) or codec.card.dims != 2:
+        raise UnknownName(
+            f"only codecs that fold slices can be stitched, and {codec.card.name} does not: "
+            "choose a 2d codec"
+        )
+    card = dataclasses.replace(
+        codec.card,
+        name=STITCHED + codec.card.name,
+        summary=f"{codec.card.name} slice by slice, its codes interpolated along the third axis.",
+        dims=3,
+        tileable=False,
+        extras={**codec.card.extras, "stitched": True},
+    )
+    return dataclasses.replace(codec, card=card)

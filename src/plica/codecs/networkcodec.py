@@ -1,0 +1,250 @@
+"""NetworkCodec: preparation, a network, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from plica.codecs.card import CodecCard
+from plica.codecs.codec import check_maker, check_way_back
+from plica.codecs.preparing import Preparing
+from plica.codecs.tiling import run_in_windows
+from plica.errors import LatentError, UnusablePixels
+from plica.image import Image
+from plica.latent import CodecIdentity, Latent, LatentKind
+from plica.networks.autoencoder import Autoencoder, Projecting, Sampling
+from plica.preparation.step import Step
+from plica.preparation.trail import prepare, revert
+
+Codes = NDArray[np.float32]
+# Voxels a batch of slices may hold: the published networks need about 14 kB per pixel.
+BATCH_VOXELS = 2**18
+
+
+@dataclass(frozen=True)
+class NetworkCodec:
+    """A codec around a network.
+
+    ```text
+    Image ─ finite, cast, planes, intensity steps, channels, pad ─► x ─ encode ─► codes
+            └────────────────────── trail ─────────────────────┘
+    ```
+
+    A two-dimensional network sees (row, column) = (j, i) of every slice along k by itself; a
+    three-dimensional one sees (i, j, k). Where an image has more channels than the network takes,
+    each is folded alone and their codes follow one another.
+
+    A card of three dimensions around a two-dimensional network is a *stitched* codec: the slices'
+    codes are interpolated along k to the size of a three-dimensional latent, which is how MedVAE
+    compares 2D autoencoders with 3D ones (Varma et al., 2025, section 4.1).
+
+    Args:
+        card: The facts.
+        network: An Autoencoder; it is set to evaluation mode.
+        fingerprint: Of the weights; stands in every latent.
+        steps: The intensity steps for an image, and reorientation where the codec wants one.
+        device: Where the network runs.
+        preparing: What the user asked for on the way in.
+    """
+
+    card: CodecCard
+    network: Autoencoder
+    fingerprint: str
+    steps: Callable[[Image], tuple[Step, ...]]
+    device: str = "cpu"
+    preparing: Preparing = field(default_factory=Preparing)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, torch.nn.Module):
+            self.network.eval().requires_grad_(False).to(self.device)
+
+    # -- encode ------------------------------------------------------------------------------
+
+    def encode(
+        self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None
+    ) -> Latent:
+        """Fold an image; see `Codec.encode`."""
+        kind = self._check_kind(kind)
+        if self.card.dims == 3 and not image.is_volume:
+            raise UnusablePixels(
+                f"{self.card.name} folds volumes, but the image is one slice of "
+                f"{image.grid.shape[:2]} pixels: use a 2d codec"
+            )
+        prepared, trail = prepare(image, self._steps_for(image))
+        codes = self._encode_pixels(prepared.pixels, kind, seed)
+        return Latent(
+            codes=codes,
+            codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
+            prepared=prepared.grid,
+            factor=self._factor,
+            source=image.grid,
+            trail=trail,
+            unit=image.unit,
+            display=image.display,
+            provenance=image.provenance.after(self._describe(kind, seed)),
+            kind=kind,
+        )
+
+    def _check_kind(self, kind: LatentKind | None) -> LatentKind:
+        kinds = self.card.latents
+        if kind is None:
+            return kinds[0]  # type: ignore[return-value]  # cards hold strings read from JSON
+        if kind not in kinds:
+            raise LatentError(
+                f"{self.card.name} has no {kind} latent; it offers {' and '.join(kinds)}"
+            )
+        return kind
+
+    def _describe(self, kind: LatentKind, seed: int | None) -> str:
+        drawn = "posterior mean" if seed is None else f"posterior sample, seed {seed}"
+        return f"encoded by {self.card.name} ({kind} latent, {drawn})"
+
+    @property
+    def _factor(self) -> tuple[int, int, int]:
+        factor = self.card.factor
+        return (factor, factor, factor if self.card.dims == 3 else 1)
+
+    def _steps_for(self, image: Image) -> tuple[Step, ...]:
+        return self.preparing.steps(
+            image,
+            intensity=self.steps,
+            in_channels=self.card.in_channels,
+            factor=self._factor,
+            sliced=self._sliced,
+        )
+
+    @property
+    def _sliced(self) -> bool:
+        return self.network.dims == 2
+
+    @property
+    def _stitched(self) -> bool:
+        return self._sliced and self.card.dims == 3
+
+    def _encode_pixels(self, pixels: Codes, kind: LatentKind, seed: int | None) -> Codes:
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        groups = self._groups(pixels)
+        batches = [self._encode_batch(x, kind, generator) for x in self._batches(pixels, groups)]
+        codes = self._from_batches(batches, groups)
+        return _resize_k(codes, codes.shape[3] // self.card.factor) if self._stitched else codes
+
+    def _groups(self, pixels: Codes) -> int:
+        channels, taken = pixels.shape[0], self.card.in_channels
+        if channels % taken:
+            raise UnusablePixels(
+                f"{self.card.name} takes {taken} channels, but the image has {channels}: "
+                "split its channels into images of their own"
+            )
+        return channels // taken
+
+    @torch.inference_mode()
+    def _encode_batch(
+        self, x: Tensor, kind: LatentKind, generator: torch.Generator | None
+    ) -> Tensor:
+        z = run_in_windows(
+            self.network.encode if generator is None else self._encode_moments,
+            x.to(self.device),
+            window=self.card.native_window,
+            factor=self.card.factor,
+        ).cpu()
+        if generator is not None:
+            mean, logvar = z.chunk(2, dim=1)
+            z = mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=generator)
+        if kind == "projected":
+            if not isinstance(self.network, Projecting):
+                raise LatentError(f"{self.card.name} has no projected latent")
+            z = self.network.project(z.to(self.device)).cpu()
+        return z
+
+    def _encode_moments(self, x: Tensor) -> Tensor:
+        """Mean and log-variance on one channel axis, so that windows can blend both."""
+        if not isinstance(self.network, Sampling):
+            raise LatentError(
+                f"{self.card.name} has no posterior to sample from: leave out the seed"
+            )
+        return torch.cat(self.network.posterior(x), dim=1)
+
+    # -- decode ------------------------------------------------------------------------------
+
+    def decode(self, latent: Latent) -> Image:
+        """Unfold a latent; see `Codec.decode`."""
+        self._check_latent(latent)
+        groups = latent.codes.shape[0] // self.card.channels
+        slices = latent.prepared.shape[2]
+        codes = _resize_k(latent.codes, slices) if self._stitched else latent.codes
+        cell = self.card.factor**2
+        batches = [self._decode_batch(z) for z in self._batches(codes, groups, cell=cell)]
+        pixels = self._from_batches(batches, groups)
+        prepared = Image(
+            pixels, latent.prepared, provenance=latent.provenance, display=latent.display
+        )
+        image = revert(prepared, latent.trail)
+        check_way_back(image.grid, latent.source)
+        return replace(
+            image,
+            unit=latent.unit,
+            provenance=image.provenance.after(f"decoded by {self.card.name}"),
+        )
+
+    @torch.inference_mode()
+    def _decode_batch(self, z: Tensor) -> Tensor:
+        return run_in_windows(
+            self.network.decode,
+            z.to(self.device),
+            window=self.card.native_window // self.card.factor,
+            factor=1 / self.card.factor,
+        ).cpu()
+
+    def _check_latent(self, latent: Latent) -> None:
+        check_maker(latent, self.card, self.fingerprint)
+        if latent.kind != "raw":
+            raise LatentError(
+                f"a {latent.kind} latent is made for classifiers and cannot be decoded: "
+                "encode the image again with the raw latent"
+            )
+        if latent.codes.shape[0] % self.card.channels or latent.factor != self._factor:
+            raise LatentError(
+                f"{self.card.name} makes {self.card.channels} code channels at factor "
+                f"{self._factor}, but the latent holds {latent.codes.shape[0]} at {latent.factor}"
+            )
+
+    # -- arrays ⇄ batches of tensors ---------------------------------------------------------
+
+    def _batches(self, array: Codes, groups: int, cell: int = 1) -> Iterator[Tensor]:
+        """(groups · channel, i, j, k) as tensors (batch, channel, *space), some slices at once.
+
+        `cell` is how many pixels one element of a slice stands for.
+        """
+        grouped = np.asarray(array, np.float32).reshape(groups, -1, *array.shape[1:])
+        if not self._sliced:
+            for volume in grouped:
+                yield torch.from_numpy(np.array(volume[None]))
+            return
+        slices = grouped.transpose(4, 0, 1, 3, 2)  # k, group, channel, j, i
+        slices = slices.reshape(-1, *slices.shape[2:])
+        step = max(1, BATCH_VOXELS // (slices[0, 0].size * cell))
+        for start in range(0, len(slices), step):
+            yield torch.from_numpy(np.array(slices[start : start + step]))
+
+    def _from_batches(self, batches: list[Tensor], groups: int) -> Codes:
+        """Undo `_batches` on what the network made of them."""
+        whole = torch.cat(batches).numpy()
+        if not self._sliced:
+            return np.ascontiguousarray(whole.reshape(-1, *whole.shape[2:]))
+        channels, rows, columns = whole.shape[1:]
+        slices = whole.reshape(-1, groups * channels, rows, columns)
+        return np.ascontiguousarray(slices.transpose(1, 3, 2, 0))
+
+
+def _resize_k(codes: Codes, slices: int) -> Codes:
+    """Codes (c, i, j, k) interpolated linearly along k: centres aligned, smoothed when fewer."""
+    channels, i, j, k = codes.shape
+    rows = torch.from_numpy(np.array(codes, np.float32).reshape(1, channels, i * j, k))
+    resized = F.interpolate(rows, size=(i * j, slices), mode="bilinear", antialias=True)
+    return resized.numpy().reshape(channels, i, j, slices)

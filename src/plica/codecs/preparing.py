@@ -1,0 +1,75 @@
+"""Preparing: what a user may ask for on the way from an image to a network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from plica.image import Image
+from plica.preparation.cast import Cast
+from plica.preparation.channels import Channels
+from plica.preparation.finite import Finite
+from plica.preparation.foreground import Foreground
+from plica.preparation.pad import Pad
+from plica.preparation.planes import Planes
+from plica.preparation.region import Region
+from plica.preparation.resample import Resample
+from plica.preparation.step import Step
+from plica.preparation.window import Window
+
+SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Choices that hold for every codec with a network.
+
+    Args:
+        axis: Along which axis a 2d codec slices a volume: "acquired" takes that of the thickest
+            slices, or axial ones where the voxels are near enough to cubes.
+        fill_nonfinite: Replace NaN and infinities by the lowest value and put them back on
+            decoding; otherwise such an image is refused.
+        keep_outside: Keep the voxels a window clips, and put them back on decoding.
+        foreground: Crop a volume to the body, or a radiograph to its region of interest; the rest
+            comes back as background.
+        spacing_mm: Resample to this spacing first; a loss.
+    """
+
+    axis: SliceAxis = "acquired"
+    fill_nonfinite: bool = False
+    keep_outside: bool = False
+    foreground: bool = False
+    spacing_mm: tuple[float, float, float] | None = None
+
+    def steps(
+        self,
+        image: Image,
+        *,
+        intensity: Callable[[Image], tuple[Step, ...]],
+        in_channels: int,
+        factor: tuple[int, int, int],
+        sliced: bool,
+    ) -> tuple[Step, ...]:
+        """The steps for one image, in order.
+
+        Args:
+            intensity: The codec's own steps.
+            in_channels: Image channels the network takes.
+            factor: Sides are padded to multiples of it.
+            sliced: Whether the network sees slices along k.
+        """
+        steps: list[Step] = [Finite("background" if self.fill_nonfinite else "refuse"), Cast()]
+        if self.spacing_mm is not None:
+            steps.append(Resample(self.spacing_mm))
+        if self.foreground:
+            steps.append(Foreground() if image.is_volume else Region())
+        if sliced and image.is_volume:
+            steps.append(Planes(self.axis))
+        steps += [self._keep(step) for step in intensity(image)]
+        return (*steps, Channels(in_channels), Pad(factor))
+
+    def _keep(self, step: Step) -> Step:
+        if self.keep_outside and isinstance(step, Window):
+            return replace(step, keep_outside=True)
+        return step
