@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from plica.codecs.card import CodecCard
-from plica.errors import LatentError
+from plica.errors import LatentError, UnknownName
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent, LatentKind
@@ -73,6 +73,17 @@ class Offer:
 
     card: CodecCard
     build: Callable[[Request], Codec]
+
+
+def check_options(request: Request, card: CodecCard, known: tuple[str, ...] = ()) -> None:
+    """Refuse settings the codec does not have.
+
+    Raises:
+        UnknownName: There is one.
+    """
+    if unknown := sorted(set(request.options) - set(known)):
+        has = f"it has: {', '.join(known)}" if known else "it has none of its own"
+        raise UnknownName(f"{card.name} has no option {' or '.join(map(repr, unknown))}; {has}")
 
 
 def check_maker(latent: Latent, card: CodecCard, fingerprint: str) -> None:
