@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from plica.errors import InputError
 
 Float64 = NDArray[np.float64]
+Numbers = Sequence[Any] | NDArray[Any]  # not ArrayLike, which run-time type checkers cannot read
 AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -62,10 +63,10 @@ class Grid:
     @classmethod
     def from_spacing(
         cls,
-        shape: Sequence[int],
-        spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+        shape: Numbers,
+        spacing_mm: Numbers = (1.0, 1.0, 1.0),
         *,
-        origin_mm: Sequence[float] = (0.0, 0.0, 0.0),
+        origin_mm: Numbers = (0.0, 0.0, 0.0),
         calibrated: bool = True,
     ) -> Grid:
         """A grid whose axes are the world's, with its first voxel centre at `origin_mm`."""
@@ -106,11 +107,11 @@ class Grid:
             cosines[:, axis] = -1.0
         return chosen[0], chosen[1], chosen[2]
 
-    def to_world(self, index: ArrayLike) -> Float64:
+    def to_world(self, index: Numbers) -> Float64:
         """Voxel indices (..., 3), fractions allowed, to RAS+ millimetres (..., 3)."""
         return np.asarray(index, np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def to_index(self, world_mm: ArrayLike) -> Float64:
+    def to_index(self, world_mm: Numbers) -> Float64:
         """RAS+ millimetres (..., 3) to fractional voxel indices (..., 3)."""
         offset = np.asarray(world_mm, np.float64) - self.affine[:3, 3]
         return np.asarray(np.linalg.solve(self.affine[:3, :3], offset[..., None])[..., 0])
@@ -136,13 +137,13 @@ class Grid:
 
     # -- deriving ----------------------------------------------------------------------------
 
-    def window(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
+    def window(self, start: Numbers, shape: Numbers) -> Grid:
         """The grid of the voxels from `start`, `shape` of them; may reach outside this one."""
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world(np.asarray(start, np.float64))
         return Grid(_triple(shape), affine, self.calibrated)
 
-    def coarser(self, factor: Sequence[int]) -> Grid:
+    def coarser(self, factor: Numbers) -> Grid:
         """The grid of cells of `factor` voxels along i, j, k: centres, not corners, stay aligned.
 
         Raises:
@@ -200,7 +201,7 @@ class Grid:
             raise InputError(f"not the record of a grid: {error!r}") from error
 
 
-def _triple(values: ArrayLike) -> tuple[int, int, int]:
+def _triple(values: Numbers) -> tuple[int, int, int]:
     numbers = np.asarray(values)
     if numbers.shape != (3,):
         raise InputError(f"three whole numbers (i, j, k) are needed, but got {numbers.tolist()}")
