@@ -10,6 +10,7 @@ from typing import Any
 from plica.codecs.card import CodecCard
 from plica.codecs.codec import Codec, Offer, Request
 from plica.errors import UnknownName
+from plica.image import Image
 from plica.registry import Registry
 
 _KERNELS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
@@ -135,3 +136,8 @@ def _stitch(codec: Codec) -> Codec:
         extras={**codec.card.extras, "stitched": True},
     )
     return dataclasses.replace(codec, card=card)
+
+
+def default_name(image: Image) -> str:
+    """The codec used where none was named: works offline, weights inside the package."""
+    return "linear-4x1-3d" if image.is_volume else "linear-4x3-2d"

@@ -22,8 +22,15 @@ class Codec(Protocol):
     fingerprint is not this codec's.
     """
 
-    card: CodecCard
-    fingerprint: str
+    @property
+    def card(self) -> CodecCard:
+        """The facts."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights, or over the settings of a codec without weights."""
+        ...
 
     def encode(
         self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None

@@ -1,0 +1,125 @@
+"""What the command line prints: tables and JSON on stdout; progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+KILO = 1000
+
+
+def stdout() -> Console:
+    """Where results go. Made when asked for, so that a redirected stream is the one written to."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def stderr() -> Console:
+    """Where progress and errors go."""
+    return Console(file=sys.stderr, highlight=False)
+
+
+def print_error(message: str) -> None:
+    """One error, the same form everywhere."""
+    stderr().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def print_note(message: str) -> None:
+    """Something worth knowing that stops nothing."""
+    stderr().print(Text.assemble(("note: ", "yellow"), message), soft_wrap=True)
+
+
+def print_json(record: Any) -> None:
+    """One JSON document on stdout; numbers that JSON has no word for become null."""
+    sys.stdout.write(json.dumps(_finite(record), indent=2, ensure_ascii=False) + "\n")
+
+
+def _finite(record: Any) -> Any:
+    if isinstance(record, Mapping):
+        return {str(key): _finite(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [_finite(value) for value in record]
+    if isinstance(record, float) and (record != record or abs(record) == float("inf")):
+        return None
+    return record
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = ""
+) -> None:
+    """A table: the first column to the left, numbers to the right."""
+    table = Table(title=title or None, caption=caption or None, title_justify="left", box=None)
+    table.title_style, table.caption_style, table.header_style = "bold", "dim", "bold cyan"
+    table.caption_justify = "left"
+    table.pad_edge = False
+    rows = [tuple(row) for row in rows]
+    for place, name in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[place]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    console = stdout()
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no edge to wrap at
+    console.print(table)
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell[0].isdigit() or cell[0] in "+-−∞≤"
+
+
+def format_bytes(count: float) -> str:
+    """A size people can read: 1.3 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < KILO:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= KILO
+    return f"{count:.3g} TB"
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """512 × 512 × 40, without the last side of a single slice."""
+    sides = [*shape[:2], *(side for side in shape[2:] if side > 1)]
+    return "×".join(str(side) for side in sides)
+
+
+class _Rate(ProgressColumn):
+    """Images per second, or seconds per image."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each", style="dim")
+
+
+def progress(*, quiet: bool) -> Progress:
+    """A progress bar with rate and time left, on stderr; silent where that is no terminal."""
+    console = stderr()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,150 @@
+"""plica encode: images → latents."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from plica.cli import options as o
+from plica.cli.choosing import AUTO, Chooser, parse_settings
+from plica.cli.console import format_bytes, format_shape
+from plica.cli.jobs import Existing, Job, Outcome, find, plan, report, run
+from plica.cli.reading import Reading, parse_triple
+from plica.errors import SettingsError
+from plica.formats.doors import write
+from plica.image import Image
+from plica.latent import Latent
+
+COLUMNS = ("codec", "voxels", "unit", "codes", "fewer", "read", "kept", "not kept")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
+KINDS = ("raw", "projected")
+
+
+def encode(
+    sources: o.Sources,
+    out: o.Out,
+    codec: o.CodecName = AUTO,
+    device: o.Device = AUTO,
+    dtype: Annotated[
+        str, typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.")
+    ] = "float32",
+    weights: o.Weights = None,
+    latent: Annotated[
+        str, typer.Option(help="raw (what the decoder takes) or projected (what classifiers take).")
+    ] = "",
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw from the posterior; otherwise its mean.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
+    settings: o.Settings = None,
+    axis: o.Axis = None,
+    fill_nonfinite: o.FillNonfinite = False,
+    keep_outside: o.KeepOutside = False,
+    foreground: o.Foreground = False,
+    resample: o.Resample = None,
+    spacing: o.Spacing = None,
+    volume: o.Volume = None,
+    series: o.Series = None,
+    unit: o.UnitName = None,
+    overwrite: o.Overwrite = False,
+    resume: o.Resume = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Fold images into latents.
+
+    Example: plica encode study/ -o latents/ --codec medvae-4x1-3d --weights vae_4x_1c_3D.ckpt
+    """
+    _check_word("--dtype", dtype, DTYPES)
+    if latent:
+        _check_word("--latent", latent, KINDS)
+    chooser = Chooser(codec, weights, device, {
+        **parse_settings(settings), **asked_preparing(
+            axis, fill_nonfinite, keep_outside, foreground, resample)})  # fmt: skip
+    chooser.check()
+    reading = Reading(volume, series, spacing, unit)
+    how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
+    jobs = plan(
+        find(sources, quiet=quiet or as_json),
+        out,
+        ending=lambda source: ".latent",
+        existing=Existing(overwrite, resume),
+    )
+
+    def work(job: Job) -> Outcome:
+        begun = time.perf_counter()
+        image = reading.read(job.source)
+        made = chooser.for_image(image).encode(image, **how)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        write(made, job.target, dtype=dtype, overwrite=overwrite)
+        return _outcome(job, image, made, time.perf_counter() - begun)
+
+    outcomes = run(jobs, work, verb="encoding", quiet=quiet or as_json)
+    raise typer.Exit(report(outcomes, COLUMNS, title="Encoded", as_json=as_json, quiet=quiet))
+
+
+def asked_preparing(
+    axis: str | None,
+    fill_nonfinite: bool,
+    keep_outside: bool,
+    foreground: bool,
+    resample: str | None,
+) -> dict[str, Any]:
+    """Options of `Preparing` that were given; those left alone are left out."""
+    asked = {
+        "axis": axis,
+        "fill_nonfinite": fill_nonfinite or None,
+        "keep_outside": keep_outside or None,
+        "foreground": foreground or None,
+        "spacing_mm": parse_triple(resample, "--resample"),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def describe_losses(latent: Latent) -> str:
+    """What the preparation could not keep, in a few words: "window: clipped_fraction 0.002"."""
+    return "; ".join(
+        f"{step}: " + ", ".join(f"{name} {_short(value)}" for name, value in loss.items())
+        for step, loss in latent.trail.losses.items()
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
+    size = job.target.stat().st_size
+    fewer = image.pixels.size / latent.codes.size
+    facts = {
+        "codec": latent.codec.name,
+        "shape": list(image.grid.shape),
+        "spacing_mm": list(image.grid.spacing_mm),
+        "unit": image.unit.value,
+        "codes": list(latent.codes.shape),
+        "voxels_per_code": fewer,
+        "image_bytes": image.pixels.nbytes,
+        "latent_bytes": size,
+        "losses": latent.trail.losses,
+        "notes": list(image.provenance.notes),
+    }
+    codes = "bytes" if latent.kind == "bitstream" else (
+        f"{latent.codes.shape[0]} on {format_shape(latent.codes.shape[1:])}")  # fmt: skip
+    cells = (
+        latent.codec.name,
+        format_shape(image.grid.shape),
+        image.unit.value,
+        codes,
+        "" if latent.kind == "bitstream" else f"{fewer:.1f}×",
+        format_bytes(image.pixels.nbytes),
+        format_bytes(size),
+        describe_losses(latent),
+    )
+    return Outcome(job.source.name, job.target, seconds, facts, cells)
+
+
+def _check_word(option: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise SettingsError(f"{option} takes {', '.join(words)}, but got '{word}'")

@@ -1,0 +1,103 @@
+"""plica inspect: what a latent or an image file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plica.cli import options as o
+from plica.cli.console import format_bytes, format_shape, print_json, print_table
+from plica.cli.reading import Reading
+from plica.formats.latents import is_latent, read_header
+from plica.formats.sources import Source
+from plica.grid import Grid
+from plica.image import Image
+
+
+def inspect(
+    file: Annotated[
+        Path, typer.Argument(help="A latent, an image or a series.", show_default=False)
+    ],
+    spacing: o.Spacing = None,
+    volume: o.Volume = None,
+    series: o.Series = None,
+    unit: o.UnitName = None,
+    as_json: o.Json = False,
+) -> None:
+    """Say what a file holds; a latent's header is read without loading its codes or any network.
+
+    Example: plica inspect ct.latent
+    """
+    if file.is_file() and is_latent(file):
+        header = read_header(file)
+        facts, record = _describe_latent(header, file.stat().st_size), header
+    else:
+        image = Reading(volume, series, spacing, unit).read(Source(name=file.name, path=file))
+        facts = _describe_image(image)
+        record = dict(facts)
+    if as_json:
+        print_json(record)
+        return
+    print_table("", ("fact", file.name), [(key, str(value)) for key, value in facts.items()])
+
+
+def _describe_grid(grid: Grid) -> dict[str, Any]:
+    spacing = " × ".join(f"{side:.4g}" for side in grid.spacing_mm)
+    return {
+        "voxels": format_shape(grid.shape),
+        "spacing": f"{spacing} mm" if grid.calibrated else "not known",
+        "axes": grid.orientation,
+        "first voxel at": "({:.2f}, {:.2f}, {:.2f}) mm, RAS+".format(*grid.origin_mm),
+    }
+
+
+def _describe_image(image: Image) -> dict[str, Any]:
+    pixels = image.pixels
+    finite = pixels[_is_finite(image)] if image.count_nonfinite() else pixels
+    window = image.display
+    return {
+        **_describe_grid(image.grid),
+        "channels": image.channels,
+        "unit": image.unit.value,
+        "type": str(pixels.dtype),
+        "values": f"{finite.min():g} … {finite.max():g}" if finite.size else "none finite",
+        "not finite": image.count_nonfinite(),
+        "window": "" if window.center is None else (
+            f"{window.center:g} ± {(window.width or 0) / 2:g} ({window.function})"),
+        "inverted": window.inverted,
+        "modality": image.provenance.modality,
+        "reader": image.provenance.reader,
+        "notes": "; ".join(image.provenance.notes),
+    }  # fmt: skip
+
+
+def _is_finite(image: Image) -> Any:
+    import numpy as np
+
+    return np.isfinite(image.pixels)
+
+
+def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
+    source, prepared = Grid.from_json(header["source"]), Grid.from_json(header["prepared"])
+    codec = header["codec"]
+    facts = {
+        "codec": codec["name"],
+        "weights": codec["fingerprint"],
+        "kind": header["kind"],
+        "codes": f"{header['shape'][0]} on {format_shape(header['shape'][1:])}",
+        "kept as": ", ".join(f"{key} {value}" for key, value in header["stored"].items()),
+        "file": format_bytes(size),
+        **{f"source {key}": value for key, value in _describe_grid(source).items()},
+        "prepared": format_shape(prepared.shape),
+        "factor": " × ".join(str(side) for side in header["factor"]),
+        "unit": header["unit"],
+        "trail": " → ".join(record["step"] for record in header["trail"]["records"]),
+        "not kept": "; ".join(
+            f"{record['step']}: {record['loss']}"
+            for record in header["trail"]["records"] if record["loss"]
+        ),
+        "schema": header["schema"],
+    }  # fmt: skip
+    return {key: value for key, value in facts.items() if value != ""}

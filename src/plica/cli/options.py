@@ -1,0 +1,84 @@
+"""Options that several commands share, so that they are spelt and explained alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Image files, DICOM series folders, zips, or trees of them.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="A file, a folder, or a pattern such as 'out/*.nii.gz'; its ending "
+        "chooses the format.", show_default=False,
+    ),
+]  # fmt: skip
+CodecName = Annotated[
+    str,
+    typer.Option(
+        "--codec", "-c", help="A codec's name (see `plica codecs`) or the folder of a trained one. "
+        "auto: linear-4x3-2d for single slices, linear-4x1-3d for volumes.",
+    ),
+]  # fmt: skip
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="A local weights file, or hub:repo@revision.", show_default=False),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="A setting of the codec, such as rate=0.5; may be repeated.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Axis = Annotated[
+    str | None,
+    typer.Option(help="Slicing axis of 2d codecs on volumes: acquired, axial, coronal, sagittal.",
+                 show_default=False),
+]  # fmt: skip
+FillNonfinite = Annotated[
+    bool, typer.Option("--fill-nonfinite", help="Replace NaN and infinities; they come back.")
+]
+KeepOutside = Annotated[
+    bool,
+    typer.Option("--keep-outside", help="Keep the voxels a window clips, and restore them."),
+]
+Foreground = Annotated[
+    bool, typer.Option("--foreground", help="Encode the body only; the rest becomes background.")
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(help="Spacing i,j,k in mm for arrays that have none.", show_default=False),
+]
+Resample = Annotated[
+    str | None,
+    typer.Option(help="Resample to this spacing i,j,k in mm first: a loss.", show_default=False),
+]
+Volume = Annotated[
+    int | None,
+    typer.Option(help="Which volume of a 4D source, from 0.", show_default=False),
+]
+Series = Annotated[
+    str | None,
+    typer.Option(help="Which series of a folder: its number or the start of its mark.",
+                 show_default=False),
+]  # fmt: skip
+UnitName = Annotated[
+    str | None,
+    typer.Option(help="Unit of the values where the file does not say: HU, relative, display, …",
+                 show_default=False),
+]  # fmt: skip
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Leave outputs that are there, do the rest.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]

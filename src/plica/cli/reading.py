@@ -1,0 +1,59 @@
+"""Reading a source as the options say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plica.errors import SettingsError
+from plica.formats.doors import read
+from plica.formats.sources import Source
+from plica.image import Image, Unit
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sources are read: what a file does not say, and which part of it is meant."""
+
+    volume: int | None = None
+    series: str | None = None
+    spacing: str | None = None
+    unit: str | None = None
+
+    def read(self, source: Source) -> Image:
+        """Read one source.
+
+        Raises:
+            PlicaError: It cannot be read, or an option is not what it should be.
+        """
+        return read(
+            source.path,
+            volume=self.volume if source.volume is None else source.volume,
+            series=self.series if source.series is None else source.series,
+            spacing_mm=parse_triple(self.spacing, "--spacing"),
+            unit=parse_unit(self.unit),
+        )
+
+
+def parse_triple(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """Three positive numbers with commas between: "0.7,0.7,5"."""
+    if text is None:
+        return None
+    try:
+        i, j, k = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"{option} takes three numbers in mm such as 0.7,0.7,5, but got '{text}'"
+        ) from error
+    if not all(0 < value < 1e6 for value in (i, j, k)):
+        raise SettingsError(f"{option} takes lengths above zero, but got '{text}'")
+    return i, j, k
+
+
+def parse_unit(text: str | None) -> Unit | None:
+    """A unit by its name, upper or lower case."""
+    if text is None:
+        return None
+    for unit in Unit:
+        if text.lower() in {unit.value.lower(), unit.name.lower()}:
+            return unit
+    raise SettingsError(f"no unit '{text}'; there are: {', '.join(unit.value for unit in Unit)}")
