@@ -117,7 +117,7 @@ def demo(
 
 
 def _show(sample: Sample, out: Path) -> list[Row]:
-    """The default codec, with its files and its picture; bicubic beside it, for the line to beat."""
+    """The default codec with its files and its picture, and bicubic beside it, to compare."""
     image = read(sample.path)
     chosen = default_name(image)
     baseline = "bicubic-4x-3d" if image.is_volume else "bicubic-4x-2d"

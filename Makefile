@@ -1,0 +1,52 @@
+# Two commands on a fresh machine (Python ≥ 3.11 and make): `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Where development images lie, if they do: radiographs for the demo, real files for the tests.
+SHARED ?= ../shared
+
+.PHONY: demo test check format docs clean
+
+demo: $(VENV)/demo.installed
+	$(BIN)/plica demo --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
+
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
+
+check: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell src tests docs README.md ARCHITECTURE.md CONTRIBUTING.md changes
+
+format: $(VENV)/test.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/test.installed
+	$(BIN)/python docs/make_tree.py
+	$(BIN)/python docs/make_formats.py --data $(SHARED)/data
+	$(BIN)/python benchmarks/linear_vs_interpolation.py --data $(SHARED)/data --write
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plica needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: later packages then find it there, instead of choosing a build of their own.
+$(VENV)/torch.installed: ci/constraints.txt | $(BIN)/python
+	$(PIP) install --constraint ci/constraints.txt torch
+	touch $@
+
+$(VENV)/demo.installed: pyproject.toml $(VENV)/torch.installed
+	$(PIP) install --constraint ci/constraints.txt --editable '.[demo]'
+	touch $@
+
+$(VENV)/test.installed: pyproject.toml $(VENV)/torch.installed
+	$(PIP) install --constraint ci/constraints.txt --editable '.[all,test,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
