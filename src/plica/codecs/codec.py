@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from plica.codecs.card import CodecCard
 from plica.errors import LatentError, UnknownName
@@ -14,6 +14,8 @@ from plica.image import Image
 from plica.latent import Latent, LatentKind
 
 
+@runtime_checkable
+@runtime_checkable
 class Codec(Protocol):
     """Folds an image into a latent and unfolds it on the source's own grid.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from plica.image import Image
 from plica.latent import Record
 from plica.registry import Registry
 
 
+@runtime_checkable
 class Step(Protocol):
     """One thing done to an image before a network sees it.
 

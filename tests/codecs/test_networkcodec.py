@@ -1,0 +1,200 @@
+"""A network around which everything is known: what the codec adds must be exactly undone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from plica.codecs.card import CodecCard
+from plica.codecs.catalogue import load
+from plica.codecs.networkcodec import NetworkCodec
+from plica.codecs.preparing import Preparing
+from plica.errors import LatentError, UnusablePixels
+from plica.grid import Grid
+from plica.image import Image, Unit
+from plica.preparation.minmax import MinMax
+
+AFFINE = np.array([[0.9, 0.1, 0, 5], [-0.1, 0.8, 0.2, -7], [0, -0.1, 3.0, 11], [0, 0, 0, 1.0]])
+
+
+class Cells:
+    """Means of 4 × 4 (× 4) cells, repeated on the way back; with a posterior and a projection."""
+
+    factor = 4
+    code_channels = 1
+
+    def __init__(self, dims: int, in_channels: int = 1) -> None:
+        self.dims, self.in_channels = dims, in_channels
+        self._pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[dims]
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return self._pool(x.mean(dim=1, keepdim=True), 4)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        whole = F.interpolate(z, scale_factor=4, mode="nearest")
+        return whole.expand(-1, self.in_channels, *[-1] * self.dims)
+
+    def posterior(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = self.encode(x)
+        return mean, torch.full_like(mean, -4.0)
+
+    def project(self, z: torch.Tensor) -> torch.Tensor:
+        return z + 1
+
+
+def make(dims: int, in_channels: int = 1, **changes) -> NetworkCodec:
+    card = CodecCard(
+        name=f"cells-4x1-{dims}d", family="cells", summary="", dims=dims, factor=4, channels=1,
+        in_channels=in_channels, expects="", licence="", source="", latents=("raw", "projected"),
+    )  # fmt: skip
+    codec = NetworkCodec(card, Cells(dims, in_channels), "sha256:0", lambda image: (MinMax(),))
+    return dataclasses.replace(codec, **changes)
+
+
+def scan(shape=(13, 10, 6), channels=1, dtype=np.int16) -> Image:
+    random = np.random.default_rng(1)
+    pixels = random.integers(-900, 1200, (channels, *shape)).astype(dtype)
+    return Image(pixels, Grid(shape, AFFINE), Unit.HU)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_what_comes_back_is_on_the_sources_grid_in_its_unit_and_type(dims, channels, in_channels):
+    image, codec = scan(channels=channels), make(dims, in_channels)
+
+    decoded = codec.decode(codec.encode(image))
+
+    assert decoded.grid.agrees_with(image.grid)
+    assert decoded.unit is Unit.HU
+    assert decoded.pixels.dtype == np.int16
+    assert decoded.pixels.shape == image.pixels.shape
+
+
+def test_a_plane_that_is_constant_per_cell_comes_back_exactly():
+    values = np.kron(np.arange(12).reshape(4, 3), np.ones((4, 4)))[None, :, :, None] * 100
+    image = Image(values.astype(np.int16), Grid.from_spacing((16, 12, 1)), Unit.RELATIVE)
+
+    decoded = make(2).decode(make(2).encode(image))
+
+    np.testing.assert_array_equal(decoded.pixels, image.pixels)
+
+
+def test_a_bright_voxel_lights_the_code_at_its_own_place_in_the_world():
+    pixels = np.zeros((1, 24, 20, 16), np.float32)
+    pixels[0, 17, 6, 9] = 1000
+    image = Image(pixels, Grid((24, 20, 16), AFFINE), Unit.RELATIVE)
+
+    for dims, reach in ((2, (2, 2, 0.5)), (3, (2, 2, 2))):
+        latent = make(dims).encode(image)
+        brightest = np.unravel_index(np.argmax(latent.codes[0]), latent.codes.shape[1:])
+        index = image.grid.to_index(latent.grid.to_world(brightest))
+        # the cell that holds a voxel has its centre within half a cell of it
+        assert np.all(np.abs(index - (17, 6, 9)) <= reach)
+
+
+def test_each_channel_of_a_colour_image_is_folded_alone_where_the_network_sees_one():
+    image = scan(channels=3)
+
+    latent = make(2).encode(image)
+
+    assert latent.codes.shape[0] == 3
+    red = make(2).encode(image.with_pixels(image.pixels[:1]))
+    assert latent.codes.shape[1:] == red.codes.shape[1:]
+
+
+def test_encoding_twice_gives_the_same_codes_and_a_seed_others():
+    image, codec = scan(), make(3)
+
+    mean, again = codec.encode(image), codec.encode(image)
+    drawn, same = codec.encode(image, seed=7), codec.encode(image, seed=7)
+
+    np.testing.assert_array_equal(mean.codes, again.codes)
+    np.testing.assert_array_equal(drawn.codes, same.codes)
+    spread = np.std(drawn.codes - mean.codes)
+    assert 0.5 * np.exp(-2) < spread < 2 * np.exp(-2)
+
+
+def test_a_projected_latent_is_made_and_cannot_be_decoded():
+    codec = make(3)
+    projected = codec.encode(scan(), kind="projected")
+
+    np.testing.assert_allclose(projected.codes, codec.encode(scan()).codes + 1, rtol=1e-6)
+    with pytest.raises(LatentError, match="made for classifiers"):
+        codec.decode(projected)
+
+
+def test_windows_and_the_whole_agree_for_a_local_network():
+    whole = make(3)
+    windowed = make(3, card=dataclasses.replace(whole.card, native_window=8))
+    image = scan((30, 21, 18))
+
+    np.testing.assert_allclose(
+        windowed.encode(image).codes, whole.encode(image).codes, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(
+        windowed.decode(windowed.encode(image)).pixels, whole.decode(whole.encode(image)).pixels
+    )
+
+
+def test_another_codecs_latent_and_other_weights_are_refused_by_name():
+    latent = make(3).encode(scan())
+
+    with pytest.raises(LatentError, match="made by cells-4x1-3d, not by cells-4x1-2d"):
+        make(2).decode(latent)
+    with pytest.raises(LatentError, match="with other weights"):
+        make(3, fingerprint="sha256:1").decode(latent)
+
+
+def test_a_volume_codec_refuses_a_single_slice():
+    with pytest.raises(UnusablePixels, match="use a 2d codec"):
+        make(3).encode(scan((16, 16, 1)))
+
+
+def test_non_finite_voxels_are_refused_or_brought_back():
+    pixels = np.linspace(0, 1, 16 * 16).reshape(1, 16, 16, 1).astype(np.float32)
+    pixels[0, 3, 4, 0], pixels[0, 5, 5, 0] = np.nan, -np.inf
+    image = Image(pixels, Grid.from_spacing((16, 16, 1)))
+
+    with pytest.raises(UnusablePixels, match="fill-nonfinite"):
+        make(2).encode(image)
+    codec = make(2, preparing=Preparing(fill_nonfinite=True))
+    decoded = codec.decode(codec.encode(image))
+    np.testing.assert_array_equal(np.isnan(decoded.pixels), np.isnan(pixels))
+    np.testing.assert_array_equal(np.isneginf(decoded.pixels), np.isneginf(pixels))
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal", "acquired"])
+def test_slicing_along_any_axis_comes_back_to_the_same_place(axis):
+    image = scan((9, 14, 11))
+    codec = make(2, preparing=Preparing(axis=axis))
+
+    latent = codec.encode(image)
+
+    sliced = {"sagittal": 9, "coronal": 14, "axial": 11, "acquired": 11}[axis]
+    assert latent.codes.shape[3] == sliced
+    assert codec.decode(latent).grid.agrees_with(image.grid)
+
+
+def test_a_stitched_latent_has_the_size_of_a_volumetric_one():
+    image = scan((16, 16, 10))
+    stitched, plain = load("stitched:bilinear-4x-2d"), load("bilinear-4x-3d")
+
+    latent = stitched.encode(image)
+
+    assert latent.codes.shape == plain.encode(image).codes.shape == (1, 4, 4, 3)
+    assert stitched.decode(latent).grid.agrees_with(image.grid)
+
+
+def test_a_ramp_along_the_slices_survives_stitching_in_the_interior():
+    """A shift by half a cell would show as 150 units here."""
+    ramp = np.broadcast_to(np.arange(32) * 100.0, (1, 16, 16, 32)).astype(np.float32)
+    image = Image(np.array(ramp), Grid.from_spacing((16, 16, 32)))
+    codec = load("stitched:bilinear-4x-2d", axis="axial")
+
+    decoded = codec.decode(codec.encode(image))
+
+    inside = slice(6, 26)
+    np.testing.assert_allclose(decoded.pixels[..., inside], ramp[..., inside], atol=2)
