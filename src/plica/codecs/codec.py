@@ -15,7 +15,6 @@ from plica.latent import Latent, LatentKind
 
 
 @runtime_checkable
-@runtime_checkable
 class Codec(Protocol):
     """Folds an image into a latent and unfolds it on the source's own grid.
 
