@@ -1,0 +1,195 @@
+"""The command line, from files to files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from plica.cli.main import app, main
+from plica.errors import PlicaError
+
+AFFINE = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.8, 0.2, -7], [0, -0.1, 2.0, 11], [0, 0, 0, 1.0]])
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def write_volume(path: Path, shape=(21, 18, 13), seed=0) -> Path:
+    random = np.random.default_rng(seed)
+    smooth = np.cumsum(random.normal(size=shape), axis=0)
+    array = np.clip(smooth * 100, -1000, 1500).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, AFFINE), path)
+    return path
+
+
+@pytest.fixture
+def volume(tmp_path) -> Path:
+    return write_volume(tmp_path / "in" / "ct.nii.gz")
+
+
+def test_encode_then_decode_ends_on_the_sources_grid(volume, tmp_path):
+    encoded = run("encode", volume, "-o", tmp_path / "ct.latent", "--unit", "HU")
+    assert encoded.exit_code == 0, encoded.output
+    decoded = run("decode", tmp_path / "ct.latent", "-o", tmp_path / "ct.nii.gz")
+    assert decoded.exit_code == 0, decoded.output
+
+    before, after = nibabel.load(volume), nibabel.load(tmp_path / "ct.nii.gz")
+    np.testing.assert_allclose(after.affine, before.affine, atol=1e-4)
+    assert after.shape == before.shape
+    assert after.get_data_dtype() == np.int16
+
+
+def test_a_tree_keeps_its_names_apart(tmp_path):
+    for name in ("one/a.nii.gz", "two/a.nii.gz", "a.1.nii.gz", "a.2.nii.gz"):
+        write_volume(tmp_path / "in" / name)
+
+    done = run("encode", tmp_path / "in", "-o", tmp_path / "out", "--unit", "HU", "--json")
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["done"] == 4
+    made = sorted(
+        str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.latent")
+    )
+    assert made == ["a.1.latent", "a.2.latent", "one/a.latent", "two/a.latent"]
+
+
+def test_one_bad_file_stops_nobody_and_leaves_nothing(tmp_path):
+    write_volume(tmp_path / "in" / "good.nii.gz")
+    whole = (tmp_path / "in" / "good.nii.gz").read_bytes()
+    (tmp_path / "in" / "bad.nii.gz").write_bytes(whole[: len(whole) // 2])
+
+    done = run("encode", tmp_path / "in", "-o", tmp_path / "out", "--unit", "HU")
+
+    assert done.exit_code == 1
+    assert "bad" in done.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.latent"]
+
+
+def test_two_sources_for_one_output_are_refused_before_any_work(tmp_path):
+    one, two = (write_volume(tmp_path / place / "a.nii.gz") for place in ("one", "two"))
+
+    with pytest.raises(PlicaError, match="would both be written to"):
+        CliRunner().invoke(
+            app, ["encode", str(one), str(two), "-o", str(tmp_path / "out")], catch_exceptions=False
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_refused_replaced_or_left(volume, tmp_path):
+    out = tmp_path / "out"
+    assert run("encode", volume, "-o", out, "--unit", "HU").exit_code == 0
+    first = (out / "ct.latent").stat().st_mtime_ns
+
+    assert "is there already" in str(run("encode", volume, "-o", out).exception)
+    assert run("encode", volume, "-o", out, "--resume").exit_code == 0
+    assert (out / "ct.latent").stat().st_mtime_ns == first
+    assert run("encode", volume, "-o", out, "--overwrite", "--unit", "HU").exit_code == 0
+    assert (out / "ct.latent").stat().st_mtime_ns != first
+
+
+def test_reconstruct_measures_and_writes_residual_and_panel(volume, tmp_path):
+    done = run(
+        "reconstruct", volume, "-o", tmp_path / "d.nii.gz", "--unit", "HU", "--json",
+        "--residual", tmp_path / "r.nii.gz", "--panel", tmp_path / "p.png",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)["results"][0]
+    source, decoded, residual = (
+        np.asarray(nibabel.load(path).dataobj, np.float64)
+        for path in (volume, tmp_path / "d.nii.gz", tmp_path / "r.nii.gz")
+    )
+    np.testing.assert_allclose(residual, decoded - source, atol=1e-3)
+    mae = next(value for value in result["values"] if value["metric"] == "mae")
+    assert mae["unit"] == "HU"
+    assert mae["value"] == pytest.approx(np.abs(decoded - source).mean(), rel=1e-5)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_of_an_image_with_itself_finds_no_difference(volume):
+    done = run("compare", volume, volume, "--json")
+
+    values = {value["metric"]: value["value"] for value in json.loads(done.stdout)["values"]}
+    assert values["mae"] == 0
+    assert values["psnr"] in {None, "Infinity"}
+
+
+def test_inspect_reads_a_latent_without_torch(volume, tmp_path):
+    run("encode", volume, "-o", tmp_path / "ct.latent", "--unit", "HU", "--dtype", "int8")
+
+    code = (
+        "import sys; from plica.cli.main import main; sys.argv = sys.argv[:1] + sys.argv[2:]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'nibabel', 'pydicom', 'PIL'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plica", "inspect", str(tmp_path / "ct.latent")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "linear-4x1-3d" in done.stdout
+    assert "int8" in done.stdout
+
+
+def test_a_latent_is_exported_onto_its_own_grid(volume, tmp_path):
+    out = tmp_path / "codes.nii.gz"
+    assert run("encode", volume, "-o", out, "--unit", "HU").exit_code == 0
+
+    codes, source = nibabel.load(out), nibabel.load(volume)
+    np.testing.assert_allclose(
+        np.abs(np.linalg.det(codes.affine)), 64 * np.abs(np.linalg.det(source.affine)), rtol=1e-4
+    )
+
+
+def test_decoding_to_dicom_gives_a_readable_series(volume, tmp_path):
+    run("encode", volume, "-o", tmp_path / "ct.latent", "--unit", "HU")
+    done = run("decode", tmp_path / "ct.latent", "-o", tmp_path / "series.dcm")
+
+    assert done.exit_code == 0, done.output
+    back = run("inspect", tmp_path / "series.dcm", "--json")
+    assert json.loads(back.stdout)["voxels"].count("×") == 2
+
+
+def test_codecs_lists_cards_for_machines_and_one_card_for_people():
+    listed = json.loads(run("codecs", "--json").stdout)
+    assert {"name", "dims", "factor", "total_factor", "channels", "licence"} <= set(listed[0])
+    assert "medvae-4x1-3d" in run("codecs", "medvae-4x1-3d").output
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["encode", "x", "-o", "y", "--roi_sise", "64"], 2),
+        (["encode"], 2),
+        (["encode", "nowhere.nii.gz", "-o", "y"], 1),
+        (["encode", "x", "-o", "y", "--codec", "lineer-4x1-3d"], 1),
+        (["encode", "x", "-o", "y", "--dtype", "float8"], 1),
+        (["decode", "nowhere.latent", "-o", "y"], 1),
+        (["--version"], 0),
+        (["encode", "--help"], 0),
+    ],
+)
+def test_exit_codes(words, code, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plica", *words])
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+
+    assert stopped.value.code == code
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_command_has_an_example_in_its_help():
+    for name in ("encode", "decode", "reconstruct", "compare", "inspect", "codecs", "demo"):
+        shown = run(name, "--help").output
+        assert f"plica {name}" in shown
+        assert "Example" in shown
