@@ -1,0 +1,92 @@
+"""Reading bytes of files nobody vouches for: packed or not, never more than asked for."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.errors import UnreadableFile
+from plica.formats.limits import describe_bytes
+
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_DEFLATE_RATIO = 1032
+"""Deflate's best: 258 bytes for two bits."""
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file opened for reading, unpacked on the way if it is gzipped.
+
+    Raises:
+        UnreadableFile: It is absent, no file, or its gzip stream is damaged or cut off.
+    """
+    if not path.is_file():
+        raise UnreadableFile(f"{path.name}: there is no such file; check the path")
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP_MAGIC
+            file.seek(0)
+            if packed:
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield unpacked
+            else:
+                yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(
+            f"{path.name} cannot be read to its end ({error}); it is damaged or truncated, "
+            "get it again"
+        ) from error
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether the file begins as gzip does."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
+
+
+def could_hold(path: Path, needed: int) -> bool:
+    """Whether a file of this size can hold `needed` bytes, unpacked."""
+    size = path.stat().st_size
+    return needed <= (size * MAX_DEFLATE_RATIO if is_gzipped(path) else size)
+
+
+def read_bytes(stream: io.BufferedIOBase, count: int, name: str) -> NDArray[np.uint8]:
+    """Exactly `count` bytes.
+
+    Raises:
+        UnreadableFile: The stream ends before.
+    """
+    out = np.empty(count, np.uint8)
+    view = out.data
+    done = 0
+    while done < count:
+        got = stream.readinto(view[done : done + _CHUNK])
+        if not got:
+            raise UnreadableFile(
+                f"{name} is truncated: {describe_bytes(done)} of {describe_bytes(count)} are "
+                "there; get it again"
+            )
+        done += got
+    return out
+
+
+def skip_bytes(stream: io.BufferedIOBase, count: int, name: str) -> None:
+    """Pass over `count` bytes without keeping them.
+
+    Raises:
+        UnreadableFile: The stream ends before.
+    """
+    while count > 0:
+        got = len(stream.read(min(count, _CHUNK)))
+        if not got:
+            raise UnreadableFile(f"{name} is truncated: it ends before its pixels; get it again")
+        count -= got
