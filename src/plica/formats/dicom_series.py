@@ -1,0 +1,218 @@
+"""Group the files of a folder into series that can each be one image."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plica.errors import AmbiguousSource, NotAnImage, UnreadableFile
+from plica.formats.dicom_file import Header, is_dicom, open_header
+from plica.formats.dicom_frames import dataset_planes
+from plica.formats.dicom_pixels import Layout, read_layout
+from plica.formats.dicom_planes import Plane
+from plica.grid import Grid
+
+HASH_DIGITS = 16
+STACKED_MODALITIES = frozenset({"CT", "MR", "PT", ""})
+DIRECTION_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """Files that make up one image, or one image in several volumes.
+
+    Args:
+        files: In the order of their names.
+        series: A one-way hash of SeriesInstanceUID; with ".2" and so on where one series holds
+            what cannot be one image, such as a localizer.
+        description: For people, without the patient's identity: "CT, 120 files, 512×512, axial".
+    """
+
+    files: tuple[Path, ...]
+    series: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a number of files turned out to be.
+
+    Args:
+        series: Those with images.
+        others: DICOM files without pixels: reports, plans, directories, …
+        damaged: DICOM files that cannot be read, each with the reason.
+        foreign: How many files were not DICOM.
+    """
+
+    series: tuple[DicomSeries, ...]
+    others: tuple[Path, ...]
+    damaged: tuple[tuple[Path, str], ...]
+    foreign: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    header: Header
+    layout: Layout
+    plane: Plane | None
+
+
+def pseudonym(uid: str) -> str:
+    """A one-way hash of a series' UID, the same wherever the series is read.
+
+    Example:
+        >>> pseudonym("1.2.3")
+        '06e2df5be6f0e4ff'
+    """
+    digest = hashlib.sha256(f"plica series {uid}".encode()).hexdigest()
+    return digest[:HASH_DIGITS]
+
+
+def find_series(paths: Sequence[Path]) -> list[DicomSeries]:
+    """The series among files: by SeriesInstanceUID, then by what cannot be one image.
+
+    Files that are not DICOM, hold no pixels or are damaged are left out; `scan` counts them.
+
+    Example:
+        >>> find_series([])
+        []
+    """
+    return list(scan(paths).series)
+
+
+def scan(paths: Sequence[Path]) -> Scan:
+    """Look at every file's header and group the images."""
+    entries: list[_Entry] = []
+    others: list[Path] = []
+    damaged: list[tuple[Path, str]] = []
+    foreign = 0
+    for path in sorted(paths):
+        if not is_dicom(path):
+            foreign += 1
+            continue
+        try:
+            entries.append(_entry(path))
+        except NotAnImage:
+            others.append(path)
+        except UnreadableFile as error:
+            damaged.append((path, str(error)))
+    return Scan(tuple(_group(entries)), tuple(others), tuple(damaged), foreign)
+
+
+def _entry(path: Path) -> _Entry:
+    header = open_header(path)
+    layout = read_layout(header)
+    plane = dataset_planes(header, 1)[0] if layout.frames == 1 else None
+    return _Entry(header, layout, plane)
+
+
+def _group(entries: Sequence[_Entry]) -> list[DicomSeries]:
+    by_uid: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        by_uid.setdefault(entry.header.text("SeriesInstanceUID"), []).append(entry)
+    found = []
+    for uid, members in by_uid.items():
+        parts = _parts(members)
+        for number, part in enumerate(parts, start=1):
+            suffix = f".{number}" if len(parts) > 1 else ""
+            files = tuple(entry.header.path for entry in part)
+            found.append(DicomSeries(files, pseudonym(uid) + suffix, _describe(part)))
+    return sorted(found, key=lambda series: series.files[0])
+
+
+def _parts(members: Sequence[_Entry]) -> list[list[_Entry]]:
+    """Members that can be one image, together, the largest part first."""
+    parts: list[list[_Entry]] = []
+    for entry in members:
+        for part in parts:
+            if _belong_together(part[0], entry):
+                part.append(entry)
+                break
+        else:
+            parts.append([entry])
+    return sorted(parts, key=len, reverse=True)
+
+
+def _belong_together(one: _Entry, other: _Entry) -> bool:
+    if max(one.layout.frames, other.layout.frames) > 1:
+        uid = one.header.text("ConcatenationUID")
+        return bool(uid) and uid == other.header.text("ConcatenationUID")
+    sizes = [(e.layout.rows, e.layout.columns, e.layout.samples) for e in (one, other)]
+    if sizes[0] != sizes[1] or one.header.text("SOPClassUID") != other.header.text("SOPClassUID"):
+        return False
+    if one.plane is None or other.plane is None:
+        alike = (one.plane is None) == (other.plane is None)
+        return alike and one.header.text("Modality") in STACKED_MODALITIES
+    return one.plane.points_like(other.plane, DIRECTION_TOLERANCE)
+
+
+def _describe(part: Sequence[_Entry]) -> str:
+    first = part[0]
+    words = [
+        first.header.text("Modality") or "modality not stated",
+        f"{len(part)} file{'s' if len(part) > 1 else ''}",
+        f"{first.layout.columns}×{first.layout.rows}",
+    ]
+    if first.layout.frames > 1:
+        words.append(f"{first.layout.frames} frames")
+    if first.plane is not None:
+        words.append(_orientation(first.plane))
+    return ", ".join(words)
+
+
+def _orientation(plane: Plane) -> str:
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([plane.right, plane.down, plane.normal], axis=1)
+    axis = Grid((1, 1, 1), affine).orientation[2]
+    return {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}.get(axis, "sagittal")
+
+
+def choose_series(found: Sequence[DicomSeries], wanted: str | None, source: str) -> DicomSeries:
+    """The one series there is, or the one asked for by hash or 1-based number.
+
+    Raises:
+        NotAnImage: There is none at all.
+        AmbiguousSource: There are several and none was asked for, or none or several fit.
+    """
+    if not found:
+        raise NotAnImage(f"{source} holds no DICOM images: give a folder, zip or file with some")
+    if wanted is None:
+        if len(found) == 1:
+            return found[0]
+        raise AmbiguousSource(
+            f"{source} holds {len(found)} series: {_listed(found)}; choose one with series= and "
+            "its number or the beginning of its hash"
+        )
+    if wanted.isdigit() and len(wanted) < 5 and 1 <= int(wanted) <= len(found):
+        return found[int(wanted) - 1]
+    fitting = [series for series in found if wanted and series.series.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = "several series" if fitting else "no series"
+    raise AmbiguousSource(f"{source} has {what} '{wanted}': {_listed(found)}; choose one of these")
+
+
+def _listed(found: Sequence[DicomSeries]) -> str:
+    lines = [f"{n} = {series.series} ({series.description})" for n, series in enumerate(found, 1)]
+    more = [f"and {len(lines) - 12} more"] if len(lines) > 12 else []
+    return "; ".join(lines[:12] + more)
+
+
+def without_copies(headers: Sequence[Header]) -> tuple[list[Header], list[str]]:
+    """The same files without those that are byte for byte another one, and a note on them."""
+    kept: list[Header] = []
+    by_uid: dict[str, Path] = {}
+    for header in headers:
+        uid = header.text("SOPInstanceUID")
+        twin = by_uid.get(uid) if uid else None
+        if twin is not None and filecmp.cmp(twin, header.path, shallow=False):
+            continue
+        by_uid.setdefault(uid, header.path)
+        kept.append(header)
+    copies = len(headers) - len(kept)
+    return kept, [f"Identical copies of files were left out: {copies}."] if copies else []
