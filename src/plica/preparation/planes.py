@@ -1,0 +1,70 @@
+"""Planes: the slicing axis last, and each slice as a reader expects to see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from plica.errors import SettingsError
+from plica.grid import Grid
+from plica.image import Image
+from plica.latent import Record
+from plica.preparation.reorient import find_turn, turn, turn_back, turn_undo
+from plica.preparation.undo import Undo
+
+ORIENTATIONS = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIR"}
+"""i to the right of the screen, j down it, k through the slices; all right-handed."""
+
+CLEARLY_LARGER = 1.2
+_PLANE_ACROSS = {"L": "sagittal", "R": "sagittal", "P": "coronal", "A": "coronal"}
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Turn the axes so that slices at k are planes of the body, for networks that see slices.
+
+    A radiograph, one voxel along k, is its own plane and stays as it is.
+
+    Args:
+        axis: "axial", "coronal", "sagittal"; or "acquired": across the axis with one voxel or
+            clearly (1.2×) the largest spacing, axial where there is none.
+    """
+
+    axis: str = "acquired"
+
+    def __post_init__(self) -> None:
+        if self.axis not in ("acquired", *ORIENTATIONS):
+            raise SettingsError(
+                f"planes are 'acquired', 'axial', 'coronal' or 'sagittal', but got '{self.axis}'"
+            )
+
+    def apply(self, image: Image) -> tuple[Image, Record]:
+        """Turn the axes; the pixels stay a view of the same memory."""
+        order, flipped, line = [0, 1, 2], [False] * 3, "slices left as they are"
+        if image.is_volume:
+            plane = find_plane(image.grid) if self.axis == "acquired" else self.axis
+            order, flipped = find_turn(image.grid.orientation, ORIENTATIONS[plane])
+            line = f"slices taken {plane} ({ORIENTATIONS[plane]})"
+        turned = turn(image, order, flipped)
+        turned = replace(turned, provenance=image.provenance.after(line))
+        return turned, Record("planes", turn_undo(image.grid, order, flipped))
+
+    @staticmethod
+    def revert(image: Image, record: Record) -> Image:
+        """Turn the axes back."""
+        return turn_back(image, Undo(record))
+
+
+def find_plane(grid: Grid) -> str:
+    """The plane a volume was acquired in, as its spacing tells."""
+    single = [axis for axis, side in enumerate(grid.shape) if side == 1]
+    spacing = np.array(grid.spacing_mm)
+    largest = int(np.argmax(spacing))
+    if len(single) == 1:
+        slicing = single[0]
+    elif spacing[largest] > CLEARLY_LARGER * np.delete(spacing, largest).max():
+        slicing = largest
+    else:
+        return "axial"
+    return _PLANE_ACROSS.get(grid.orientation[slicing], "axial")

@@ -1,0 +1,144 @@
+"""Pixel values to [−1, 1] and back, and into the type they came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.errors import UnusablePixels
+from plica.image import Image, Pixels
+from plica.preparation.undo import LARGEST_VALUE, PIXEL_TYPES, Undo
+
+Float32 = NDArray[np.float32]
+
+
+def measure_range(image: Image, purpose: str) -> tuple[float, float]:
+    """Smallest and largest value.
+
+    Args:
+        image: The image to look at.
+        purpose: Who asks, as the subject of the error's sentence.
+
+    Raises:
+        UnusablePixels: A value is not finite, or too large to compute with.
+    """
+    low, high = float(image.pixels.min()), float(image.pixels.max())
+    if not np.isfinite([low, high]).all():
+        raise UnusablePixels(
+            f"{purpose} needs finite values, but {image.count_nonfinite()} voxels are NaN or "
+            "infinite: put the step 'finite' before it (--fill-nonfinite on the command line)"
+        )
+    if max(-low, high) > LARGEST_VALUE:
+        raise UnusablePixels(
+            f"{purpose} computes with values up to ±{LARGEST_VALUE:g}, but the image reaches from "
+            f"{low:g} to {high:g}: rescale it first"
+        )
+    return low, high
+
+
+def scale(pixels: Pixels, low: float, high: float, *, clip: bool) -> Float32:
+    """The range low … high → −1 … 1, as a new float32 array; all zero where low equals high."""
+    if high <= low:
+        return np.zeros(pixels.shape, np.float32)
+    work = _working_type(pixels.dtype, low, high)
+    middle, half = low + (high - low) / 2, (high - low) / 2
+    values = np.subtract(pixels, work(middle), dtype=work)
+    values *= work(1 / half)
+    if clip:
+        np.clip(values, -1, 1, out=values)
+    return values.astype(np.float32, copy=False)
+
+
+def unscale(values: Pixels, low: float, high: float, *, clip: bool) -> NDArray[Any]:
+    """The range −1 … 1 → low … high, as a new array of real numbers.
+
+    Args:
+        values: What a network decoded: close to [−1, 1].
+        low: What −1 means.
+        high: What 1 means.
+        clip: Bring values beyond [−1, 1] back first: right where the source had none.
+    """
+    work = _working_type(values.dtype, low, high)
+    back = np.clip(values, -1, 1) if clip else values
+    scaled: NDArray[Any] = np.multiply(back, work((high - low) / 2), dtype=work)
+    scaled += work(low + (high - low) / 2)
+    return scaled
+
+
+def to_type(values: Pixels, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The values in another type: rounded to the nearest whole number and kept in its range.
+
+    Raises:
+        UnusablePixels: NaN where a whole number is needed.
+    """
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f":
+        return _to_float(values, dtype)
+    if values.dtype.kind == "f" and np.isnan(values.min()):
+        raise UnusablePixels(
+            f"the decoded image holds {int(np.isnan(values).sum())} values that are NaN, which "
+            f"cannot be written as {dtype.name}: the codec failed on this image"
+        )
+    if dtype.kind == "b":
+        return values >= 0.5
+    # float32 counts in steps beyond 2^24, so that wider types are rounded in float64
+    work = np.float32 if dtype.itemsize <= 2 and values.dtype == np.float32 else np.float64
+    low, high = (_inside(bound, work) for bound in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+    whole = np.rint(values, dtype=work) if values.dtype.kind == "f" else values.astype(work)
+    np.clip(whole, low, high, out=whole)
+    return whole.astype(dtype)
+
+
+def name_type(dtype: np.dtype[Any]) -> str:
+    """The name of a pixel type for the record, without byte order; wider floats are float64."""
+    return dtype.name if dtype.name in PIXEL_TYPES else "float64"
+
+
+def intensity_undo(image: Image, low: float, high: float) -> dict[str, Any]:
+    """What every step that scales linearly needs for its undo."""
+    return {
+        "low": low,
+        "high": high,
+        "unit": image.unit.value,
+        "dtype": name_type(image.pixels.dtype),
+    }
+
+
+def revert_linear(image: Image, undo: Undo, *, clip: bool) -> NDArray[Any]:
+    """Undo `scale` as `intensity_undo` says, as a new array of real numbers."""
+    low, high = undo.number("low"), undo.number("high")
+    if low > high:
+        raise undo.damage(f"its low {low:g} is above its high {high:g}")
+    return unscale(image.pixels, low, high, clip=clip)
+
+
+def count_rounding(dtype: np.dtype[Any], low: float, high: float) -> dict[str, float]:
+    """What whole numbers lose because float32 has 2^24 steps in [−1, 1]; empty where nothing."""
+    coarsest = (high - low) / 2**25
+    return {"rounded_to": coarsest * 2} if dtype.kind in "iu" and coarsest >= 0.25 else {}
+
+
+def _working_type(dtype: np.dtype[Any], low: float, high: float) -> Any:
+    """float32 where it is enough: a wide type or a narrow range far from zero needs float64."""
+    exact = dtype.kind == "b" or dtype.itemsize <= 2 or dtype == np.float32
+    width = high - low
+    near_zero = max(abs(low), abs(high)) <= 64 * width
+    return np.float32 if exact and near_zero and width > 1e-30 else np.float64
+
+
+def _to_float(values: Pixels, dtype: np.dtype[Any]) -> NDArray[Any]:
+    narrower = values.dtype.kind != "f" or dtype.itemsize < values.dtype.itemsize
+    if not narrower:
+        return values.astype(dtype)
+    limit = np.finfo(dtype).max
+    wide = values if values.dtype.kind == "f" else values.astype(np.float64)
+    return np.clip(wide, -limit, limit).astype(dtype)
+
+
+def _inside(bound: int, work: Any) -> Any:
+    """The nearest number of the working type that is still in the range."""
+    near = work(bound)
+    return np.nextafter(near, work(0)) if abs(int(near)) > abs(bound) else near

@@ -1,0 +1,74 @@
+"""Steps walked forth, and their trail walked back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from plica.errors import LatentError, UnknownName
+from plica.image import Image
+from plica.latent import Record, Trail
+from plica.preparation.step import STEPS, Step
+from plica.preparation.undo import Undo
+
+GRID_TOLERANCE_MM = 1e-3
+
+
+def prepare(image: Image, steps: Iterable[Step]) -> tuple[Image, Trail]:
+    """Do the steps in order.
+
+    Returns:
+        What a network may see, and the trail that leads back from it.
+
+    Example:
+        >>> prepared, trail = prepare(image, (Finite(), Window(-1024, 3071), Pad((4, 4, 4))))
+        >>> restored = revert(prepared, trail)
+    """
+    trail = Trail()
+    for step in steps:
+        image, record = step.apply(image)
+        trail = trail.after(record)
+    return image, trail
+
+
+def revert(image: Image, trail: Trail) -> Image:
+    """Undo the steps of a trail, last to first.
+
+    Args:
+        image: Of the shape the last step gave.
+        trail: What `prepare` gave, perhaps by way of a latent file.
+
+    Raises:
+        LatentError: A record is damaged, names a step that does not exist, or leads to another
+            grid than the one it was made on.
+    """
+    for record in reversed(trail.records):
+        image = _settle(_find(record).revert(image, record), record)
+    return image
+
+
+def _find(record: Record) -> type[Step]:
+    try:
+        return STEPS.get_thing(record.step)
+    except UnknownName as error:
+        raise LatentError(
+            f"the latent was prepared with a step this version cannot undo: {error}"
+        ) from error
+
+
+def _settle(image: Image, record: Record) -> Image:
+    """The image on the very grid the record knows, where it knows one; no rounding adds up."""
+    if "grid" not in record.undo:
+        return image
+    recorded = Undo(record).grid()
+    if not image.grid.agrees_with(recorded, GRID_TOLERANCE_MM):
+        raise LatentError(
+            f"undoing the step '{record.step}' leads to {image.grid.shape} voxels from "
+            f"{_rounded(image)}, but the source had {recorded.shape} from "
+            f"{tuple(round(one, 3) for one in recorded.origin_mm)} mm: the latent is damaged"
+        )
+    return replace(image, grid=recorded)
+
+
+def _rounded(image: Image) -> str:
+    return f"{tuple(round(one, 3) for one in image.grid.origin_mm)} mm"
