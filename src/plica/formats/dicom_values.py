@@ -190,7 +190,7 @@ def find_unit(header: Header, transform: Transform, is_colour: bool) -> tuple[Un
     modality = header.text("Modality")
     if is_colour:
         return Unit.DISPLAY, []
-    if modality == "CT" or header.text("SOPClassUID") in CT_CLASSES:
+    if modality == "CT" or (not modality and header.text("SOPClassUID") in CT_CLASSES):
         return _ct_unit(header, transform)
     if modality == "PT":
         return _pet_unit(header)

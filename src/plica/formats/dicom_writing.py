@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -322,7 +322,7 @@ def _add_place(dataset: Dataset, grid: Grid, k: int) -> None:
     dataset.SpacingBetweenSlices = ds(step)
 
 
-def _numbers(values: Sequence[Any] | np.ndarray[Any, Any]) -> list[str]:
+def _numbers(values: Iterable[Any]) -> list[str]:
     return [ds(float(value) + 0.0) for value in values]
 
 

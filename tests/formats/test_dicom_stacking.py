@@ -1,0 +1,209 @@
+"""Slices are put where they say they are, or refused in a sentence that says why."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, marked, save, save_all
+
+from plica.errors import AmbiguousSource, NotAVolume, UnreadableFile
+from plica.formats import dicom
+
+PLACES = (0.0, 2.0, 4.0, 6.0)
+
+
+def test_slices_are_ordered_by_place_and_not_by_instance_number(tmp_path: Path) -> None:
+    datasets = [make_slice(z, InstanceNumber=n) for n, z in enumerate((4.0, 0.0, 6.0, 2.0))]
+    image = dicom.read(save_all(datasets, tmp_path))
+    assert image.pixels[0, 0, 0].tolist() == [-1024, -1004, -984, -964]
+    assert image.pixels.dtype == np.int16
+    assert image.grid.shape == (COLUMNS, ROWS, 4)
+
+
+def test_a_marked_pixel_is_found_at_its_place_in_the_patient(tmp_path: Path) -> None:
+    datasets = [make_slice(z) for z in PLACES]
+    marked(datasets[2], row=4, column=1)
+    image = dicom.read(save_all(datasets, tmp_path))
+    index = np.argwhere(image.pixels[0] == 3000 - 1024)
+    assert index.tolist() == [[1, 4, 2]]
+    # LPS (-10 + 1·0.75, -20 + 4·0.5, 4) is RAS+ (9.25, 18, 4).
+    assert image.grid.to_world(index[0]).tolist() == [9.25, 18.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "letters"),
+    [
+        ([1, 0, 0, 0, 1, 0], "LPS"),
+        ([0, 1, 0, 0, 0, -1], "PIR"),
+        ([1, 0, 0, 0, 0, -1], "LIP"),
+        ([-1, 0, 0, 0, -1, 0], "RAS"),
+    ],
+)
+def test_any_orientation_keeps_a_mark_in_place(
+    tmp_path: Path, orientation: list[float], letters: str
+) -> None:
+    right, down = np.array(orientation[:3], float), np.array(orientation[3:], float)
+    normal = np.cross(right, down)
+    datasets = [
+        make_slice(0, position=tuple(3.0 * k * normal), ImageOrientationPatient=orientation)
+        for k in (2, 0, 1)
+    ]
+    marked(datasets[0], row=5, column=3)
+    image = dicom.read(save_all(datasets, tmp_path))
+    assert image.grid.orientation == letters
+    index = np.argwhere(image.pixels[0] == 3000 - 1024)[0]
+    lps = 3 * 0.75 * right + 5 * 0.5 * down + 6.0 * normal
+    assert np.allclose(image.grid.to_world(index), lps * [-1, -1, 1])
+
+
+def test_a_gap_is_refused_with_both_instances_and_both_distances(tmp_path: Path) -> None:
+    datasets = [make_slice(z, InstanceNumber=n) for n, z in enumerate((0, 2, 4, 8, 10), 1)]
+    with pytest.raises(NotAVolume, match=r"2\.000 mm apart, but 4\.000 mm between instance 3 .*4 "):
+        dicom.read(save_all(datasets, tmp_path))
+
+
+def test_small_unevenness_is_noted_and_larger_is_refused(tmp_path: Path) -> None:
+    even = dicom.read(save_all([make_slice(z) for z in (0, 2.008, 4, 6)], tmp_path / "a"))
+    assert even.grid.spacing_mm[2] == pytest.approx(2.0)
+    assert any("unevenly" in note for note in even.provenance.notes)
+    with pytest.raises(NotAVolume, match="mm"):
+        dicom.read(save_all([make_slice(z) for z in (0, 2.1, 4, 6)], tmp_path / "b"))
+
+
+def test_a_second_image_at_one_place_is_refused_with_its_name(tmp_path: Path) -> None:
+    datasets = [make_slice(z, InstanceNumber=n) for n, z in enumerate((0, 2, 2, 4), 1)]
+    datasets[2].PixelData = np.ones((ROWS, COLUMNS), np.int16).tobytes()
+    with pytest.raises(NotAVolume, match=r"instance 2 .* instance 3 .* same place"):
+        dicom.read(save_all(datasets, tmp_path))
+
+
+def test_an_identical_copy_of_a_file_is_left_out_and_noted(tmp_path: Path) -> None:
+    save_all([make_slice(z) for z in PLACES], tmp_path)
+    (tmp_path / "copy.dcm").write_bytes((tmp_path / "1.dcm").read_bytes())
+    image = dicom.read(tmp_path)
+    assert image.grid.shape[2] == 4
+    assert any("copies" in note for note in image.provenance.notes)
+
+
+def test_a_tilted_gantry_is_kept_as_a_sheared_grid(tmp_path: Path) -> None:
+    tilt = math.radians(15)
+    orientation = [1, 0, 0, 0, math.cos(tilt), math.sin(tilt)]
+    datasets = [
+        make_slice(0, position=(0, 0, z), ImageOrientationPatient=orientation) for z in PLACES
+    ]
+    image = dicom.read(save_all(datasets, tmp_path))
+    assert np.allclose(image.grid.affine[:3, 2], [0, 0, 2])
+    assert np.allclose(image.grid.to_world((0, 0, 3)), [0, 0, 6])
+    assert any("15.00 degrees" in note for note in image.provenance.notes)
+
+
+def test_slices_shifted_within_their_plane_are_refused(tmp_path: Path) -> None:
+    datasets = [make_slice(z) for z in PLACES]
+    datasets[2].ImagePositionPatient = [-10.0, -15.0, 4.0]
+    with pytest.raises(NotAVolume, match="mm"):
+        dicom.read(save_all(datasets, tmp_path))
+
+
+def test_a_slice_that_points_elsewhere_is_its_own_series(tmp_path: Path) -> None:
+    datasets = [make_slice(z) for z in PLACES]
+    datasets.append(make_slice(0, ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
+    folder = save_all(datasets, tmp_path)
+    with pytest.raises(AmbiguousSource, match=r"2 series.*axial.*sagittal"):
+        dicom.read(folder)
+    assert dicom.read(folder, series="1").grid.shape[2] == 4
+    assert dicom.read(folder, series="2").grid.shape[2] == 1
+
+
+def test_files_given_together_that_point_two_ways_are_refused(tmp_path: Path) -> None:
+    tilted = [1, 0, 0, 0, math.cos(0.1), math.sin(0.1)]
+    datasets = [make_slice(0, InstanceNumber=3), make_slice(2, InstanceNumber=9)]
+    datasets[1].ImageOrientationPatient = tilted
+    folder = save_all(datasets, tmp_path)
+    with pytest.raises(NotAVolume, match=r"instance 3 .*instance 9 .*5\.73 degrees"):
+        dicom.read_series(sorted(folder.iterdir()))
+
+
+def test_another_matrix_is_another_series(tmp_path: Path) -> None:
+    datasets = [make_slice(z) for z in PLACES]
+    odd = make_slice(8, Rows=2, Columns=2)
+    odd.PixelData = np.zeros((2, 2), np.int16).tobytes()
+    folder = save_all([*datasets, odd], tmp_path)
+    assert [len(series.files) for series in dicom.find_series(sorted(folder.iterdir()))] == [4, 1]
+
+
+def test_two_series_in_a_folder_are_listed_and_chosen_by_number_or_hash(tmp_path: Path) -> None:
+    first = [make_slice(z) for z in PLACES]
+    second = [make_slice(z, SeriesInstanceUID="1.2.3.5") for z in PLACES[:3]]
+    folder = save_all([*first, *second], tmp_path)
+    with pytest.raises(AmbiguousSource, match="2 series"):
+        dicom.read(folder)
+    found = dicom.find_series(sorted(folder.iterdir()))
+    assert dicom.read(folder, series="2").grid.shape[2] == 3
+    assert dicom.read(folder, series=found[0].series[:8]).grid.shape[2] == 4
+    with pytest.raises(AmbiguousSource, match="no series 'zz'"):
+        dicom.read(folder, series="zz")
+
+
+@pytest.mark.parametrize("keyword", ["DiffusionBValue", "EchoTime", "TemporalPositionIdentifier"])
+def test_several_volumes_are_told_apart_by_what_differs(tmp_path: Path, keyword: str) -> None:
+    datasets = [
+        make_slice(z, **{keyword: value, "RescaleIntercept": value})
+        for z, value in itertools.product((2.0, 0.0), (1000, 50))
+    ]
+    folder = save_all(datasets, tmp_path)
+    with pytest.raises(AmbiguousSource, match=rf"2 volumes \(0: {keyword} 50.*1: {keyword} 1000"):
+        dicom.read(folder)
+    assert dicom.read(folder, volume=0).pixels[0, 0, 0].tolist() == [50, 70]
+    assert dicom.read(folder, volume=1).pixels[0, 0, 0].tolist() == [1000, 1020]
+    with pytest.raises(AmbiguousSource, match="no volume 2"):
+        dicom.read(folder, volume=2)
+
+
+def test_volumes_that_nothing_names_are_told_apart_by_instance_number(tmp_path: Path) -> None:
+    datasets = [make_slice(z, InstanceNumber=n) for n, z in enumerate((0, 2, 4, 0, 2, 4), 1)]
+    for dataset in datasets[3:]:
+        dataset.PixelData = np.full((ROWS, COLUMNS), 7, np.int16).tobytes()
+    folder = save_all(datasets, tmp_path)
+    with pytest.raises(AmbiguousSource, match="2 volumes"):
+        dicom.read(folder)
+    assert set(dicom.read(folder, volume=1).pixels.ravel().tolist()) == {7 - 1024}
+
+
+def test_a_lone_slice_takes_its_thickness_and_says_so(tmp_path: Path) -> None:
+    image = dicom.read(save(make_slice(3.0), tmp_path / "one.dcm"))
+    assert image.grid.spacing_mm == (0.75, 0.5, 2.0)
+    assert any("SliceThickness" in note for note in image.provenance.notes)
+    bare = dicom.read(save(make_slice(3.0, SliceThickness=None), tmp_path / "bare.dcm"))
+    assert bare.grid.spacing_mm[2] == 1.0
+    assert any("1 mm is taken" in note for note in bare.provenance.notes)
+
+
+def test_slices_without_positions_stand_by_slice_location_or_are_refused(tmp_path: Path) -> None:
+    lost = {"ImagePositionPatient": None}
+    located = [make_slice(z, **lost, SliceLocation=z) for z in (4, 0, 2)]
+    image = dicom.read(save_all(located, tmp_path / "a"))
+    assert image.pixels[0, 0, 0].tolist() == [-1024, -1004, -984]
+    assert any("SliceLocation" in note for note in image.provenance.notes)
+    with pytest.raises(NotAVolume, match="SliceLocation"):
+        dicom.read(save_all([make_slice(z, **lost) for z in (0, 2)], tmp_path / "b"))
+
+
+def test_a_direction_that_is_none_is_refused(tmp_path: Path) -> None:
+    dataset = make_slice(0, ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
+    with pytest.raises(UnreadableFile, match="perpendicular"):
+        dicom.read(save(dataset, tmp_path / "a.dcm"))
+
+
+def test_the_patient_is_named_only_when_asked(tmp_path: Path) -> None:
+    folder = save_all([make_slice(z) for z in PLACES], tmp_path)
+    image = dicom.read(folder)
+    record = str(image.provenance.to_json())
+    assert "Doe" not in record
+    assert "secret" not in record
+    assert "1.2.3.4" not in record
+    assert len(image.provenance.series) == 16
+    named = dicom.read(folder, identity=True)
+    assert named.provenance.identity["PatientID"] == "secret-7"
+    assert named.provenance.series == image.provenance.series
