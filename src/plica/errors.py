@@ -72,8 +72,10 @@ class WeightsError(PlicaError):
     """The weights are missing, damaged, or belong to another network."""
 
 
-class UnknownName(PlicaError):
-    """There is no thing of that name in the table."""
+class UnknownName(PlicaError, KeyError):
+    """There is no thing of that name in the table; a `KeyError` too, since tables are mappings."""
+
+    __str__ = Exception.__str__  # KeyError would put the sentence in quotes
 
 
 class MissingExtra(PlicaError):

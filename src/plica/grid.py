@@ -149,12 +149,13 @@ class Grid:
         Raises:
             InputError: A factor does not divide its side; pad first.
         """
-        factors = np.array(_triple(factor))
-        if np.any(np.array(self.shape) % factors):
+        cell = _triple(factor)
+        if min(cell) < 1 or any(side % step for side, step in zip(self.shape, cell, strict=True)):
             raise InputError(
-                f"a grid of {self.shape} voxels cannot be made coarser by {tuple(factors)}: "
+                f"a grid of {self.shape} voxels cannot be made coarser by {cell}: "
                 "pad it to a multiple first"
             )
+        factors = np.array(cell)
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world((factors - 1) / 2)
         affine[:3, :3] = self.affine[:3, :3] * factors

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.errors import MissingExtra, UnusablePixels
+from plica.errors import InputError, MissingExtra, UnusablePixels
 from plica.grid import Grid
 
 if TYPE_CHECKING:
@@ -84,8 +84,23 @@ class Display:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Display:
-        """Read back what `to_json` made."""
-        return cls(**{**record, "table": tuple(record.get("table", ()))})
+        """Read back what `to_json` made.
+
+        Raises:
+            InputError: The record is not one of a display.
+        """
+        try:
+            numbers = {
+                key: None if record.get(key) is None else float(record[key])
+                for key in ("center", "width")
+            }
+            table = tuple(float(value) for value in record.get("table", ()))
+            display = cls(**{**record, **numbers, "table": table})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"not the record of a display: {error!r}") from error
+        if display.function not in get_args(VoiFunction):
+            raise InputError(f"not the record of a display: no VOI function {display.function!r}")
+        return display
 
 
 @dataclass(frozen=True)
@@ -130,9 +145,18 @@ class Provenance:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Provenance:
-        """Read back what `to_json` made."""
-        lists = {key: tuple(record.get(key, ())) for key in ("notes", "steps")}
-        return cls(**{**record, **lists})
+        """Read back what `to_json` made.
+
+        Raises:
+            InputError: The record is not one of a provenance.
+        """
+        try:
+            lists = {
+                key: tuple(str(line) for line in record.get(key, ())) for key in ("notes", "steps")
+            }
+            return cls(**{**record, **lists})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"not the record of a provenance: {error!r}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,8 +222,17 @@ class Image:
     # -- to other libraries ------------------------------------------------------------------
 
     def to_torch(self) -> torch.Tensor:
-        """Pixels as a tensor (channel, i, j, k), a copy, in the nearest type torch has."""
+        """Pixels as a tensor (channel, i, j, k), a copy, in the nearest type torch has.
+
+        Raises:
+            UnusablePixels: There are whole numbers above 2⁶³ − 1: torch has no type for them.
+        """
         torch = _import("to_torch", "torch", "")
+        if self.pixels.dtype.kind == "u" and int(self.pixels.max()) > np.iinfo(np.int64).max:
+            raise UnusablePixels(
+                f"the value {int(self.pixels.max())} is too large for torch's whole numbers: "
+                "convert the pixels to float64 first"
+            )
         pixels = np.array(self.pixels)  # torch refuses read-only and big-endian memory
         if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
             pixels = pixels.astype({2: np.int32, 4: np.int64, 8: np.int64}[pixels.dtype.itemsize])
@@ -229,7 +262,9 @@ class Image:
                 "and SimpleITK cannot hold that: resample it first"
             )
         to_lps = np.array([-1.0, -1.0, 1.0])
-        pixels = np.array(self.pixels).astype(self.pixels.dtype.newbyteorder("="))
+        # ITK has neither truth values nor half precision.
+        kind = np.dtype({"?": "u1", "e": "f4"}.get(self.pixels.dtype.char, self.pixels.dtype))
+        pixels = np.array(self.pixels).astype(kind.newbyteorder("="))
         colour = self.channels > 1
         array = pixels.transpose(3, 2, 1, 0) if colour else pixels[0].transpose(2, 1, 0)
         image = module.GetImageFromArray(np.ascontiguousarray(array), isVector=colour)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.errors import LatentError
+from plica.errors import InputError, LatentError
 from plica.grid import Grid
 from plica.image import Display, Provenance, Unit
 
@@ -47,8 +47,17 @@ class Trail:
 
     @property
     def losses(self) -> dict[str, dict[str, Any]]:
-        """What each step could not keep, by step name; steps that lose nothing are left out."""
-        return {record.step: dict(record.loss) for record in self.records if record.loss}
+        """What each step could not keep, by its name; steps that lose nothing are left out.
+
+        A step done again stands as "window 2".
+        """
+        losses: dict[str, dict[str, Any]] = {}
+        for n, record in enumerate(self.records):
+            times = sum(before.step == record.step for before in self.records[: n + 1])
+            if record.loss:
+                name = record.step if times == 1 else f"{record.step} {times}"
+                losses[name] = dict(record.loss)
+        return losses
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,10 @@ class Latent:
             )
         if self.kind == "bitstream":
             return
+        try:
+            self.grid  # noqa: B018 - asked for so that a factor that does not divide is refused here
+        except InputError as error:
+            raise LatentError(f"the latent's factor does not fit: {error}") from error
         if self.codes.shape[1:] != self.grid.shape:
             raise LatentError(
                 f"codes of shape {self.codes.shape} do not fit an image of {self.prepared.shape} "

@@ -44,9 +44,10 @@ class Registry(Mapping[str, str]):
 
     def _with_others(self) -> dict[str, str]:
         if self._group is not None and not self._asked_others:
-            self._asked_others = True
             for entry in entry_points(group=self._group):
-                self._add(entry.name, entry.value)
+                if self._table.get(entry.name) != entry.value:
+                    self._add(entry.name, entry.value)
+            self._asked_others = True  # only now: a name refused once is refused every time
         return self._table
 
     def __getitem__(self, name: str) -> str:

@@ -1,0 +1,75 @@
+"""A table of names imports nothing until it is asked to."""
+
+import importlib.metadata
+import sys
+
+import pytest
+
+from plica import registry
+from plica.errors import UnknownName
+from plica.registry import Registry
+
+TABLE = Registry("fruit", (("apple", "json:dumps"), ("pear", "no.such.module:thing")))
+
+
+def test_a_thing_is_imported_when_it_is_asked_for():
+    import json
+
+    assert TABLE.get_thing("apple") is json.dumps
+    assert TABLE["pear"] == "no.such.module:thing"
+    with pytest.raises(ModuleNotFoundError):
+        TABLE.get_thing("pear")
+
+
+def test_a_typo_is_answered_with_the_nearest_name():
+    with pytest.raises(UnknownName, match=r"no fruit 'aple'; did you mean apple or pear\?"):
+        TABLE["aple"]
+
+
+def test_an_unknown_name_is_answered_with_all_there_are():
+    with pytest.raises(UnknownName, match="there are: apple, pear"):
+        TABLE.get_thing("xyzzy")
+
+
+def test_a_name_written_twice_is_refused():
+    with pytest.raises(ValueError, match="rename one"):
+        Registry("fruit", (("apple", "a:b"), ("apple", "c:d")))
+
+
+def test_a_table_is_a_mapping_in_its_own_order():
+    assert list(TABLE) == ["apple", "pear"]
+    assert len(TABLE) == 2
+    assert "apple" in TABLE
+    assert "aple" not in TABLE
+    assert dict(TABLE)["apple"] == "json:dumps"
+
+
+def test_get_gives_the_default_for_an_unknown_name():
+    assert TABLE.get("apple") == "json:dumps"
+    assert TABLE.get("aple") is None
+
+
+def test_other_packages_may_add_names(monkeypatch):
+    entry = importlib.metadata.EntryPoint("fig", "json:loads", "plica.fruits")
+    asked = []
+
+    def entry_points(*, group):
+        asked.append(group)
+        return [entry]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
+
+    assert list(table) == ["apple", "fig"]
+    assert table.get_thing("fig") is sys.modules["json"].loads
+    assert asked == ["plica.fruits"]
+
+
+def test_another_packages_name_that_is_taken_is_refused_every_time(monkeypatch):
+    entry = importlib.metadata.EntryPoint("apple", "json:loads", "plica.fruits")
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: [entry])
+    table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="json:loads"):
+            table.get_thing("apple")
