@@ -1,0 +1,54 @@
+"""Pipelines: the steps between a checked float image and a network, ready to take.
+
+Each is a function of the image, because what fits depends on its unit. `Finite` and `Cast` stand
+before them, `Channels` and `Pad` after them, for every codec alike.
+"""
+
+from __future__ import annotations
+
+from plica.image import Image, Unit
+from plica.preparation.minmax import MinMax
+from plica.preparation.percentiles import Percentiles
+from plica.preparation.region import Region
+from plica.preparation.reorient import Reorient
+from plica.preparation.step import Step
+from plica.preparation.voi import Voi
+from plica.preparation.window import Window
+
+CT_LOW_HU, CT_HIGH_HU = -1024.0, 3071.0
+"""The range of a 12-bit CT: nothing of a scanner's own scale is cut."""
+
+GREY_LEVELS = 256
+
+
+def full_range(image: Image) -> tuple[Step, ...]:
+    """All an image has, to [−1, 1].
+
+    A CT by a window that is the same for all CTs; 8-bit pictures and labels by their 256 levels,
+    so that one grey means one number; everything else by its own smallest and largest value.
+    """
+    if image.unit is Unit.HU:
+        return (Window(CT_LOW_HU, CT_HIGH_HU),)
+    if image.unit in {Unit.DISPLAY, Unit.LABEL} and _fits_a_byte(image):
+        return (Window(0.0, GREY_LEVELS - 1.0),)
+    return (MinMax(),)
+
+
+def radiograph(image: Image) -> tuple[Step, ...]:
+    """The preprocessing of Varma et al. 2023, A.1: region of interest, display window, inversion.
+
+    A volume has no such region and is shown as its window says.
+    """
+    return (Voi(),) if image.is_volume else (Region(), Voi())
+
+
+def mr(image: Image) -> tuple[Step, ...]:
+    """MR: axes to RAS, and the 99.5th percentile to 1; brighter voxels go beyond it unclipped.
+
+    A slice by itself is not turned: what sees it expects the picture's own rows and columns.
+    """
+    return (Reorient("RAS"), Percentiles()) if image.is_volume else (Percentiles(),)
+
+
+def _fits_a_byte(image: Image) -> bool:
+    return bool(image.pixels.min() >= 0 and image.pixels.max() < GREY_LEVELS)
