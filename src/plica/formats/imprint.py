@@ -18,6 +18,9 @@ from plica.grid import Grid
 from plica.image import Display, Image, Unit
 
 VERSION = 1
+PREFIX = "plica: "
+"""Before the JSON in TIFF, where tifffile takes bare JSON with a "shape" for its own."""
+
 _MAX_TEXT = 1 << 20
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -82,7 +85,7 @@ def read_imprint(text: str, name: str) -> Imprint | None:
     Raises:
         UnreadableFile: It is plica's, and damaged, edited or of a newer version.
     """
-    text = text.strip("\0 \r\n\t")
+    text = text[: _MAX_TEXT + 1].strip("\0 \r\n\t").removeprefix(PREFIX)
     if not text.startswith('{"plica"') or len(text) > _MAX_TEXT:
         return None
     record = parse_json(text, f"{name}: plica's own comment", UnreadableFile)
