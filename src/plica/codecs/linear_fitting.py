@@ -1,175 +1,290 @@
-"""Fits the linear codecs in closed form: moments of patches, eigenvectors, normal equations."""
+"""Fits the linear codecs by a recipe (python -m plica.codecs.linear_fitting recipe.toml …)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import product
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
-from plica.errors import InputError
+from plica import settings
+from plica.codecs.karhunen_loeve import (
+    Float64,
+    NormalEquations,
+    PatchMoments,
+    analysis_kernel,
+    cut_patches,
+    synthesis_kernel,
+)
+from plica.cohort import Case, Cohort
+from plica.errors import PlicaError, SettingsError
+from plica.formats.atomic import new_file, refuse_existing
+from plica.image import Image
 
-Float64 = NDArray[np.float64]
 Array = NDArray[np.float32]
-
-# Cells of one image that are worked on at once; bounds the memory of the 3D fits.
-BLOCK = 2**16
+INDEX = "linear.json"
 
 
-def cut_patches(image: Array, factor: int) -> Float64:
-    """An image (*space) as patches (*cells, P), float64; sides must be multiples of the factor."""
-    cells = [side // factor for side in image.shape]
-    if any(side % factor for side in image.shape) or not all(cells):
-        raise InputError(f"an image of {image.shape} voxels has no whole patches of {factor}")
-    dims = image.ndim
-    split = image.reshape([side for n in cells for side in (n, factor)])
-    order = [*range(0, 2 * dims, 2), *range(1, 2 * dims, 2)]
-    return split.transpose(order).reshape(*cells, factor**dims).astype(np.float64)
+@dataclass(frozen=True)
+class Source:
+    """Images that count as one in the fit, however many they are.
 
-
-@dataclass
-class PatchMoments:
-    """Σ w (p − mean p)(p − mean p)ᵀ over patches: what is left once each patch's mean is known."""
-
-    voxels: int
-    weight: float = 0.0
-    total: Float64 = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.total = np.zeros((self.voxels, self.voxels))
-
-    def add(self, patches: Float64, weight: float) -> None:
-        """Add patches (…, P), each with `weight`."""
-        rest = patches.reshape(-1, self.voxels)
-        for start in range(0, len(rest), BLOCK):
-            block = rest[start : start + BLOCK]
-            block = block - block.mean(axis=1, keepdims=True)
-            self.total += weight * (block.T @ block)
-        self.weight += weight * len(rest)
-
-    @property
-    def covariance(self) -> Float64:
-        """Mean over the patches."""
-        return self.total / self.weight
-
-    def basis(self, channels: int) -> Float64:
-        """W (channels, P): a constant row, then the strongest directions of what it leaves.
-
-        The constant comes first so that constant images are kept exactly. The patches without
-        their means are orthogonal to it, so their eigenvectors are, too.
-        """
-        _, vectors = np.linalg.eigh(self.covariance)
-        strongest = vectors[:, ::-1][:, : channels - 1].T
-        # eigh leaves the sign open; any fixed direction that no eigenvector is orthogonal to
-        # settles it, and growing numbers make ramps point the way the axes do.
-        signs = np.sign(strongest @ np.sqrt(np.arange(1.0, self.voxels + 1.0)))
-        constant = np.full((1, self.voxels), self.voxels**-0.5)
-        return np.concatenate([constant, strongest * signs[:, None]])
-
-    def discarded(self, channels: int) -> float:
-        """The mean squared error per patch of W Wᵀ: the sum of the eigenvalues left out."""
-        return float(np.linalg.eigvalsh(self.covariance)[: self.voxels - channels + 1].sum())
-
-
-@dataclass
-class NormalEquations:
-    """Least squares for a patch, its mean taken off, from the codes around it.
-
-    The features φ are the codes of the neighbours and the patch's own; the first code of each
-    neighbour enters as its difference from the patch's own. So whatever the coefficients C are,
-    adding a constant to the image adds it to the estimate φᵀC + mean.
+    Args:
+        name: For people; stands in the card's training data.
+        dims: 2 for slices and radiographs, 3 for volumes.
+        where: Values of the manifest's columns that select them.
+        weight: Of the whole source.
     """
 
-    basis: Float64
+    name: str
     dims: int
-    weight: float = 0.0
-    features: Float64 = field(init=False)  # Σ w φφᵀ
-    products: Float64 = field(init=False)  # Σ w φtᵀ
-    energy: float = 0.0  # Σ w |t|²
-
-    def __post_init__(self) -> None:
-        channels, voxels = self.basis.shape
-        count = channels * 3**self.dims
-        self.features = np.zeros((count, count))
-        self.products = np.zeros((count, voxels))
-
-    def add(self, patches: Float64, weight: float) -> None:
-        """Add the patches (*cells, P) of one image, each with `weight`."""
-        voxels = self.basis.shape[1]
-        codes = patches @ self.basis.T / np.sqrt(voxels)
-        flat = patches.reshape(-1, voxels)
-        around = neighbourhoods(codes, self.dims).reshape(len(flat), -1)
-        for start in range(0, len(flat), BLOCK):
-            t = flat[start : start + BLOCK]
-            t = t - t.mean(axis=1, keepdims=True)
-            phi = around[start : start + BLOCK]
-            self.features += weight * (phi.T @ phi)
-            self.products += weight * (phi.T @ t)
-            self.energy += weight * float(np.vdot(t, t))
-        self.weight += weight * len(flat)
-
-    def __add__(self, other: NormalEquations) -> NormalEquations:
-        both = NormalEquations(self.basis, self.dims, self.weight + other.weight)
-        both.features = self.features + other.features
-        both.products = self.products + other.products
-        both.energy = self.energy + other.energy
-        return both
-
-    def solve(self, ridge: float) -> Float64:
-        """C (features, P), with `ridge` times the mean feature energy on the diagonal.
-
-        The patch's own mean minus itself is a feature of zeros; the ridge gives it the coefficient
-        zero.
-        """
-        penalty = ridge * np.trace(self.features) / len(self.features)
-        return np.linalg.solve(self.features + penalty * np.eye(len(self.features)), self.products)
-
-    def transpose_solution(self) -> Float64:
-        """C of the plain transform back, Wᵀ√P at the patch itself."""
-        channels, voxels = self.basis.shape
-        coefficients = np.zeros((3**self.dims, channels, voxels))
-        coefficients[3**self.dims // 2, 1:] = self.basis[1:] * np.sqrt(voxels)
-        return coefficients.reshape(-1, voxels)
-
-    def error(self, coefficients: Float64) -> float:
-        """Mean squared error per voxel of an estimate on the images added."""
-        C = coefficients  # noqa: N806  the letter of the docstring
-        squares = self.energy - 2 * np.vdot(C, self.products) + np.vdot(C, self.features @ C)
-        return float(squares / (self.weight * self.basis.shape[1]))
+    where: dict[str, tuple[str, ...]]
+    weight: float = 1.0
 
 
-def neighbourhoods(codes: Float64, dims: int) -> Float64:
-    """Features (*cells, 3 ** dims, channels): the codes around each cell, repeated at the border.
+@dataclass(frozen=True)
+class Size:
+    """One codec to fit."""
 
-    The first code is given as the difference from the cell's own.
+    name: str
+    dims: int
+    factor: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the linear codecs are fitted.
+
+    Args:
+        split: Of the manifest.
+        ridge: Added to the normal equations, as a fraction of their mean diagonal.
+        judge_every: Every so-manieth patient of a source is held out while the two decoders are
+            compared; the better one is then fitted to all.
     """
-    padded = np.pad(codes, [(1, 1)] * dims + [(0, 0)], mode="edge")
-    cells = codes.shape[:dims]
-    shifted = [
-        padded[tuple(slice(o, o + n) for o, n in zip(offset, cells, strict=True))]
-        for offset in product(range(3), repeat=dims)
-    ]
-    around = np.stack(shifted, axis=-2)
-    around[..., 0] -= codes[..., None, 0]
-    return around
+
+    sources: tuple[Source, ...]
+    codecs: tuple[Size, ...]
+    split: str = "train"
+    ridge: float = 1e-9
+    judge_every: int = 5
 
 
-def synthesis_kernel(coefficients: Float64, dims: int, channels: int) -> Array:
-    """C as a convolution over codes (P, channels, 3, …): the differences multiplied out."""
-    voxels = coefficients.shape[1]
-    kernel = coefficients.reshape(3**dims, channels, voxels).copy()
-    centre = 3**dims // 2
-    # Σ_n C_n (z_n − z) + z = Σ_{n≠0} C_n z_n + (1 + C_0 − Σ_n C_n) z
-    kernel[centre, 0] += 1.0 - kernel[:, 0].sum(axis=0)
-    return np.ascontiguousarray(
-        kernel.transpose(2, 1, 0).reshape(voxels, channels, *[3] * dims), dtype=np.float32
+@dataclass(frozen=True)
+class Sample:
+    """One prepared plane or volume and how much each of its voxels counts.
+
+    Args:
+        array: In [−1, 1], with `dims` axes as the network sees them.
+        weight: Of the whole array.
+        held_out: Whether it judges the decoders.
+    """
+
+    array: Array
+    weight: float
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one fit gave: the tensors and how good they are."""
+
+    size: Size
+    tensors: dict[str, Array]
+    report: dict[str, Any]
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+def read_samples(recipe: Recipe, cohort: Cohort, dims: int) -> list[Sample]:
+    """The images of all sources of one number of dimensions, as the codecs see them.
+
+    Raises:
+        SettingsError: A source selects nothing.
+    """
+    samples: list[Sample] = []
+    for source in recipe.sources:
+        if source.dims == dims:
+            samples += _read_source(recipe, source, cohort.of_split(recipe.split))
+    return samples
+
+
+def _read_source(recipe: Recipe, source: Source, train: Cohort) -> list[Sample]:
+    cases = train.where(**source.where)
+    if not len(cases):
+        raise SettingsError(f"the source '{source.name}' selects no image of the manifest")
+    judges = set(cases.patients[recipe.judge_every - 1 :: recipe.judge_every])
+    arrays = [(case, array) for case in cases for array in _read_arrays(case, source.dims)]
+    weight = source.weight / len(arrays)
+    return [Sample(array, weight, case.patient in judges) for case, array in arrays]
+
+
+def _read_arrays(case: Case, dims: int) -> Iterator[Array]:
+    from plica.formats.doors import read
+
+    return see(read(case.path), dims)
+
+
+def see(image: Image, dims: int) -> Iterator[Array]:
+    """The planes (row, column) or volumes (i, j, k) a network of `dims` axes sees of an image.
+
+    Grey stored as three equal channels is one image.
+    """
+    from plica.codecs.preparing import Preparing
+    from plica.preparation.pipelines import full_range
+    from plica.preparation.trail import prepare
+
+    steps = Preparing().steps(
+        image, intensity=full_range, in_channels=1, factor=(1, 1, 1), sliced=dims == 2
     )
+    pixels = prepare(image, steps)[0].pixels
+    if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
+        pixels = pixels[:1]
+    for volume in pixels.astype(np.float32, copy=False):
+        if dims == 3:
+            yield volume
+        else:
+            yield from (volume[:, :, k].T for k in range(volume.shape[2]))
 
 
-def analysis_kernel(basis: Float64, dims: int) -> Array:
-    """W / √P as a convolution (channels, 1, factor, …)."""
-    channels, voxels = basis.shape
-    factor = round(voxels ** (1 / dims))
-    kernel = (basis / np.sqrt(voxels)).reshape(channels, 1, *[factor] * dims)
-    return kernel.astype(np.float32)
+# -- fitting -------------------------------------------------------------------------------------
+
+
+def fit(size: Size, samples: list[Sample], recipe: Recipe) -> Fit:
+    """Fit one codec to samples: two passes, one for the transform, one for the way back.
+
+    Example:
+        fit(Size("linear-4x1-2d", 2, 4, 1), samples, recipe).tensors["analysis"]
+    """
+    moments = PatchMoments(size.factor, size.dims)
+    for patches, weight, _ in _weighed(size, samples):
+        moments.add(patches, weight)
+    basis = moments.basis(size.channels)
+    rest, judges = NormalEquations(basis, size.dims), NormalEquations(basis, size.dims)
+    for patches, weight, held_out in _weighed(size, samples):
+        (judges if held_out else rest).add(patches, weight)
+    everything = rest + judges
+    solved, report = _choose(rest, judges, recipe.ridge)
+    plain = everything.transpose_solution()
+    chosen = everything.solve(recipe.ridge) if solved else plain
+    report |= {
+        "training_psnr_db": _psnr(everything.error(chosen)),
+        "training_psnr_db_transform": _psnr(everything.error(plain)),
+        "images": len(samples),
+    }
+    tensors = {
+        "analysis": analysis_kernel(basis, size.dims),
+        "synthesis": synthesis_kernel(chosen, size.dims, size.channels),
+    }
+    return Fit(size, tensors, report)
+
+
+def _weighed(size: Size, samples: list[Sample]) -> Iterator[tuple[Float64, float, bool]]:
+    """Patches of each sample and the weight of one patch; what fills no patch is left out."""
+    for sample in samples:
+        whole = tuple(slice(0, n // size.factor * size.factor) for n in sample.array.shape)
+        patches = cut_patches(sample.array[whole], size.factor)
+        yield patches, sample.weight * patches.shape[-1] / patches.size, sample.held_out
+
+
+def _choose(
+    rest: NormalEquations, judges: NormalEquations, ridge: float
+) -> tuple[bool, dict[str, Any]]:
+    """Whether least squares beats the plain transform on patients it has not seen."""
+    if not judges.weight or not rest.weight:
+        raise SettingsError(
+            "no patient could be held out to compare the decoders: lower judge_every"
+        )
+    solved = judges.error(rest.solve(ridge))
+    plain = judges.error(judges.transpose_solution())
+    better = solved < plain
+    return better, {
+        "decoder": "least squares" if better else "transform",
+        "held_out_psnr_db_least_squares": _psnr(solved),
+        "held_out_psnr_db_transform": _psnr(plain),
+    }
+
+
+def _psnr(mean_squared_error: float) -> float:
+    """Of the pooled error, for values in [−1, 1]."""
+    return round(float(10 * np.log10(4 / mean_squared_error)), 3)
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def fit_all(recipe: Recipe, cohort: Cohort) -> Iterator[Fit]:
+    """Fit every codec of the recipe."""
+    for dims in (2, 3):
+        sizes = [size for size in recipe.codecs if size.dims == dims]
+        samples = read_samples(recipe, cohort, dims) if sizes else []
+        for size in sizes:
+            yield fit(size, samples, recipe)
+
+
+def serialise(fitted: Fit) -> bytes:
+    """The weights file: the two tensors and, as metadata, which codec they are of."""
+    # One key only: safetensors writes several in an order that changes from run to run.
+    return save(fitted.tensors, {"plica": json.dumps(asdict(fitted.size), sort_keys=True)})
+
+
+def write_all(recipe: Recipe, cohort: Cohort, folder: Path, *, overwrite: bool = False) -> None:
+    """Fit every codec and write its weights, and an index of hashes and results, into a folder.
+
+    Raises:
+        OutputError: There are such files already.
+    """
+    refuse_existing(folder / INDEX, overwrite=overwrite)
+    index: dict[str, Mapping[str, Any]] = {}
+    files: dict[str, bytes] = {}
+    for fitted in fit_all(recipe, cohort):
+        name, content = fitted.size.name, serialise(fitted)
+        files[f"{name}.safetensors"] = content
+        digest = hashlib.sha256(content).hexdigest()
+        index[name] = {"sha256": digest, "bytes": len(content), **fitted.report}
+        sys.stdout.write(f"{name}: {json.dumps(index[name])}\n")
+    record = {"training_data": _describe_data(recipe), "codecs": index}
+    files[INDEX] = (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+    for name, content in files.items():
+        with new_file(folder / name, overwrite=overwrite) as file:
+            file.write(content)
+
+
+def _describe_data(recipe: Recipe) -> dict[str, str]:
+    return {
+        str(dims): ", ".join(source.name for source in recipe.sources if source.dims == dims)
+        for dims in (2, 3)
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m plica.codecs.linear_fitting", description=__doc__
+    )
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--overwrite", action="store_true")
+    asked = parser.parse_args(arguments)
+    try:
+        recipe = settings.read(Recipe, asked.recipe)
+        cohort = Cohort.from_manifest(asked.data / "MANIFEST.csv")
+        write_all(recipe, cohort, asked.out, overwrite=asked.overwrite)
+    except PlicaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
