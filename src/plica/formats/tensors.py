@@ -1,0 +1,160 @@
+"""The safetensors container, read with numpy alone and no more trust than its size allows.
+
+Layout (huggingface/safetensors): eight bytes with the length of a JSON header, the header, then
+the tensors' bytes end to end. Numpy has no bfloat16: such a tensor comes as its 16 bits.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.errors import LatentError
+from plica.formats.imprint import Checker, parse_json
+from plica.formats.streams import read_bytes
+
+MAX_HEADER = 16 << 20  # as parsed JSON up to twenty times that
+DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
+    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2",
+}  # fmt: skip
+_NAMES = {np.dtype(kind).name: name for name, kind in DTYPES.items() if name != "BF16"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor's bytes are, counted from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a header says.
+
+    Args:
+        metadata: Free texts.
+        tensors: By name, in the order of their bytes.
+        data_at: The file's byte where the first tensor begins.
+    """
+
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+    data_at: int
+
+
+def read_container(file: io.BufferedIOBase, size: int, name: str) -> Container:
+    """The header, checked against the file's size; no tensor is read.
+
+    Raises:
+        LatentError: It is none, is damaged, or its tensors do not fill the file.
+    """
+    start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(MAX_HEADER, size - 8):
+        raise LatentError(
+            f"{name} is no latent file, or a damaged one: its header would be {length} bytes of a "
+            f"file of {size}"
+        )
+    text = file.read(length)
+    if len(text) < length:
+        raise LatentError(f"{name} is truncated within its header; get it again")
+    record = parse_json(text, f"{name}: the header", LatentError)
+    checker = Checker(f"{name}: the header", LatentError)
+    metadata = checker.of_type(record.pop("__metadata__", {}), dict, "__metadata__")
+    for key, value in metadata.items():
+        checker.of_type(value, str, f"__metadata__.{key[:40]}")
+    tensors = {key: _read_tensor(value, key, checker) for key, value in record.items()}
+    _check_filled(tensors, size - 8 - length, name)
+    return Container(metadata, tensors, 8 + length)
+
+
+def _read_tensor(value: Any, key: str, checker: Checker) -> Tensor:
+    key = key[:60]
+    entry = checker.of_type(value, dict, key)
+    dtype = entry.get("dtype")
+    if dtype not in DTYPES:
+        raise checker.fail(f"{key}.dtype", dtype, f"one of {', '.join(DTYPES)}")
+    shape = checker.of_type(entry.get("shape"), list, f"{key}.shape")
+    ends = checker.of_type(entry.get("data_offsets"), list, f"{key}.data_offsets")
+    for number in (*shape, *ends):
+        if checker.of_type(number, int, f"{key}.shape") < 0:
+            raise checker.fail(f"{key}.shape", number, "a number of at least 0")
+    if len(ends) != 2 or len(shape) > 16:
+        raise checker.fail(f"{key}.data_offsets", ends, "a beginning and an end")
+    needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if ends[1] - ends[0] != needed:
+        raise checker.fail(f"{key}.data_offsets", ends, f"{needed} bytes for shape {shape}")
+    return Tensor(dtype, tuple(shape), ends[0], ends[1])
+
+
+def _check_filled(tensors: Mapping[str, Tensor], room: int, name: str) -> None:
+    """Tensors lie end to end and fill the file, so that none is read twice and nothing hides."""
+    at = 0
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
+        if tensor.start != at:
+            raise LatentError(f"{name}: its tensors overlap or leave gaps; it is damaged")
+        at = tensor.end
+    if at != room:
+        raise LatentError(
+            f"{name} should hold {at} bytes of tensors and holds {room}; it is truncated or damaged"
+        )
+
+
+def read_tensor(file: io.BufferedIOBase, container: Container, key: str, name: str) -> NDArray[Any]:
+    """One tensor, in the machine's byte order; bfloat16 as its bits (uint16)."""
+    tensor = container.tensors[key]
+    kind = np.dtype(DTYPES[tensor.dtype])
+    file.seek(container.data_at + tensor.start)
+    data = read_bytes(file, tensor.end - tensor.start, name)
+    if tensor.dtype == "BOOL":
+        return (data != 0).reshape(tensor.shape)
+    return data.view(kind).reshape(tensor.shape).astype(kind.newbyteorder("="), copy=False)
+
+
+def write_container(
+    file: io.BufferedIOBase,
+    tensors: Mapping[str, tuple[str, NDArray[Any]]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write tensors, given as (safetensors type, array), largest alignment first."""
+    order = sorted(tensors, key=lambda key: (-tensors[key][1].dtype.itemsize, key))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for key in order:
+        dtype, array = tensors[key]
+        header[key] = {
+            "dtype": dtype,
+            "shape": list(array.shape),
+            "data_offsets": [at, at + array.nbytes],
+        }
+        at += array.nbytes
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for key in order:
+        array = tensors[key][1]
+        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+        file.write(little.tobytes())
+
+
+def name_dtype(array: NDArray[Any]) -> str:
+    """Safetensors' name of an array's type.
+
+    Raises:
+        LatentError: It has none.
+    """
+    if array.dtype.name not in _NAMES:
+        raise LatentError(f"an array of type {array.dtype} cannot be kept in a latent file")
+    return _NAMES[array.dtype.name]
