@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.evaluation.conftest import TURNED, mark
 
 from plica.errors import InputError, OutputError
 from plica.evaluation import figures
 from plica.evaluation.figures import panel, write_panel
 from plica.grid import Grid
 from plica.image import Display, Image, Provenance, Unit
-
-from .conftest import TURNED, mark
 
 FLAT = np.diag([-1.0, -1.0, 1.0, 1.0])
 

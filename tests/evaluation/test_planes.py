@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
+from tests.evaluation.conftest import RAS, TURNED, mark
 
 from plica.errors import SettingsError
 from plica.evaluation.planes import PLANES, choose_position, choose_views
 from plica.grid import Grid
 from plica.image import Image, Provenance, Unit
-
-from .conftest import RAS, TURNED, mark
 
 LEFT_FRONT_TOP = (-12.0, 9.0, 18.0)  # world millimetres: to the patient's left, front and head
 
