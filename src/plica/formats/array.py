@@ -86,7 +86,7 @@ def read(
     shaped = _with_four_axes(pixels, path.name)
     grid = _settle_grid(shaped, flat, arrays, imprint, spacing_mm, path.name)
     said = _read_unit(arrays, path.name)
-    notes = ("two axes were taken as (row, column)",) if flat else ()
+    notes = ("Two axes were taken as (row, column).",) if flat else ()
     return assemble(shaped, grid, reader="array", unit=unit, said=said, imprint=imprint,
                     notes=notes)  # fmt: skip
 

@@ -207,7 +207,7 @@ def _read_affine(
     if not {"TransformMatrix", "Rotation", "Orientation"} & set(fields):
         notes = (
             *notes,
-            "the file does not say its orientation; axes were taken as left, back, head",
+            "The file does not say its orientation: axes were taken as left, back, head.",
         )
     return affine, known, notes
 
@@ -218,7 +218,7 @@ def _read_spacing(
     spacing = np.ones(4)
     text = _first(fields, "ElementSpacing", "ElementSize", default="")
     if not text:
-        return spacing[:3], False, ("the file does not say its spacing; one unit was taken",)
+        return spacing[:3], False, ("The file does not say its spacing: 1 was taken.",)
     spacing[:axes] = parse_numbers(text, axes, f"{name}: ElementSpacing")
     return spacing[:3], True, ()
 

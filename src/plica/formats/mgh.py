@@ -96,7 +96,7 @@ def _affine(
         centre = record["centre"].astype(np.float64)
     else:
         spacing, directions, centre = np.ones(3), _CORONAL, np.zeros(3)
-        notes = ("the file does not say where it is; FreeSurfer's coronal 1 mm was taken",)
+        notes = ("The file does not say where it is: FreeSurfer's coronal 1 mm was taken.",)
     affine = compose(directions, spacing, centre)
     affine[:3, 3] -= affine[:3, :3] @ (np.array(shape) / 2)
     if not is_usable(affine):

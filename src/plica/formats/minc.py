@@ -53,8 +53,8 @@ def read(
     import nibabel
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about netCDF versions; nothing a caller could do
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")  # of odd dimensions, which the caller should know of
             kind = nibabel.Minc1Image if package == "scipy" else nibabel.Minc2Image
             found = kind.from_filename(str(path))
             shape = tuple(int(side) for side in found.shape)
@@ -73,6 +73,7 @@ def read(
         Grid(values.shape, affine),
         reader=f"minc (nibabel {nibabel.__version__})",
         unit=unit,
+        notes=tuple(f"{str(warning.message).rstrip('.')}." for warning in heard),
     )
 
 

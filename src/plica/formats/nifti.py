@@ -164,7 +164,7 @@ def _settle_affine(header: Header, name: str) -> tuple[Float64, tuple[str, ...],
         if is_usable(affine):
             candidates[kind] = affine
         else:
-            notes.append(f"the {kind} is set but singular or not finite, and was passed over")
+            notes.append(f"The {kind} is set but singular or not finite, and was passed over.")
     if not candidates:
         affine, note, calibrated = _affine_of_spacing(header)
         notes.append(note)
@@ -190,14 +190,14 @@ def _affine_of_spacing(header: Header) -> tuple[Float64, str, bool]:
     if missing[np.array(header.shape) > 1].any():
         return (
             np.diag([*spacing, 1.0]),
-            "the file says neither orientation nor spacing; axes were taken as right, front, "
-            "head, and 1 for each length that is missing",
+            "The file says neither orientation nor spacing: axes were taken as right, front, "
+            "head, and 1 for each length that is missing.",
             False,
         )
     return (
         np.diag([*spacing, 1.0]),
-        "the file has no transform (sform and qform codes are 0); its axes were taken as right, "
-        "front, head",
+        "The file has no transform (sform and qform codes are 0): its axes were taken as right, "
+        "front, head.",
         True,
     )
 
@@ -206,4 +206,4 @@ def _compare(sform: Float64, qform: Float64, header: Header) -> str:
     apart = farthest_apart_mm(sform, qform, header.shape) * header.to_mm
     if apart <= _TOLERATED_MM:
         return ""
-    return f"sform and qform put a corner {apart:.1f} mm apart; the sform was taken"
+    return f"The sform and qform put a corner {apart:.1f} mm apart: the sform was taken."

@@ -113,8 +113,8 @@ class Header:
         if self.space_code == 2:
             return ""
         if self.space_code in _SPACE_UNITS:
-            return f"lengths were in {_SPACE_UNITS[self.space_code][1]} and became millimetres"
-        return "the file names no unit of length; millimetres were assumed"
+            return f"Lengths were in {_SPACE_UNITS[self.space_code][1]} and became millimetres."
+        return "The file names no unit of length: millimetres were assumed."
 
 
 def read_header(stream: io.BufferedIOBase, name: str) -> tuple[Header, list[str]]:

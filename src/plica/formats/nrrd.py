@@ -308,8 +308,8 @@ def _to_ras(text: _Text) -> tuple[Float64, str]:
         x, y = _SPACES[space]
         return np.diag([x, y, 1.0, 1.0]), ""
     return LPS_TO_RAS, (
-        f"the file's space is '{space[:40] or 'not named'}', which is not anatomical; it was taken "
-        "as left, back, head"
+        f"The file's space is '{space[:40] or 'not named'}', which is not anatomical; it was taken "
+        "as left, back, head."
     )
 
 
@@ -318,8 +318,8 @@ def _read_space_units(text: _Text) -> tuple[float, str]:
     if not words or words == {"mm"}:
         return 1.0, ""
     if len(words) == 1 and (word := words.pop()) in _TO_MM:
-        return _TO_MM[word], f"lengths were in {word} and became millimetres"
-    return 1.0, "the file's units of length are not known; millimetres were assumed"
+        return _TO_MM[word], f"Lengths were in {word} and became millimetres."
+    return 1.0, "The file's units of length are not known: millimetres were assumed."
 
 
 def _affine_of_spacings(text: _Text, layout: _Layout) -> tuple[Float64, bool, tuple[str, ...]]:
@@ -332,7 +332,7 @@ def _affine_of_spacings(text: _Text, layout: _Layout) -> tuple[Float64, bool, tu
         spacing[at] = value if known else 1.0
     affine = np.diag([*(np.array(PICTURE_SPACING_MM) * spacing), 1.0])
     missing = "orientation" if known else "orientation and spacing"
-    note = f"the file does not say its {missing}; axes were taken as left, back, head"
+    note = f"The file does not say its {missing}: axes were taken as left, back, head."
     return affine, known, (note,)
 
 

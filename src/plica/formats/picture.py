@@ -109,7 +109,7 @@ def read(
         pixels = _restore(pixels, imprint, path.name)
     elif pages[0].white_is_zero:
         pixels = np.iinfo(pixels.dtype).max - pixels
-        notes = (*notes, "stored 0 is white; values were turned round")
+        notes = (*notes, "Stored 0 is white: values were turned round.")
     return assemble(
         pixels,
         _settle_grid(pixels, imprint, spacing_mm, path.name),
@@ -247,7 +247,7 @@ def _decode(picture: Any, path: Path) -> _Page:
     raw, deep_colour = _rawmode(picture), _is_deep_colour(picture)  # gone once pixels are loaded
     dots = picture.info.get("dpi")
     notes = (
-        [] if dots is None else ["its dots per inch are of print and say nothing of the patient"]
+        [] if dots is None else ["Its dots per inch are of print and say nothing of the patient."]
     )
     tags = getattr(picture, "tag_v2", None)
     if tags is not None and is_deep(tags):
@@ -268,7 +268,7 @@ def _decode(picture: Any, path: Path) -> _Page:
 def _note_turn(mark: int) -> tuple[str, ...]:
     if mark not in range(2, 9):
         return ()
-    return (f"the picture was turned upright as its orientation mark ({mark}) says",)
+    return (f"The picture was turned upright as its orientation mark ({mark}) says.",)
 
 
 def _decode_deep_tiff(picture: Any, path: Path, notes: list[str]) -> _Page:
@@ -288,17 +288,17 @@ def _decode_deep_tiff(picture: Any, path: Path, notes: list[str]) -> _Page:
 def _decode_plain(picture: Any, raw: str, name: str) -> tuple[Pixels, list[str]]:
     mode = picture.mode
     if mode == "1":
-        return np.asarray(picture.convert("L")), ["one bit per pixel became 0 and 255"]
+        return np.asarray(picture.convert("L")), ["One bit per pixel became 0 and 255."]
     if mode == "P":
         array = np.asarray(picture.convert("RGBA"))
         if (array[..., :1] == array[..., 1:3]).all():
-            return array[..., [0, 3]], ["the palette was applied; it is grey"]
-        return array, ["the palette was applied"]
+            return array[..., [0, 3]], ["The palette was applied; it is grey."]
+        return array, ["The palette was applied."]
     if mode in _DEEP_GREY or (mode == "I" and raw.startswith("I;16B")):
         return np.asarray(picture).astype(np.uint16), []
     if mode in {"L", "LA", "RGB", "RGBA", "I", "F"}:
         few = raw in {"L;2", "L;4"}
-        return np.asarray(picture), ["2 or 4 bits were widened to 8"] if few else []
+        return np.asarray(picture), ["2 or 4 bits were widened to 8."] if few else []
     raise UnsupportedFormat(
         f"{name} keeps its colours as {mode}, and plica reads grey, RGB and palettes; convert it"
     )

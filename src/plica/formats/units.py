@@ -36,6 +36,6 @@ def guess_unit(pixels: Pixels) -> tuple[Unit, tuple[str, ...]]:
     if not (-3100 <= low <= -900 and 100 <= high <= 40000):
         return Unit.RELATIVE, ()
     return Unit.HU, (
-        f"values from {low:g} to {high:g} were read as Hounsfield units, which the file does not "
-        "say; give unit='relative' if they are not",
+        f"Values from {low:g} to {high:g} were read as Hounsfield units, which the file does not "
+        "say; give unit='relative' if they are not.",
     )

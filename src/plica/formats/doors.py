@@ -1,0 +1,187 @@
+"""The front door: one `read` and one `write` for all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from plica.errors import InputError, OutputError, UnsupportedFormat
+from plica.formats.limits import DEFAULT_MAX_BYTES
+from plica.formats.sniff import find_ending, identify
+from plica.formats.units import parse_unit
+from plica.image import Image, Unit
+from plica.latent import Latent
+from plica.registry import Registry
+
+# Readers of images. Each takes (path, volume=, unit=, max_bytes=); pictures and arrays spacing_mm=
+# too, and DICOM what the standard needs.
+FORMATS = Registry(
+    "format",
+    (
+        ("dicom", "plica.formats.dicom:read"),
+        ("nifti", "plica.formats.nifti:read"),
+        ("nrrd", "plica.formats.nrrd:read"),
+        ("metaimage", "plica.formats.metaimage:read"),
+        ("mgh", "plica.formats.mgh:read"),
+        ("minc", "plica.formats.minc:read"),
+        ("picture", "plica.formats.picture:read"),
+        ("array", "plica.formats.array:read"),
+    ),
+)
+
+# Writers by ending. Each takes (image, path, dtype=, overwrite=).
+WRITERS = Registry(
+    "output ending",
+    (
+        (".nii", "plica.formats.nifti_writing:write"),
+        (".nii.gz", "plica.formats.nifti_writing:write"),
+        (".nrrd", "plica.formats.nrrd:write"),
+        (".mha", "plica.formats.metaimage:write"),
+        (".png", "plica.formats.picture_writing:write_png"),
+        (".tif", "plica.formats.picture_writing:write_tiff"),
+        (".tiff", "plica.formats.picture_writing:write_tiff"),
+        (".npy", "plica.formats.array:write_npy"),
+        (".npz", "plica.formats.array:write_npz"),
+    ),
+)
+
+_WITHOUT_SPACING = {"picture", "array"}
+
+
+def read(
+    path: str | PathLike[str],
+    *,
+    volume: int | None = None,
+    series: str | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    unit: Unit | str | None = None,
+    identity: bool = False,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Image:
+    """Read an image: a file of any format, a folder or zip of a DICOM series.
+
+    The format is told by the file's content; a name that promises another is an error.
+
+    Args:
+        path: File, folder or zip.
+        volume: Which of several volumes or pages, from 0.
+        series: Which of several DICOM series: its UID, or what the error listing them says.
+        spacing_mm: Voxel size along i, j, k, for pictures and arrays, which do not know it.
+        unit: What the values measure, where the file does not say or says wrongly.
+        identity: Keep patient, study and series attributes in the provenance (DICOM).
+        max_bytes: Refuse images of more decoded bytes than this.
+
+    Raises:
+        InputError: It cannot be read, or is not clear; the message says what to do.
+
+    Example:
+        >>> read("thorax.nii.gz").unit  # doctest: +SKIP
+        <Unit.HU: 'HU'>
+    """
+    place = Path(path)
+    found = identify(place)
+    if found == "latent":
+        raise UnsupportedFormat(
+            f"{place.name} is a latent, not an image: decode it (plica decode), or read it with "
+            "plica.formats.latents.read"
+        )
+    asked: dict[str, Any] = {"volume": volume, "max_bytes": max_bytes}
+    known = parse_unit(unit)
+    if found == "dicom":
+        _refuse(spacing_mm is not None, place, "a DICOM series knows its spacing", "spacing_mm")
+        image: Image = FORMATS.get_thing(found)(place, series=series, identity=identity, **asked)
+        return image if known is None else image.with_pixels(image.pixels, unit=known)
+    _refuse(series is not None, place, "only DICOM has series", "series")
+    if found in _WITHOUT_SPACING:
+        asked["spacing_mm"] = spacing_mm
+    else:
+        _refuse(spacing_mm is not None, place, "the file knows its spacing", "spacing_mm")
+    reader: Callable[..., Image] = FORMATS.get_thing(found)
+    return reader(place, unit=known, **asked)
+
+
+def _refuse(needless: bool, path: Path, reason: str, argument: str) -> None:
+    if needless:
+        raise InputError(f"{path.name}: {reason}; leave {argument} out")
+
+
+def write(
+    thing: Image | Latent,
+    path: str | PathLike[str],
+    *,
+    dtype: str | None = None,
+    like: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write an image or a latent; the ending chooses the format.
+
+    `.nii .nii.gz .nrrd .mha .png .tif .tiff .npy .npz` for images (and for a latent's codes on
+    their own grid), `.latent` for latents, and a folder for a DICOM series: a path without an
+    ending, or one ending in "/" or ".dcm".
+
+    Args:
+        thing: What to write.
+        path: Where; its folder is made if it is missing.
+        dtype: Pixel type; for latents "float32", "float16", "bfloat16" or "int8". None keeps
+            whole numbers and makes reals float32.
+        like: For DICOM: a file or folder of the series it derives from.
+        overwrite: Whether what is there may be replaced.
+
+    Returns:
+        The file or folder written.
+
+    Raises:
+        OutputError: It exists, cannot be written, or the values do not fit.
+
+    Example:
+        >>> write(image, "decoded/thorax.nii.gz")  # doctest: +SKIP
+    """
+    place = Path(path)
+    ending = find_ending(place.name)
+    if ending == ".latent":
+        _write_latent(thing, place, dtype=dtype, overwrite=overwrite)
+        return place
+    if isinstance(thing, Latent):
+        from plica.formats.latents import to_image
+
+        thing = to_image(thing)
+    as_folder = str(path).endswith("/") or not place.suffix or ending == ".dcm"
+    if as_folder:
+        return _write_dicom(thing, place, dtype=dtype, like=like, overwrite=overwrite)
+    if ending not in WRITERS:
+        raise OutputError(
+            f"{place.name}: no format is written under this ending; choose one of "
+            f"{', '.join(WRITERS)}, .latent, or a folder for DICOM"
+        )
+    if like is not None:
+        raise OutputError(f"{place.name}: only DICOM is written like another; leave `like` out")
+    WRITERS.get_thing(ending)(thing, place, dtype=dtype, overwrite=overwrite)
+    return place
+
+
+def _write_latent(thing: Image | Latent, path: Path, *, dtype: str | None, overwrite: bool) -> None:
+    from plica.formats import latents
+    from plica.formats.codes import STORAGE_TYPES
+
+    if not isinstance(thing, Latent):
+        raise OutputError(f"{path.name} would be a latent, but this is an image; encode it first")
+    for known in STORAGE_TYPES:
+        if known == (dtype or "float32"):
+            latents.write(thing, path, dtype=known, overwrite=overwrite)
+            return
+    raise OutputError(
+        f"codes cannot be stored as {dtype!r}; choose one of {', '.join(STORAGE_TYPES)}"
+    )
+
+
+def _write_dicom(
+    image: Image, folder: Path, *, dtype: str | None, like: Any, overwrite: bool
+) -> Path:
+    from plica.formats import dicom
+
+    if dtype is not None:
+        raise OutputError(f"{folder.name}: DICOM chooses its own pixel type; leave dtype out")
+    dicom.write(image, folder, like=None if like is None else Path(like), overwrite=overwrite)
+    return folder

@@ -1,0 +1,168 @@
+"""What is to be read: files, series, archives and trees of them, as a list with names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plica.errors import NotAnImage, PlicaError, UnreadableFile
+from plica.formats.sniff import find_ending, identify
+
+# Never images, whatever they hold; everything else in a tree is looked into.
+_NO_IMAGES = {
+    ".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".rst", ".xml", ".yaml", ".yml", ".toml",
+    ".html", ".htm", ".pdf", ".py", ".sh", ".log", ".bval", ".bvec", ".pt", ".pth", ".pkl",
+    ".safetensors", ".xlsx", ".docx",
+}  # fmt: skip
+_PARTS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".gz": (".nhdr",)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image to be read.
+
+    Args:
+        name: Output stem: the path below the tree that was given, without its ending, "/" between
+            folders. Nothing of the patient but what the file's own name says.
+        path: What `read` takes.
+        series: Which series of that path, where it holds several.
+        volume: Which volume, where one was chosen.
+    """
+
+    name: str
+    path: Path
+    series: str | None = None
+    volume: int | None = None
+
+
+class Skipped(NamedTuple):
+    """A file of a tree that is no image, and why."""
+
+    path: Path
+    reason: str
+
+
+class Found(NamedTuple):
+    """What a look through files and trees came to."""
+
+    sources: list[Source]
+    skipped: list[Skipped]
+
+
+def find_sources(paths: Sequence[Path]) -> Found:
+    """All images at and below the paths, in the same order each time.
+
+    A file named itself is always a source, whatever it is: reading it says what is wrong. In a
+    tree, files that are no images are skipped with a reason; damaged images stay, so that they
+    fail by name and not in silence. Slices of one DICOM series are one source.
+
+    Args:
+        paths: Files, folders of a series, zips, or trees of them.
+
+    Raises:
+        UnreadableFile: A path is not there.
+
+    Example:
+        >>> [source.name for source in find_sources([Path("study")]).sources]  # doctest: +SKIP
+        ['ct', 'mr/t1', 'mr/t2']
+    """
+    found = Found([], [])
+    for path in paths:
+        if path.is_dir():
+            _walk(path, found)
+        elif path.exists():
+            found.sources.append(Source(strip_ending(path.name), path))
+        else:
+            raise UnreadableFile(f"{path}: there is no such file or folder; check the path")
+    return found
+
+
+def strip_ending(name: str) -> str:
+    """A file name without its known ending only: "a.1.nii.gz" is "a.1", "1.2.840.99" stays.
+
+    Example:
+        >>> strip_ending("a.1.nii.gz")
+        'a.1'
+    """
+    ending = ".zip" if name.lower().endswith(".zip") else find_ending(name)
+    return name[: len(name) - len(ending)] if ending else name
+
+
+def _walk(tree: Path, found: Found) -> None:
+    slices: dict[Path, list[Path]] = defaultdict(list)
+    sources: list[Source] = []
+    for file in sorted(tree.rglob("*")):
+        if not file.is_file():
+            continue
+        kind = _classify(file, found.skipped)
+        if kind == "dicom" and file.suffix.lower() != ".zip":
+            slices[file.parent].append(file)
+        elif kind:
+            sources.append(Source(_name_below(tree, file), file))
+    for folder, files in slices.items():
+        sources.extend(_find_series(tree, folder, files, found.skipped))
+    found.sources.extend(sorted(sources, key=lambda source: (source.name, str(source.path))))
+
+
+def _classify(file: Path, skipped: list[Skipped]) -> str:
+    """The format of a file in a tree; "" where it is skipped, "damaged" where reading will tell."""
+    suffix = file.suffix.lower()
+    if any(part.startswith(".") for part in file.name.split("/")) or file.name == "DICOMDIR":
+        return ""
+    if suffix in _NO_IMAGES:
+        skipped.append(Skipped(file, f"{suffix} files are no images"))
+        return ""
+    stem = file.name[: len(file.name) - len(suffix)]
+    stem = stem.removesuffix(".raw").removesuffix(".img")
+    if any(file.with_name(stem + header).is_file() for header in _PARTS.get(suffix, ())):
+        skipped.append(Skipped(file, "belongs to the header beside it"))
+        return ""
+    try:
+        kind = identify(file)
+    except NotAnImage:
+        skipped.append(Skipped(file, "text"))
+        return ""
+    except PlicaError as error:
+        if find_ending(file.name):
+            return "damaged"
+        skipped.append(Skipped(file, str(error)))
+        return ""
+    if kind == "latent":
+        skipped.append(Skipped(file, "a latent already"))
+        return ""
+    return kind
+
+
+def _name_below(tree: Path, path: Path) -> str:
+    below = path.relative_to(tree)
+    return (below.parent / strip_ending(below.name)).as_posix()
+
+
+def _find_series(
+    tree: Path, folder: Path, files: list[Path], skipped: list[Skipped]
+) -> list[Source]:
+    """One source for each series of a folder's DICOM files, and for each damaged file."""
+    from plica.formats.dicom_series import scan
+
+    looked = scan(files)
+    skipped.extend(Skipped(file, "DICOM without pixels") for file in looked.others)
+    base = tree.name if folder == tree else folder.relative_to(tree).as_posix()
+    if len(looked.series) == 1 and len(looked.series[0].files) > 1:
+        return [Source(base, folder)]  # reading it says which slices are damaged
+    ordered = sorted(looked.series, key=lambda one: sorted(one.files))
+    return [
+        *(
+            _name_series(tree, folder, f"{base}/series-{at}", one)
+            for at, one in enumerate(ordered, 1)
+        ),
+        *(Source(_name_below(tree, file), file) for file, _ in looked.damaged),
+    ]
+
+
+def _name_series(tree: Path, folder: Path, name: str, series: Any) -> Source:
+    if len(series.files) == 1:
+        return Source(_name_below(tree, series.files[0]), series.files[0])
+    return Source(name, folder, series=series.series)
