@@ -20,12 +20,12 @@ def run(*words: object):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def write_volume(path: Path, shape=(21, 18, 13), seed=0) -> Path:
+def write_volume(path: Path, shape=(21, 18, 13), seed=0, affine=AFFINE) -> Path:
     random = np.random.default_rng(seed)
     smooth = np.cumsum(random.normal(size=shape), axis=0)
     array = np.clip(smooth * 100, -1000, 1500).astype(np.int16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array, AFFINE), path)
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
     return path
 
 
@@ -148,7 +148,8 @@ def test_a_latent_is_exported_onto_its_own_grid(volume, tmp_path):
     )
 
 
-def test_decoding_to_dicom_gives_a_readable_series(volume, tmp_path):
+def test_decoding_to_dicom_gives_a_readable_series(tmp_path):
+    volume = write_volume(tmp_path / "ct.nii.gz", affine=np.diag([-0.8, -0.8, 2.5, 1.0]))
     run("encode", volume, "-o", tmp_path / "ct.latent", "--unit", "HU")
     done = run("decode", tmp_path / "ct.latent", "-o", tmp_path / "series.dcm")
 

@@ -10,8 +10,8 @@ import typer
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
 from plica.cli.reading import Reading
+from plica.cli.writing import draw_panel
 from plica.errors import OutputError
-from plica.evaluation.figures import write_panel
 from plica.formats.sources import Source
 from plica.metrics.metric import Measurement, measure
 
@@ -49,7 +49,7 @@ def compare(
     first, second = (reading.read(Source(name=path.name, path=path)) for path in (source, decoded))
     measured = measure(first, second, data_range=data_range)
     if out is not None:
-        write_panel(out, first, second, title=source.name, overwrite=overwrite)
+        draw_panel(out, first, second, title=source.name, overwrite=overwrite)
     if as_json:
         print_json(measured.to_json())
     elif not quiet:

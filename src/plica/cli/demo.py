@@ -19,9 +19,8 @@ from plica.cli.console import (
     progress,
 )
 from plica.cli.samples import Sample, find_packaged, find_radiographs
-from plica.cli.writing import ending_for
+from plica.cli.writing import draw_panel, ending_for
 from plica.codecs.catalogue import default_name, load
-from plica.evaluation.figures import write_panel
 from plica.formats.doors import read, write
 from plica.formats.latents import to_image
 from plica.image import Image
@@ -140,7 +139,7 @@ def _run(sample: Sample, image: Image, name: str, out: Path, *, draw: bool) -> R
     if draw:
         ending = ending_for(image.is_volume, image.unit, image.grid.calibrated)
         write(decoded, out / f"{stem}{ending}", overwrite=True)
-        write_panel(out / f"{stem}.panel.png", image, decoded, latent=to_image(latent),
+        draw_panel(out / f"{stem}.panel.png", image, decoded, latent=to_image(latent),
                     title=f"{sample.name} · {name}", overwrite=True)  # fmt: skip
     fewer = image.pixels.size / latent.codes.size
     measured = measure(image, decoded, metrics=METRICS)

@@ -37,10 +37,11 @@ for command in COMMANDS:
     app.command()(command)
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(asked: bool) -> bool:
     if asked:
         typer.echo(f"plica {plica.__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

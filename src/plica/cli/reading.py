@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plica.errors import SettingsError
 from plica.formats.doors import read
 from plica.formats.sources import Source
-from plica.image import Image, Unit
+from plica.image import Image
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Reading:
             volume=self.volume if source.volume is None else source.volume,
             series=self.series if source.series is None else source.series,
             spacing_mm=parse_triple(self.spacing, "--spacing"),
-            unit=parse_unit(self.unit),
+            unit=self.unit,
         )
 
 
@@ -47,13 +47,3 @@ def parse_triple(text: str | None, option: str) -> tuple[float, float, float] | 
     if not all(0 < value < 1e6 for value in (i, j, k)):
         raise SettingsError(f"{option} takes lengths above zero, but got '{text}'")
     return i, j, k
-
-
-def parse_unit(text: str | None) -> Unit | None:
-    """A unit by its name, upper or lower case."""
-    if text is None:
-        return None
-    for unit in Unit:
-        if text.lower() in {unit.value.lower(), unit.name.lower()}:
-            return unit
-    raise SettingsError(f"no unit '{text}'; there are: {', '.join(unit.value for unit in Unit)}")

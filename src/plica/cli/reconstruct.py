@@ -16,9 +16,8 @@ from plica.cli.console import format_shape
 from plica.cli.encode import asked_preparing
 from plica.cli.jobs import Existing, Job, Outcome, find, plan, report, run
 from plica.cli.reading import Reading
-from plica.cli.writing import ending_for
+from plica.cli.writing import draw_panel, ending_for
 from plica.errors import OutputError
-from plica.evaluation.figures import write_panel
 from plica.formats.doors import write
 from plica.formats.latents import to_image
 from plica.formats.sources import Source
@@ -56,7 +55,7 @@ class Extras:
             write(decoded.with_pixels(difference), target, overwrite=self.overwrite)
         if self.panel is not None:
             codes = None if latent.kind == "bitstream" else to_image(latent)
-            write_panel(
+            draw_panel(
                 _named(self.panel, name), image, decoded,
                 latent=codes, title=f"{name} · {latent.codec.name}", overwrite=self.overwrite,
             )  # fmt: skip

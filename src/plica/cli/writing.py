@@ -1,10 +1,11 @@
-"""Where decoded images go when only a folder was named."""
+"""What commands write beside their tables: decoded images and pictures of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from plica.image import Unit
+from plica.image import Image, Unit
 
 
 def ending_for(is_volume: bool, unit: Unit, calibrated: bool) -> str:
@@ -18,3 +19,14 @@ def measure_bytes(path: Path) -> int:
     if path.is_dir():
         return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
     return path.stat().st_size
+
+
+def draw_panel(path: Path, source: Image, decoded: Image, **words: Any) -> None:
+    """Write the picture of a pair; see `plica.evaluation.figures.write_panel`.
+
+    Pillow is imported here, so that commands that draw nothing start without it.
+    """
+    from plica.evaluation.figures import write_panel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_panel(path, source, decoded, **words)
