@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import plica.codecs
 from plica.codecs.catalogue import load
 from plica.errors import PlicaError
 from plica.formats.doors import read, write
