@@ -234,12 +234,13 @@ def _smooth_along(values: Real, weights: Real, axis: int) -> Real:
         target[axis] = slice(start, stop)
         part = values[tuple(source)]
         if axis == 2:
-            out[tuple(target)] = part @ band.T
-        elif axis == 1:
-            out[tuple(target)] = band @ part
+            flat = part.reshape(-1, part.shape[2]) @ band.T
+            out[tuple(target)] = flat.reshape(*part.shape[:2], -1)
         else:
-            flat = part.reshape(part.shape[0], -1)
-            out[tuple(target)] = (band @ flat).reshape(stop - start, *part.shape[1:])
+            # One large product: many small ones would keep BLAS waiting for its own threads.
+            front = np.moveaxis(part, axis, 0)
+            product = band @ front.reshape(front.shape[0], -1)
+            out[tuple(target)] = np.moveaxis(product.reshape(-1, *front.shape[1:]), 0, axis)
     return out
 
 
