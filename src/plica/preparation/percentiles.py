@@ -51,7 +51,8 @@ class Percentiles:
             UnusablePixels: A value is not finite.
         """
         least, most = measure_range(image, "scaling by percentiles")
-        low, high = (float(one) for one in np.percentile(image.pixels, (self.lower, self.upper)))
+        values = image.pixels if image.pixels.dtype.kind != "b" else image.pixels.view(np.uint8)
+        low, high = (float(one) for one in np.percentile(values, (self.lower, self.upper)))
         if low >= high:
             low, high = least, most
         line = f"percentiles {self.lower:g} … {self.upper:g} ({low:g} … {high:g}) to −1 … 1"

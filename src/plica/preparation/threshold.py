@@ -49,7 +49,8 @@ def find_air_ceiling(pixels: NDArray[Any]) -> float:
     typical = np.percentile(above, 99.5) or above.max() or 1.0
     logarithms = np.log1p(above * (1000 / typical))
     dark = sample[logarithms <= find_isodata(logarithms)]
-    return min(_noise_ceiling(dark), min(_noise_ceiling(one) for one in _corners(pixels)))
+    darkest = min(_corners(pixels), key=lambda corner: float(np.median(corner)))
+    return min(_noise_ceiling(dark), _noise_ceiling(darkest))
 
 
 def _noise_ceiling(values: NDArray[np.float64]) -> float:
@@ -59,8 +60,8 @@ def _noise_ceiling(values: NDArray[np.float64]) -> float:
 
 
 def _corners(pixels: NDArray[Any]) -> list[NDArray[np.float64]]:
-    near = [slice(0, max(1, side // 12)) for side in pixels.shape]
-    far = [slice(side - max(1, side // 12), side) for side in pixels.shape]
+    near = [slice(0, max(1, side // 8)) for side in pixels.shape]
+    far = [slice(side - max(1, side // 8), side) for side in pixels.shape]
     return [
         pixels[i, j, k].ravel().astype(np.float64)
         for i in (near[0], far[0])
