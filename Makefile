@@ -13,7 +13,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/plica demo --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
 
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
 
 check: $(VENV)/test.installed
 	$(BIN)/ruff check .
