@@ -48,21 +48,30 @@ def encode_planes(planes: Sequence[Plane], rate: float | None) -> list[bytes]:
             f"JPEG XL cannot make this image smaller than {least:.3f} bits per pixel, and "
             f"{rate} were asked for: ask for more, or use jpeg2000"
         )
-    return _search(planes, target, far)
+    return _search(planes, target, near, far)
 
 
-def _search(planes: Sequence[Plane], target: float, best: list[bytes]) -> list[bytes]:
-    """Halve the interval of log distance until the size fits, keeping what is not too large."""
-    low, high = map(math.log, DISTANCES)
+def _search(
+    planes: Sequence[Plane], target: float, near: list[bytes], far: list[bytes]
+) -> list[bytes]:
+    """Narrow the interval of log distance until the size fits; the nearest size if none does.
+
+    The logarithm of the size falls about evenly with that of the distance, so the next try stands
+    where a line between the ends meets the target, but well inside, as the fall is not quite even.
+    """
+    ends = [(math.log(DISTANCES[0]), near), (math.log(DISTANCES[1]), far)]
+    best = far
     for _ in range(14):
-        middle = (low + high) / 2
+        (low, above), (high, below) = ends
+        fall = math.log(_size(above) / _size(below))
+        share = math.log(_size(above) / target) / fall if fall > 0 else 0.5
+        middle = low + (high - low) * min(max(share, 0.15), 0.85)
         streams = _try(planes, math.exp(middle))
-        size = _size(streams)
-        if abs(size - target) < abs(_size(best) - target):
+        if abs(_size(streams) - target) < abs(_size(best) - target):
             best = streams
-        if abs(size / target - 1) <= TOLERANCE:
+        if abs(_size(streams) / target - 1) <= TOLERANCE:
             return streams
-        low, high = (middle, high) if size > target else (low, middle)
+        ends[0 if _size(streams) > target else 1] = (middle, streams)
     return best
 
 
