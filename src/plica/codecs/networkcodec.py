@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from plica.codecs.card import CodecCard
 from plica.codecs.codec import check_maker, check_way_back
-from plica.codecs.preparing import Preparing
+from plica.codecs.preparing import PadMode, Preparing
 from plica.codecs.tiling import run_in_windows
 from plica.errors import LatentError, UnusablePixels
 from plica.image import Image
@@ -51,6 +51,8 @@ class NetworkCodec:
         steps: The intensity steps for an image, and reorientation where the codec wants one.
         device: Where the network runs.
         preparing: What the user asked for on the way in.
+        padding: What fills incomplete cells at the far borders: background, or for networks that
+            see a few voxels at a time the border's own voxels.
     """
 
     card: CodecCard
@@ -59,6 +61,7 @@ class NetworkCodec:
     steps: Callable[[Image], tuple[Step, ...]]
     device: str = "cpu"
     preparing: Preparing = field(default_factory=Preparing)
+    padding: PadMode = "background"
 
     def __post_init__(self) -> None:
         if isinstance(self.network, torch.nn.Module):
@@ -117,6 +120,7 @@ class NetworkCodec:
             in_channels=self.card.in_channels,
             factor=self._factor,
             sliced=self._sliced,
+            padding=self.padding,
         )
 
     @property

@@ -18,6 +18,7 @@ from plica.preparation.resample import Resample
 from plica.preparation.step import Step
 from plica.preparation.window import Window
 
+PadMode = Literal["background", "edge", "reflect"]
 SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
 
 
@@ -50,6 +51,7 @@ class Preparing:
         in_channels: int,
         factor: tuple[int, int, int],
         sliced: bool,
+        padding: PadMode = "background",
     ) -> tuple[Step, ...]:
         """The steps for one image, in order.
 
@@ -58,6 +60,7 @@ class Preparing:
             in_channels: Image channels the network takes.
             factor: Sides are padded to multiples of it.
             sliced: Whether the network sees slices along k.
+            padding: What fills incomplete cells.
         """
         steps: list[Step] = [Finite("background" if self.fill_nonfinite else "refuse"), Cast()]
         if self.spacing_mm is not None:
@@ -67,7 +70,7 @@ class Preparing:
         if sliced and image.is_volume:
             steps.append(Planes(self.axis))
         steps += [self._keep(step) for step in intensity(image)]
-        return (*steps, Channels(in_channels), Pad(factor))
+        return (*steps, Channels(in_channels), Pad(factor, padding))
 
     def _keep(self, step: Step) -> Step:
         if self.keep_outside and isinstance(step, Window):

@@ -1,0 +1,173 @@
+"""Codecs in folders: a card and weights, as training writes them and a stranger may send them.
+
+```text
+my-codec/
+  card.json             a CodecCard; its extras say which network, and how images are prepared
+  weights.safetensors   the network's tensors by their keys
+```
+
+`extras["network"]` is {"kind": one of `NETWORKS`, …its settings}, `extras["preparation"]` one of
+`PREPARATIONS`, and `extras["padding"]`, where it is there, how incomplete cells are filled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plica.codecs.card import CodecCard
+from plica.codecs.codec import Codec, Offer, Request, check_options
+from plica.errors import UnknownName, WeightsError
+from plica.registry import Registry
+
+CARD = "card.json"
+WEIGHTS = "weights.safetensors"
+NETWORKS = Registry(
+    "network",
+    (
+        ("kl", "plica.networks.kl:KlAutoencoder"),
+        ("vq", "plica.networks.vq:VqAutoencoder"),
+        ("linear", "plica.networks.linear:Linear"),
+    ),
+)
+PREPARATIONS = Registry(
+    "preparation",
+    (
+        ("full_range", "plica.preparation.pipelines:full_range"),
+        ("radiograph", "plica.preparation.pipelines:radiograph"),
+        ("mr", "plica.preparation.pipelines:mr"),
+    ),
+)
+_MOST_CARD_BYTES = 2**20
+_MOST_SETTING = 2**16  # channels, codebook entries, levels: no published network comes near it
+_PADDINGS = ("background", "edge", "reflect")
+
+
+def offer_directory(folder: Path) -> Offer:
+    """What a folder offers: its card at once, the codec when it is built.
+
+    Raises:
+        WeightsError: The folder holds no card and weights, or the card is damaged.
+    """
+    card = _read_card(folder)
+    _check_extras(card, folder)
+
+    def build(request: Request) -> Codec:
+        return _build(card, folder, request)
+
+    return Offer(card, build)
+
+
+def write_directory(folder: Path, codec: Codec, *, overwrite: bool = False) -> Path:
+    """Keep a codec around a network as a folder that `plica.load` takes.
+
+    Args:
+        folder: Where; it is made if it is missing.
+        codec: A NetworkCodec whose card's extras say "network" and "preparation".
+        overwrite: Whether a card and weights that are there may be replaced.
+
+    Raises:
+        WeightsError: The codec has no network whose weights could be kept.
+        OutputError: The files are there already, or cannot be written.
+    """
+    from safetensors.torch import save
+
+    from plica.codecs.networkcodec import NetworkCodec
+    from plica.formats.atomic import new_file, refuse_existing
+
+    if not isinstance(codec, NetworkCodec) or not hasattr(codec.network, "state_dict"):
+        raise WeightsError(f"{codec.card.name} has no weights to keep in a folder")
+    _check_extras(codec.card, folder)
+    for name in (CARD, WEIGHTS):
+        refuse_existing(folder / name, overwrite=overwrite)
+    state = {key: value.cpu().contiguous() for key, value in codec.network.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with new_file(folder / WEIGHTS, overwrite=overwrite) as file:
+        file.write(save(state))
+    with new_file(folder / CARD, overwrite=overwrite) as file:  # last: a card means a whole folder
+        file.write(json.dumps(codec.card.to_json(), indent=2, ensure_ascii=False).encode())
+    return folder
+
+
+def _read_card(folder: Path) -> CodecCard:
+    file = folder / CARD
+    if not file.is_file() or not (folder / WEIGHTS).is_file():
+        raise WeightsError(
+            f"{folder} is no codec: a folder with {CARD} and {WEIGHTS} was expected, or a name "
+            "that `plica codecs` lists"
+        )
+    if file.stat().st_size > _MOST_CARD_BYTES:
+        raise WeightsError(f"{file} is larger than any card: it is something else")
+    try:
+        return CodecCard.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{file} is not the card of a codec: {error!r}") from error
+
+
+def _check_extras(card: CodecCard, folder: Path) -> None:
+    network, preparation = card.extras.get("network"), card.extras.get("preparation")
+    if not isinstance(network, Mapping) or not isinstance(preparation, str):
+        raise WeightsError(
+            f"the card in {folder} does not say its 'network' and 'preparation' in its extras: "
+            "write it with plica.codecs.directory.write_directory"
+        )
+    if preparation not in PREPARATIONS:
+        raise UnknownName(f"{folder}: no preparation '{preparation}'; there are: full_range, …")
+    if card.extras.get("padding", "background") not in _PADDINGS:
+        raise WeightsError(f"the card in {folder} asks for a padding that is none of {_PADDINGS}")
+
+
+def _build(card: CodecCard, folder: Path, request: Request) -> Codec:
+    from plica.codecs.device import choose_device
+    from plica.codecs.networkcodec import NetworkCodec
+    from plica.codecs.weights import load_network
+
+    check_options(request, card)
+    network, fingerprint = load_network(
+        card,
+        request.weights or folder / WEIGHTS,
+        make=lambda: _make_network(card),
+        convert=lambda state: state,
+    )
+    _check_facts(card, network)
+    return NetworkCodec(
+        card=card,
+        network=network,
+        fingerprint=fingerprint,
+        steps=PREPARATIONS.get_thing(card.extras["preparation"]),
+        device=choose_device(request.device),
+        padding=card.extras.get("padding", "background"),
+    )
+
+
+def _make_network(card: CodecCard) -> Any:
+    settings = dict(card.extras["network"])
+    kind = NETWORKS.get_thing(str(settings.pop("kind", "")))
+    known = set(inspect.signature(kind).parameters)
+    if unknown := sorted(set(settings) - known):
+        raise WeightsError(f"the card of {card.name} has settings no such network has: {unknown}")
+    return kind(**{name: _check_setting(card, name, value) for name, value in settings.items()})
+
+
+def _check_setting(card: CodecCard, name: str, value: Any) -> Any:
+    numbers = value if isinstance(value, list) else [value]
+    whole = all(isinstance(one, int) and 0 <= one <= _MOST_SETTING for one in numbers)
+    if not whole or len(numbers) > 16 or (name == "blocks" and value > 64):
+        raise WeightsError(
+            f"the card of {card.name} sets {name} to {value!r}, which no network has"
+        )
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_facts(card: CodecCard, network: Any) -> None:
+    """A card that promises another network than it describes would misplace every code."""
+    said = (card.factor, card.in_channels, card.channels)
+    are = (network.factor, network.in_channels, network.code_channels)
+    if said != are or card.dims != network.dims:
+        raise WeightsError(
+            f"the card of {card.name} says factor, image and code channels {said} in {card.dims} "
+            f"dimensions, but its network has {are} in {network.dims}"
+        )
