@@ -16,7 +16,7 @@ from plica.formats.affines import LPS_TO_RAS, compose, is_usable
 from plica.formats.assembly import assemble, choose_volume, settle_calibration
 from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint, read_imprint
-from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion
+from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.scaling import cast_for_writing
 from plica.formats.streams import open_bytes
 from plica.formats.textfields import (
@@ -167,8 +167,9 @@ def _read_stored(
     needed = count * kind.itemsize
     encoding = "zlib" if _is_true(fields, "CompressedData") else "raw"
     as_text = _first(fields, "BinaryData", default="True").lower() in {"false", "0", "f", "no"}
-    check_expansion(name, size, needed, max_bytes)
+    check_size(name, needed, max_bytes)
     check_file_holds(size, needed, "ascii" if as_text else encoding, name)
+    check_expansion(name, size, needed, max_bytes)
     if as_text:
         return read_ascii(stream, count, np.dtype(_TYPES[word]), name)
     skip = fields.get("HeaderSize", "0")

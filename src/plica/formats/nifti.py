@@ -11,7 +11,7 @@ from plica.errors import UnreadableFile, UnsupportedFormat, UnusablePixels
 from plica.formats.affines import complete_plane, farthest_apart_mm, is_usable
 from plica.formats.assembly import assemble, choose_volume, from_fortran, settle_calibration
 from plica.formats.imprint import Imprint, read_imprint
-from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion
+from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.nifti_header import LABEL_INTENT, Header, read_header
 from plica.formats.scaling import rescale
 from plica.formats.streams import could_hold, open_bytes, read_bytes, skip_bytes
@@ -132,12 +132,13 @@ def _check_room(header: Header, path: Path, needed: int, max_bytes: int) -> None
     """Compare what is declared with the limit and with what the file can hold."""
     widened = 1 if header.slope in (0, 1) and header.intercept == 0 else 2
     packed = path.stat().st_size
-    check_expansion(path.name, packed, needed * widened, max_bytes)
+    check_size(path.name, needed * widened, max_bytes)
     if not could_hold(path, header.offset + needed):
         raise UnreadableFile(
             f"{path.name} declares sides {header.sides} of {header.stored.name} and has only "
             f"{packed} bytes; it is truncated or its header is damaged"
         )
+    check_expansion(path.name, packed, needed * widened, max_bytes)
 
 
 def _drop_opaque_alpha(pixels: Pixels, name: str) -> Pixels:

@@ -17,7 +17,7 @@ from plica.formats.affines import LPS_TO_RAS, PICTURE_SPACING_MM, complete_plane
 from plica.formats.assembly import assemble, choose_volume, settle_calibration
 from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint, read_imprint
-from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion
+from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.scaling import cast_for_writing
 from plica.formats.streams import open_bytes
 from plica.formats.textfields import (
@@ -240,8 +240,9 @@ def _read_stored(
 ) -> Pixels:
     count = math.prod(layout.sides)
     needed = count * layout.stored.itemsize
+    check_size(name, needed, max_bytes)
+    check_file_holds(size, needed, layout.encoding, name)
     check_expansion(name, size, needed, max_bytes)
-    check_file_holds(size, needed, "ascii" if layout.encoding == "ascii" else layout.encoding, name)
     lines = _whole(text, "line skip", name)
     skip = _whole(text, "byte skip", name)
     if skip == -1 and layout.encoding == "raw":

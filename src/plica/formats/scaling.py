@@ -74,7 +74,7 @@ def cast_for_writing(pixels: Pixels, dtype: str | None, allowed: tuple[str, ...]
     Raises:
         OutputError: The values do not fit the type, or the format has no such type.
     """
-    wanted = dtype or _type_by_rule(pixels)
+    wanted = dtype or _type_by_rule(pixels, allowed)
     if wanted not in allowed:
         raise OutputError(
             f"pixels cannot be written as {wanted} in this format; choose one of "
@@ -88,9 +88,9 @@ def cast_for_writing(pixels: Pixels, dtype: str | None, allowed: tuple[str, ...]
     return rounded.astype(target)
 
 
-def _type_by_rule(pixels: Pixels) -> str:
+def _type_by_rule(pixels: Pixels, allowed: tuple[str, ...]) -> str:
     if pixels.dtype.kind == "b":
-        return "uint8"
+        return "bool" if "bool" in allowed else "uint8"
     return "float32" if pixels.dtype.kind == "f" else pixels.dtype.name
 
 
