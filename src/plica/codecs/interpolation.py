@@ -57,9 +57,9 @@ def _offer(kernel: str, factor: int, dims: int) -> Offer:
 
     def build(request: Request) -> Codec:
         from plica.codecs.device import choose_device
-        from plica.codecs.edging import full_range_and_edge
         from plica.codecs.networkcodec import NetworkCodec
         from plica.networks.interpolation import Interpolation
+        from plica.preparation.pipelines import full_range
 
         check_options(request, card)
         if request.weights is not None:
@@ -68,7 +68,8 @@ def _offer(kernel: str, factor: int, dims: int) -> Offer:
             card=card,
             network=Interpolation(kernel=kernel, dims=dims, factor=factor),
             fingerprint=_fingerprint(card),
-            steps=full_range_and_edge(factor, dims),
+            steps=full_range,
+            padding="edge",  # background would darken every cell at the border
             device=choose_device(request.device),
         )
 

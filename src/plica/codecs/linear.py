@@ -64,9 +64,9 @@ def _offer(factor: int, channels: int, dims: int) -> Offer:
 
     def build(request: Request) -> Codec:
         from plica.codecs.device import choose_device
-        from plica.codecs.edging import full_range_and_edge
         from plica.codecs.networkcodec import NetworkCodec
         from plica.networks.linear import Linear
+        from plica.preparation.pipelines import full_range
 
         check_options(request, card)
         content = read_weights(card, request.weights)
@@ -76,7 +76,8 @@ def _offer(factor: int, channels: int, dims: int) -> Offer:
             card=card,
             network=network,
             fingerprint=f"sha256:{hashlib.sha256(content).hexdigest()}",
-            steps=full_range_and_edge(factor, dims),
+            steps=full_range,
+            padding="edge",  # background would darken every cell at the border
             device=choose_device(request.device),
         )
 
