@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.config import IGNORE
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
@@ -31,6 +32,7 @@ DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -160,7 +162,10 @@ class Header:
     @property
     def kind(self) -> str:
         """The name of its SOP class, such as "CT Image Storage"."""
-        return UID(self.text("SOPClassUID") or "").name or "DICOM file of no stated class"
+        return (
+            UID(self.text("SOPClassUID"), validation_mode=IGNORE).name
+            or "DICOM file of no stated class"
+        )
 
     @property
     def is_multiframe(self) -> bool:

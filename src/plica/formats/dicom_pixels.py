@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from numpy.typing import NDArray
+from pydicom.config import IGNORE
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut
@@ -14,6 +16,7 @@ from pydicom.uid import UID
 
 from plica.errors import NotAnImage, UnreadableFile, UnsupportedFormat
 from plica.formats.dicom_file import PIXEL_KEYWORDS, Header, guarded
+from plica.formats.dicom_isolated import DECODER
 from plica.formats.dicom_packbits import unpack_one_bit_frame
 from plica.formats.dicom_streams import measure_jpeg, measure_jpeg2000
 from plica.formats.limits import check_size
@@ -127,7 +130,7 @@ def decode_frames(
     """
     check_size(header.name, layout.decoded_bytes(len(numbers)), max_bytes)
     keyword = _pixel_keyword(header)
-    syntax = UID(header.transfer_syntax)
+    syntax = UID(header.transfer_syntax, validation_mode=IGNORE)
     if syntax.is_private or not syntax.is_transfer_syntax:
         raise UnsupportedFormat(f"{header.name}: the transfer syntax {syntax} is not a known one")
     if syntax.is_encapsulated:
@@ -227,9 +230,15 @@ def _decode(
     header: Header, layout: Layout, syntax: UID, numbers: Sequence[int]
 ) -> Iterator[NDArray[Any]]:
     decoder = _decoder(header, syntax)
-    plugins = sorted(decoder.available_plugins, key=PREFERENCE.index) or [""]
+    plugins = sorted(decoder.available_plugins, key=_preference) or [""]
+    if syntax == RLE:
+        plugins = ["pydicom"]  # pylibjpeg's panics on damaged runs, past any except
     for number in numbers:
         yield _decode_one(header, layout, decoder, plugins, number)
+
+
+def _preference(plugin: str) -> int:
+    return PREFERENCE.index(plugin) if plugin in PREFERENCE else len(PREFERENCE)
 
 
 def _decoder(header: Header, syntax: UID) -> Any:
@@ -260,6 +269,8 @@ def _decode_one(
     refused: UnreadableFile | None = None
     for plugin in plugins:
         try:
+            if plugin == "gdcm":
+                return _decode_apart(header, layout, number)
             with guarded(header.name, f"decoding frame {number + 1}"):
                 frames = decoder.iter_array(
                     header.dataset, indices=[number], decoding_plugin=plugin
@@ -273,6 +284,27 @@ def _decode_one(
     if "sample precision" in str(refused):
         raise _no_decoder(header, decoder.UID) from refused
     raise refused or _no_decoder(header, decoder.UID)
+
+
+def _decode_apart(header: Header, layout: Layout, number: int) -> NDArray[Any]:
+    """A frame decoded by GDCM in its own process."""
+    with guarded(header.name, "unpacking its compressed frames"):
+        streams = encapsulated_frames(header, layout)
+        stream = next(islice(streams, number, None))
+    attributes = {
+        "TransferSyntaxUID": header.transfer_syntax,
+        "Rows": layout.rows,
+        "Columns": layout.columns,
+        "SamplesPerPixel": layout.samples,
+        "PhotometricInterpretation": layout.photometric,
+        "BitsAllocated": layout.allocated,
+        "BitsStored": layout.stored,
+        "HighBit": layout.stored - 1,
+        "PixelRepresentation": int(layout.signed),
+    }
+    if layout.samples > 1:
+        attributes["PlanarConfiguration"] = header.whole("PlanarConfiguration") or 0
+    return DECODER.decode(header.name, attributes, stream)
 
 
 def _as_planes(header: Header, layout: Layout, frame: NDArray[Any]) -> NDArray[Any]:

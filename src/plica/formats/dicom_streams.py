@@ -10,6 +10,7 @@ from plica.errors import UnreadableFile
 # Start-of-frame markers of ITU-T T.81 table B.1 (without DHT C4, JPG C8, DAC CC), and JPEG-LS's.
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 END = b"\xff\xd9"
 PADDING_ALLOWED = 16  # bytes after the end marker: some writers pad more than to even length
 TILES_ALLOWED = 65535  # ISO/IEC 15444-1, A.4.2: the tile index has 16 bits
@@ -57,8 +58,8 @@ def measure_jpeg2000(stream: bytes) -> StreamSize:
     Raises:
         UnreadableFile: There is none, its tiles are absurd, or the stream has no end.
     """
-    at = 0 if stream[:4] == b"\xff\x4f\xff\x51" else stream[:4096].find(b"\xff\x4f\xff\x51")
-    if at < 0 or len(stream) < at + 43:
+    at = _skip_boxes(stream)
+    if stream[at : at + 4] != b"\xff\x4f\xff\x51" or len(stream) < at + 43:
         raise UnreadableFile("a JPEG 2000 frame has no size segment at its beginning")
     x1, y1, x0, y0, tile_x, tile_y, _, _ = struct.unpack(">8I", stream[at + 8 : at + 40])
     samples, precision = struct.unpack(">HB", stream[at + 40 : at + 43])
@@ -71,6 +72,24 @@ def measure_jpeg2000(stream: bytes) -> StreamSize:
         )
     _require_end(stream)
     return StreamSize(rows, columns, samples, (precision & 0x7F) + 1)
+
+
+def _skip_boxes(stream: bytes) -> int:
+    """Where the codestream begins behind the boxes of a JP2 wrapper, if there is one.
+
+    pydicom walks the same boxes and never ends at one of no length: such are refused here.
+    """
+    if not stream.startswith(JP2_SIGNATURE):
+        return 0
+    at = len(JP2_SIGNATURE) + 4
+    while at + 8 <= len(stream):
+        length = int.from_bytes(stream[at : at + 4], "big")
+        if stream[at + 4 : at + 8] == b"jp2c":
+            return at + 8
+        if length < 8:
+            break
+        at += length
+    raise UnreadableFile("a JPEG 2000 frame has a wrapper that leads to no codestream")
 
 
 def _require_end(stream: bytes) -> None:
