@@ -114,7 +114,7 @@ def _respaced(grid: Grid, wanted_mm: Sequence[float]) -> Grid:
 
 def _resampled(pixels: Pixels, source: Grid, target: Grid, *, nearest: bool) -> Pixels:
     work = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-    values: Pixels = pixels.astype(work, copy=False)
+    values: Pixels = pixels if nearest else pixels.astype(work, copy=False)
     for axis in range(3):
         old, new = source.shape[axis], target.shape[axis]
         ratio = target.spacing_mm[axis] / source.spacing_mm[axis]
