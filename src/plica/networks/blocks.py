@@ -110,3 +110,14 @@ class Upsample(nn.Module):
             none = torch.zeros_like(k.narrow(axis, 0, 1))
             k = torch.cat([k, none], axis) + torch.cat([none, k], axis)
         return k.flip(axes).transpose(0, 1)
+
+
+def lay_out(network: nn.Module) -> None:
+    """Put convolution kernels, and with them all feature maps, into channels-last order.
+
+    No reordering is then needed around convolutions, and attention's tokens are views of the map.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            order = torch.channels_last if module.weight.ndim == 4 else torch.channels_last_3d
+            module.weight.data = module.weight.data.contiguous(memory_format=order)

@@ -23,7 +23,7 @@ DOWN, UP = ".lora_down.weight", ".lora_up.weight"
 
 
 def fold_lora(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights without adapters: `name.conv.weight` … become `name.weight`, ….
+    """The same weights without adapters, under the keys of a network that has none.
 
     A state dict without adapters comes back as it is.
 

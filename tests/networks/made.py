@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-GOLDEN = Path(__file__).resolve().parent / "golden" / "medvae"
+from plica.codecs.weights import fill
+from plica.networks.kl import KlAutoencoder
+from plica.networks.lora import fold_lora
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "medvae"
 NAMES = tuple(sorted(path.name.removesuffix(".keys.json") for path in GOLDEN.glob("*.keys.json")))
 
 
@@ -49,3 +53,18 @@ def save_checkpoint(name: str, path: Path) -> Path:
     """A made checkpoint in the official layout: a pickle of {"state_dict": …}."""
     torch.save({"state_dict": make_state(read_keys(name))}, path)
     return path
+
+
+def build_medvae(name: str) -> KlAutoencoder:
+    """One of the six published networks, with weights made from its published keys."""
+    _, factor, channels, dims = name.split("_")
+    with torch.device("meta"):
+        network = KlAutoencoder(
+            dims=int(dims[0]),
+            in_channels=1 if channels == "1" else 3,
+            code_channels=int(channels),
+            widths=(128, 256, 512, 512)[: {"4": 3, "8": 4}[factor]],
+            projection=True,
+        )
+    fill(network, fold_lora(make_state(read_keys(name))), name=name)
+    return network.eval()

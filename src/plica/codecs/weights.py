@@ -1,0 +1,328 @@
+"""Weights: found, opened without running anything in them, checked, and put into a network.
+
+A weights file comes from a stranger. It is opened as safetensors, or as a pickle by PyTorch's
+unpickler for weights, which knows tensors and refuses everything else; nothing in it is ever
+executed, and it cannot claim more memory than it has bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from plica.codecs.card import CodecCard, WeightsSource
+from plica.errors import WeightsError
+from plica.networks.blocks import lay_out
+
+Weights = dict[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+
+# The whole checkpoint of a latent diffusion model has some 8 GB; nothing here reads a larger one.
+MOST_BYTES = 16 * 2**30
+# How many keys a message names.
+_NAMED = 3
+_HUB = re.compile(
+    r"hub:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?::(?P<filename>.+))?"
+)
+# What PyTorch's unpickler and zip reader raise on bytes that are not what they should be.
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    OSError,
+)
+
+
+class Inert:
+    """Stands in for objects of a training framework that lie beside the weights in a pickle.
+
+    It does nothing with what it is given, so that nothing of theirs is imported or run.
+    """
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+# PyTorch Lightning, with which the latent diffusion models were trained, pickles its callbacks,
+# and NumPy scalars among them.
+_INERT = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+)
+
+
+# -- all of it ---------------------------------------------------------------------------------
+
+
+def load_network(
+    card: CodecCard,
+    given: str | Path | None,
+    *,
+    make: Callable[[], Network],
+    convert: Callable[[Weights], Weights],
+) -> tuple[Network, str]:
+    """A network with its weights, and their fingerprint.
+
+    Args:
+        given: A weights file, or "hub:repo@revision:file"; None takes the card's own source.
+        make: Makes the network; it is called where parameters take no memory.
+        convert: Brings the file's keys and shapes to the network's.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or of another network.
+    """
+    path = resolve(card.weights, given, name=card.name)
+    own = given is None
+    state = convert(read(path, sha256=card.weights.sha256 if own else ""))
+    with torch.device("meta"):
+        network = make()
+    fill(network, state, name=card.name)
+    return network, fingerprint(network.state_dict())
+
+
+# -- finding -----------------------------------------------------------------------------------
+
+
+def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Path:
+    """The weights file to read: the user's own, or the one from the card's hub.
+
+    Args:
+        given: A path, or "hub:repo", "hub:repo@revision", "hub:repo@revision:file"; what is left
+            out is taken from `source`.
+        name: The codec's, for messages.
+
+    Raises:
+        WeightsError: There is none, and how to come by it.
+    """
+    if given is None:
+        if source.kind != "hub":
+            raise WeightsError(
+                f"{name} comes without weights: give a local file with --weights FILE. "
+                f"{source.filename} is what it is called where it was published"
+                if source.filename
+                else f"{name} comes without weights: give a local file with --weights FILE"
+            )
+        return _download(source, name)
+    if str(given).startswith("hub:"):
+        return _download(_parse_hub(str(given), source), name)
+    path = Path(given)
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights file at {path}: --weights takes a .safetensors, .ckpt or .bin file, "
+            "or hub:repo@revision"
+        )
+    return path
+
+
+def _parse_hub(given: str, source: WeightsSource) -> WeightsSource:
+    match = _HUB.fullmatch(given)
+    filename = (match["filename"] if match else None) or source.filename
+    if match is None or not filename:
+        raise WeightsError(
+            f"'{given}' does not name weights on the hub: write hub:owner/name@revision:file"
+        )
+    return WeightsSource("hub", match["repo"], match["revision"] or "", filename)
+
+
+def _download(source: WeightsSource, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    place = f"{source.filename} of the hub repository {source.repo}"
+    revision = source.revision or None
+    try:
+        path = hf_hub_download(source.repo, source.filename, revision=revision)
+    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"the weights of {name} could not be fetched ({place}, "
+            f"{f'revision {revision}' if revision else 'newest revision'}): "
+            f"{_first_line(error)}. --weights FILE takes a local copy"
+        ) from error
+    return Path(path)
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def read(path: Path, *, sha256: str = "") -> Weights:
+    """The tensors of a weights file, by their keys.
+
+    Args:
+        sha256: What the file must hash to; "" where it is not known.
+
+    Raises:
+        WeightsError: It is neither safetensors nor a pickle of tensors alone, or is damaged.
+    """
+    size = _measure(path)
+    if sha256 and (found := _hash(path)) != sha256:
+        raise WeightsError(
+            f"{path.name} has the SHA-256 {found[:12]}…, but {sha256[:12]}… was expected: "
+            "the file is incomplete or another one, fetch it again"
+        )
+    with path.open("rb") as opened:
+        start = opened.read(9)
+    try:
+        if start.startswith(b"PK\x03\x04"):
+            loaded = _unpickle(path, size)
+        elif start[8:] == b"{":
+            loaded = load_file(path)
+        else:
+            raise WeightsError(
+                f"{path.name} is neither safetensors nor a PyTorch file of version 1.6 or newer: "
+                "save its weights as one of them"
+            )
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name} is damaged safetensors: {_first_line(error)}") from error
+    return _take_tensors(loaded, path.name)
+
+
+def _measure(path: Path) -> int:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"the weights file {path} cannot be read: {error}") from error
+    if size > MOST_BYTES:
+        raise WeightsError(
+            f"{path.name} has {size / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB "
+            "any checkpoint read here has: it is something else"
+        )
+    return size
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _unpickle(path: Path, size: int) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch stores its members as they are; a compressed one would be a bomb.
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise WeightsError(f"{path.name} holds compressed parts, which weights never do")
+        with torch.serialization.safe_globals([(Inert, name) for name in _INERT]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except _DAMAGED as error:
+        raise WeightsError(
+            f"{path.name} could not be read as weights alone: {_first_line(error)}. "
+            "Nothing in it was run; save its tensors as safetensors where they come from"
+        ) from error
+
+
+def _take_tensors(loaded: Any, name: str) -> Weights:
+    """The state dict itself, or the one nested under "state_dict"."""
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(state, Mapping) or not state:
+        raise WeightsError(f"{name} holds no weights: a table of tensors by key was expected")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{name} holds '{key}', which is no tensor: a table of tensors by key was expected"
+            )
+        if value.is_sparse or value.numel() * value.element_size() > _stored_bytes(value):
+            raise WeightsError(
+                f"{name} claims more values for '{key}' than it holds: it is damaged"
+            )
+    return dict(state)
+
+
+def _stored_bytes(value: Tensor) -> int:
+    return int(value.untyped_storage().nbytes())
+
+
+# -- checking and filling ----------------------------------------------------------------------
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
+    """Put weights into a network made without memory: as float32, channels last on the way.
+
+    Raises:
+        WeightsError: Keys are missing, unexpected or of another shape, or values are not finite.
+    """
+    check_keys({key: value.shape for key, value in network.state_dict().items()}, state, name=name)
+    for key, value in state.items():
+        if not value.is_floating_point() or not torch.isfinite(value).all():
+            raise WeightsError(
+                f"the weights of {name} hold values at {key} that are not finite numbers: "
+                "the file is damaged"
+            )
+    # Copies: a file that is changed while it is mapped must not change the network.
+    owned = {key: torch.clone(value).to(torch.float32) for key, value in state.items()}
+    network.load_state_dict(owned, assign=True)
+    lay_out(network)
+
+
+def check_keys(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], *, name: str) -> None:
+    """Refuse weights whose keys or shapes are not the network's.
+
+    Raises:
+        WeightsError: Counts what is wrong, and names the first of each.
+    """
+    missing = [key for key in wanted if key not in state]
+    unexpected = [key for key in state if key not in wanted]
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(shape)}"
+        for key, shape in wanted.items()
+        if key in state and state[key].shape != shape
+    ]
+    faults = [
+        f"{len(keys)} {kind} ({', '.join(keys[:_NAMED])}{', …' if len(keys) > _NAMED else ''})"
+        for kind, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", misshapen),
+        )
+        if keys
+    ]
+    if faults:
+        raise WeightsError(
+            f"the weights are not those of {name}: of its {len(wanted)} tensors "
+            f"{'; '.join(faults)}. Give the file published for {name}"
+        )
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over keys, shapes, types and bytes in the order of the keys, as "sha256:…".
+
+    Example:
+        >>> fingerprint({"w": torch.zeros(1)})[:14]
+        'sha256:adfc11b'
+    """
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f"{key}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of another library's message, which may be a page."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ")[:200] if lines else type(error).__name__
