@@ -65,6 +65,7 @@ class Decoder:
     def _living_child(self) -> subprocess.Popen[bytes]:
         """The child; another one after it died, or in a fork of the process that started it."""
         if self._child is None or self._owner != os.getpid() or self._child.poll() is not None:
+            self._end()
             paths = os.pathsep.join(path for path in sys.path if path)
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "plica.formats.dicom_isolated"],
@@ -78,10 +79,13 @@ class Decoder:
 
     def _end(self) -> None:
         child, self._child = self._child, None
-        if child is None or self._owner != os.getpid():
+        if child is None:
             return
-        child.kill()
-        child.wait()
+        if self._owner == os.getpid():
+            child.kill()
+            child.wait()
+        else:
+            child.returncode = 0  # another process's child: only our copies of its pipes go
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 try:

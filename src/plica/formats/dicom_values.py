@@ -190,12 +190,12 @@ def find_unit(header: Header, transform: Transform, is_colour: bool) -> tuple[Un
     modality = header.text("Modality")
     if is_colour:
         return Unit.DISPLAY, []
+    if modality != "PT" and transform.kind.upper() in UNITS_BY_TYPE:
+        return UNITS_BY_TYPE[transform.kind.upper()], []
     if modality == "CT" or (not modality and header.text("SOPClassUID") in CT_CLASSES):
         return _ct_unit(header, transform)
     if modality == "PT":
         return _pet_unit(header)
-    if transform.kind.upper() in UNITS_BY_TYPE:
-        return UNITS_BY_TYPE[transform.kind.upper()], []
     if modality == "RTDOSE" or header.text("SOPClassUID") == PARAMETRIC_MAP:
         return Unit.RELATIVE, []
     if modality in SCREEN_MODALITIES or (not modality and _is_capture(header)):
@@ -210,7 +210,7 @@ def _is_capture(header: Header) -> bool:
 
 def _ct_unit(header: Header, transform: Transform) -> tuple[Unit, list[str]]:
     kind = transform.kind.upper()
-    if kind in {"HU", "H.U."} or kind.startswith(("HOUNS", "HOUND")):
+    if kind == "H.U." or kind.startswith(("HOUNS", "HOUND")):
         return Unit.HU, []
     if not kind and transform.stated and not _is_capture(header):
         return Unit.HU, []
