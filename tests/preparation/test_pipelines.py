@@ -28,6 +28,17 @@ def test_the_full_range_depends_on_what_a_value_means(unit, dtype, step):
     assert full_range(make(pixels, unit=unit)) == (step,)
 
 
+def test_padding_and_metal_beyond_twelve_bits_are_not_cut():
+    pixels = np.zeros((4, 4, 4), np.int16)
+    pixels[0, 0, 0], pixels[3, 3, 3] = -3024, 9000
+    image = make(pixels, unit=Unit.HU)
+
+    assert full_range(image) == (Window(-3024, 9000),)
+    prepared, trail = prepare(image, full_range(image))
+    assert trail.losses == {}
+    np.testing.assert_array_equal(revert(prepared, trail).pixels, image.pixels)
+
+
 def test_a_grey_means_one_number_also_after_a_cast():
     """Codecs cast before they ask: 8-bit greys must be known by their values."""
     image = make(np.full((4, 4, 1), 77, np.float32), unit=Unit.DISPLAY)

@@ -37,7 +37,7 @@ def _card(kernel: str, factor: int, dims: int) -> CodecCard:
         factor=factor,
         channels=1,
         in_channels=1,
-        expects="Any image; its full range is mapped to -1…1 (CT: -1024…3071 HU).",
+        expects="Any image; its full range is mapped to −1…1 (CT: −1024…3071 HU, or wider).",
         licence="none needed (a formula)",
         source="Keys 1981 (bicubic); Duchon 1979 (lanczos)",
         receptive_field=max(1, _WIDTH[kernel] * factor),

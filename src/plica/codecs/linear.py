@@ -36,7 +36,7 @@ def _card(factor: int, channels: int, dims: int) -> CodecCard:
         factor=factor,
         channels=channels,
         in_channels=1,
-        expects="Any image; its full range is mapped to -1…1 (CT: -1024…3071 HU).",
+        expects="Any image; its full range is mapped to −1…1 (CT: −1024…3071 HU, or wider).",
         licence="Apache-2.0",
         source="plica; Karhunen 1947, Loève 1948",
         weights=WeightsSource(

@@ -11,12 +11,13 @@ from plica.preparation.minmax import MinMax
 from plica.preparation.percentiles import Percentiles
 from plica.preparation.region import Region
 from plica.preparation.reorient import Reorient
+from plica.preparation.scaling import measure_range
 from plica.preparation.step import Step
 from plica.preparation.voi import Voi
 from plica.preparation.window import Window
 
 CT_LOW_HU, CT_HIGH_HU = -1024.0, 3071.0
-"""The range of a 12-bit CT: nothing of a scanner's own scale is cut."""
+"""The range of a 12-bit CT."""
 
 GREY_LEVELS = 256
 
@@ -24,11 +25,13 @@ GREY_LEVELS = 256
 def full_range(image: Image) -> tuple[Step, ...]:
     """All an image has, to [−1, 1].
 
-    A CT by a window that is the same for all CTs; 8-bit pictures and labels by their 256 levels,
-    so that one grey means one number; everything else by its own smallest and largest value.
+    A CT by the range of a scanner's twelve bits, the same for all CTs, and wider where padding or
+    metal lies beyond it, so that nothing is cut; 8-bit pictures and labels by their 256 levels, so
+    that one grey means one number; everything else by its own smallest and largest value.
     """
     if image.unit is Unit.HU:
-        return (Window(CT_LOW_HU, CT_HIGH_HU),)
+        low, high = measure_range(image, "the full range")
+        return (Window(min(CT_LOW_HU, low), max(CT_HIGH_HU, high)),)
     if image.unit in {Unit.DISPLAY, Unit.LABEL} and _fits_a_byte(image):
         return (Window(0.0, GREY_LEVELS - 1.0),)
     return (MinMax(),)
