@@ -55,7 +55,8 @@ def decode(
         latent = read(job.source.path)
         image = chooser.for_latent(latent).decode(latent)
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        write(image, job.target, like=like, overwrite=overwrite)
+        ratio = image.pixels.nbytes / job.source.path.stat().st_size
+        write(image, job.target, like=like, ratio=ratio, overwrite=overwrite)
         size = measure_bytes(job.target)
         facts = {
             "codec": latent.codec.name,

@@ -25,7 +25,7 @@ class Sample:
 PYDICOM = "pydicom's test files (MIT)"
 PACKAGED = (
     ("pydicom", "data/test_files/dicomdirtests/98892001/CT5N", "ct-series", PYDICOM),
-    ("pydicom", "data/test_files/693_J2KI.dcm", "ct-slice-512", PYDICOM),
+    ("pydicom", "data/test_files/J2K_pixelrep_mismatch.dcm", "ct-slice-512", PYDICOM),
     (
         "nilearn",
         "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",

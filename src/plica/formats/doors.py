@@ -113,6 +113,7 @@ def write(
     *,
     dtype: str | None = None,
     like: str | PathLike[str] | None = None,
+    ratio: float | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write an image or a latent; the ending chooses the format.
@@ -127,6 +128,8 @@ def write(
         dtype: Pixel type; for latents "float32", "float16", "bfloat16" or "int8". None keeps
             whole numbers and makes reals float32.
         like: For DICOM: a file or folder of the series it derives from.
+        ratio: For DICOM: how many times fewer bytes the image went through, which the standard
+            wants said of lossy images.
         overwrite: Whether what is there may be replaced.
 
     Returns:
@@ -149,7 +152,8 @@ def write(
         thing = to_image(thing)
     as_folder = str(path).endswith("/") or not place.suffix or ending == ".dcm"
     if as_folder:
-        return _write_dicom(thing, place, dtype=dtype, like=like, overwrite=overwrite)
+        _refuse_dtype(dtype, place)
+        return _write_dicom(thing, place, like=like, ratio=ratio, overwrite=overwrite)
     if ending not in WRITERS:
         raise OutputError(
             f"{place.name}: no format is written under this ending; choose one of "
@@ -176,12 +180,31 @@ def _write_latent(thing: Image | Latent, path: Path, *, dtype: str | None, overw
     )
 
 
+def _refuse_dtype(dtype: str | None, folder: Path) -> None:
+    if dtype is not None:
+        raise OutputError(f"{folder.name}: DICOM chooses its own pixel type; leave dtype out")
+
+
 def _write_dicom(
-    image: Image, folder: Path, *, dtype: str | None, like: Any, overwrite: bool
+    image: Image, folder: Path, *, like: Any, ratio: float | None, overwrite: bool
 ) -> Path:
     from plica.formats import dicom
 
-    if dtype is not None:
-        raise OutputError(f"{folder.name}: DICOM chooses its own pixel type; leave dtype out")
-    dicom.write(image, folder, like=None if like is None else Path(like), overwrite=overwrite)
+    dicom.write(
+        image,
+        folder,
+        like=None if like is None else Path(like),
+        method=_name_decoder(image),
+        ratio=ratio,
+        overwrite=overwrite,
+    )
     return folder
+
+
+def _name_decoder(image: Image) -> str:
+    """The codec an image was decoded by, as its provenance says; "" for one that was not."""
+    said = "decoded by "
+    return next(
+        (step.removeprefix(said) for step in image.provenance.steps[::-1] if step.startswith(said)),
+        "",
+    )
