@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +140,7 @@ class Checker:
 
     def fail(self, key: str, value: object, expected: str) -> PlicaError:
         """The error for one field."""
-        return self.error(f"{self.what}: {key} is {str(value)[:60]!r}, but {expected} was expected")
+        return self.error(f"{self.what}: {key} is {reprlib.repr(value)}, but {expected} was expected")
 
     def of_type(self, value: Any, kind: type, key: str) -> Any:
         """The value, if it is of that type (and true is no number)."""

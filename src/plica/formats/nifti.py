@@ -97,7 +97,7 @@ def _read_pixels(
     """Pixels (channel, i, j, k) of one volume, in real values."""
     volumes, channels = _split_axes(header, imprint, path.name)
     per_volume = math.prod(header.shape) * max(header.colours, 1) * header.stored.itemsize
-    _check_room(header, path, per_volume * volumes * channels, max_bytes)
+    _check_room(header, path, per_volume * channels, volumes, max_bytes)
     chosen = choose_volume(volumes, volume, path.name)
     with open_bytes(path) as stream:
         skip_bytes(stream, header.offset + chosen * per_volume, path.name)
@@ -128,12 +128,12 @@ def _split_axes(header: Header, imprint: Imprint | None, name: str) -> tuple[int
     return volumes, channels
 
 
-def _check_room(header: Header, path: Path, needed: int, max_bytes: int) -> None:
-    """Compare what is declared with the limit and with what the file can hold."""
+def _check_room(header: Header, path: Path, needed: int, volumes: int, max_bytes: int) -> None:
+    """Compare one volume with the limit, and all with what the file can hold."""
     widened = 1 if header.slope in (0, 1) and header.intercept == 0 else 2
     packed = path.stat().st_size
     check_size(path.name, needed * widened, max_bytes)
-    if not could_hold(path, header.offset + needed):
+    if not could_hold(path, header.offset + needed * volumes):
         raise UnreadableFile(
             f"{path.name} declares sides {header.sides} of {header.stored.name} and has only "
             f"{packed} bytes; it is truncated or its header is damaged"

@@ -84,7 +84,7 @@ def _read_tensor(value: Any, key: str, checker: Checker) -> Tensor:
     key = key[:60]
     entry = checker.of_type(value, dict, key)
     dtype = entry.get("dtype")
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise checker.fail(f"{key}.dtype", dtype, f"one of {', '.join(DTYPES)}")
     shape = checker.of_type(entry.get("shape"), list, f"{key}.shape")
     ends = checker.of_type(entry.get("data_offsets"), list, f"{key}.data_offsets")
