@@ -140,7 +140,8 @@ class Checker:
 
     def fail(self, key: str, value: object, expected: str) -> PlicaError:
         """The error for one field."""
-        return self.error(f"{self.what}: {key} is {reprlib.repr(value)}, but {expected} was expected")
+        came = reprlib.repr(value)  # a hostile value may be long
+        return self.error(f"{self.what}: {key} is {came}, but {expected} was expected")
 
     def of_type(self, value: Any, kind: type, key: str) -> Any:
         """The value, if it is of that type (and true is no number)."""
