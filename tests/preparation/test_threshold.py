@@ -48,3 +48,22 @@ def test_air_of_nothing_but_nought_ends_at_nought():
 
 def test_a_constant_image_is_air_throughout():
     assert find_air_ceiling(np.full((5, 6, 7), 8.0)) == 8
+
+
+def test_the_darkest_corner_saves_a_dark_tissue_that_is_most_of_the_image():
+    rng = np.random.default_rng(3)
+    noise = rng.rayleigh(10, (60, 60, 60))
+    image = noise.copy()
+    image[8:52, 4:56, :] = rng.normal(60, 5, (44, 52, 60))
+    image[25:35, 20:40, 10:50] = 3000
+
+    assert 20 < find_air_ceiling(image) < 45
+
+
+def test_the_logarithm_saves_a_tissue_beside_a_hot_spot_where_no_corner_is_air():
+    rng = np.random.default_rng(4)
+    image = rng.normal(300, 20, (60, 60, 60))
+    image[20:40, :, :] = rng.rayleigh(10, (20, 60, 60))
+    image[45:55, 15:45, 15:45] = 30_000
+
+    assert 20 < find_air_ceiling(image) < 200
