@@ -431,7 +431,7 @@ def test_an_absent_file_and_one_past_the_limit_are_refused(tmp_path):
 
 
 FUZZ = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

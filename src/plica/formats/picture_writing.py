@@ -15,7 +15,7 @@ from plica.formats.scaling import cast_for_writing, to_uint16
 from plica.image import Image, Pixels
 
 _GREY, _RGB = 0, 2
-_LEVEL = 6
+_LEVEL = 3  # three times as fast as 6 on a CT, and 3 % larger
 
 
 def write_png(
