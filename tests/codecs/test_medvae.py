@@ -11,7 +11,7 @@ from tests.networks.made import GOLDEN, make_input, save_checkpoint
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import load
 from plica.codecs.medvae import OFFERS, picture_steps, volume_steps
-from plica.errors import LatentError, UnknownName, WeightsError
+from plica.errors import LatentError, SettingsError, UnknownName, WeightsError
 from plica.grid import Grid
 from plica.image import Image, Unit
 from plica.preparation.minmax import MinMax
@@ -156,6 +156,11 @@ def test_2d_weights_enter_a_3d_codec_only_when_they_are_to_be_lifted(checkpoints
     volume = make_input("lifted", (1, 1, 8, 8, 8)).numpy()[0]
     latent = lifted.encode(Image(volume, Grid.from_spacing((8, 8, 8))))
     assert latent.codes.shape == (1, 2, 2, 2)
+
+
+def test_lift_is_true_or_false(checkpoints):
+    with pytest.raises(SettingsError, match="'no'"):
+        load("medvae-4x1-3d", weights=checkpoints["medvae_4_1_2d"], device="cpu", lift="no")
 
 
 def test_options_it_does_not_have_are_refused(checkpoints):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import Codec, Offer, Request, check_options
+from plica.errors import SettingsError
 from plica.image import Image, Unit
 from plica.networks.field import receptive_field
 from plica.preparation.minmax import MinMax
@@ -77,6 +78,16 @@ def _card(factor: int, channels: int, dims: int) -> CodecCard:
     )
 
 
+def _asks_for_lifting(request: Request, card: CodecCard) -> bool:
+    lift = request.options.get("lift", False)
+    if not isinstance(lift, bool):
+        raise SettingsError(
+            f"{card.name}: lift is true (2D weights are laid into the 3D network) or false, "
+            f"but got {lift!r}"
+        )
+    return lift
+
+
 def _offer(factor: int, channels: int, dims: int) -> Offer:
     card = _card(factor, channels, dims)
     options = ("lift",) if dims == 3 else ()
@@ -90,7 +101,7 @@ def _offer(factor: int, channels: int, dims: int) -> Offer:
         from plica.networks.lora import fold_lora
 
         check_options(request, card, options)
-        lifting = bool(request.options.get("lift", False))
+        lifting = _asks_for_lifting(request, card)
         network, fingerprint = load_network(
             card,
             request.weights,
