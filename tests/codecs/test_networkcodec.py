@@ -166,6 +166,20 @@ def test_non_finite_voxels_are_refused_or_brought_back():
     np.testing.assert_array_equal(np.isneginf(decoded.pixels), np.isneginf(pixels))
 
 
+def test_padding_beyond_the_window_is_kept_exactly_when_asked():
+    pixels = np.full((1, 16, 16, 1), 40, np.int16)
+    pixels[0, :3], pixels[0, 9, 9] = -3024, 9000
+    image = Image(pixels, Grid.from_spacing((16, 16, 1)), Unit.HU)
+    codec = load("bicubic-4x-2d", keep_outside=True)
+
+    latent = codec.encode(image)
+    decoded = codec.decode(latent)
+
+    outside = (pixels < -1024) | (pixels > 3071)
+    np.testing.assert_array_equal(decoded.pixels[outside], pixels[outside])
+    assert latent.trail.losses == {}
+
+
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal", "acquired"])
 def test_slicing_along_any_axis_comes_back_to_the_same_place(axis):
     image = scan((9, 14, 11))

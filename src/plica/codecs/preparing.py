@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from plica.image import Image
+from plica.image import Image, Unit
 from plica.preparation.cast import Cast
 from plica.preparation.channels import Channels
 from plica.preparation.finite import Finite
 from plica.preparation.foreground import Foreground
 from plica.preparation.pad import Pad
+from plica.preparation.pipelines import CT_HIGH_HU, CT_LOW_HU
 from plica.preparation.planes import Planes
 from plica.preparation.region import Region
 from plica.preparation.resample import Resample
@@ -69,10 +70,14 @@ class Preparing:
             steps.append(Foreground() if image.is_volume else Region())
         if sliced and image.is_volume:
             steps.append(Planes(self.axis))
-        steps += [self._keep(step) for step in intensity(image)]
+        steps += [self._keep(step, image) for step in intensity(image)]
         return (*steps, Channels(in_channels), Pad(factor, padding))
 
-    def _keep(self, step: Step) -> Step:
-        if self.keep_outside and isinstance(step, Window):
-            return replace(step, keep_outside=True)
-        return step
+    def _keep(self, step: Step, image: Image) -> Step:
+        """A window that keeps what lies outside needs not be wider than a scanner's own range."""
+        if not self.keep_outside or not isinstance(step, Window):
+            return step
+        if image.unit is Unit.HU:
+            low, high = max(step.low, CT_LOW_HU), min(step.high, CT_HIGH_HU)
+            return Window(low, high, keep_outside=True)
+        return replace(step, keep_outside=True)

@@ -134,14 +134,14 @@ def diverge(values: NDArray[Any]) -> Rgb:
 
 
 def choose_residual_range(residual: NDArray[Any]) -> tuple[float, float]:
-    """A round number that 99.9 % of |residual| keep under, and the share that does not.
+    """A round number that 99 % of |residual| keep under, and the share that does not.
 
     Both are 0 where nothing differs.
     """
     size = np.abs(glance(residual))
     if not size.any():
         return 0.0, 0.0
-    reach = float(np.percentile(size, 99.9)) or float(size.max())
+    reach = float(np.percentile(size, 99)) or float(size.max())
     limit = round_up(reach)
     return limit, float(np.mean(size > limit))
 
