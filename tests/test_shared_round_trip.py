@@ -68,5 +68,5 @@ def test_a_real_ct_is_kept_to_a_few_units_where_it_is_flat(shared: Path):
 
     difference = codec.decode(codec.encode(image)).pixels.astype(float) - image.pixels
 
-    assert np.median(np.abs(difference[image.pixels <= -1000])) <= 1
+    assert np.median(np.abs(difference[image.pixels <= -1000])) < 6
     assert abs(difference.mean()) < 1

@@ -1,4 +1,4 @@
-"""A codec kept in a folder is the same codec; a stranger's folder runs nothing and claims nothing."""
+"""A codec kept in a folder is the same codec; a stranger's folder is checked before it is used."""
 
 import json
 from dataclasses import replace
@@ -63,7 +63,8 @@ def test_a_folder_is_not_replaced_unasked(folder):
     "change",
     [
         {"extras": {}},
-        {"extras": {"network": {"kind": "kl", **SETTINGS, "layers": 3}, "preparation": "full_range"}},
+        {"extras": {"network": {"kind": "kl", **SETTINGS, "layers": 3},
+                    "preparation": "full_range"}},
         {"extras": {"network": {"kind": "kl", **SETTINGS, "widths": [2**40]},
                     "preparation": "full_range"}},
         {"extras": {"network": {"kind": "kl", **SETTINGS, "widths": "os.system"},

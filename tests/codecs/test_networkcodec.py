@@ -13,7 +13,7 @@ from plica.codecs.networkcodec import NetworkCodec
 from plica.codecs.preparing import Preparing
 from plica.errors import LatentError, UnusablePixels
 from plica.grid import Grid
-from plica.image import Image, Unit
+from plica.image import Display, Image, Unit
 from plica.preparation.minmax import MinMax
 
 AFFINE = np.array([[0.9, 0.1, 0, 5], [-0.1, 0.8, 0.2, -7], [0, -0.1, 3.0, 11], [0, 0, 0, 1.0]])
@@ -178,6 +178,32 @@ def test_padding_beyond_the_window_is_kept_exactly_when_asked():
     outside = (pixels < -1024) | (pixels > 3071)
     np.testing.assert_array_equal(decoded.pixels[outside], pixels[outside])
     assert latent.trail.losses == {}
+
+
+def test_non_finite_voxels_of_a_ct_have_no_say_in_its_range():
+    pixels = np.full((1, 16, 16, 1), 40.0, np.float32)
+    pixels[0, 2, 2], pixels[0, 5, 5] = np.nan, np.inf
+    image = Image(pixels, Grid.from_spacing((16, 16, 1)), Unit.HU)
+    codec = load("area-4x-2d", fill_nonfinite=True)
+
+    decoded = codec.decode(codec.encode(image)).pixels
+
+    np.testing.assert_array_equal(np.isfinite(decoded), np.isfinite(pixels))
+    assert abs(decoded[0, 12, 12, 0] - 40) < 1
+
+
+def test_the_radiograph_pipeline_inverts_windows_and_comes_back():
+    values = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint16)[None, :, :, None] * 16
+    image = Image(values, Grid.from_spacing((64, 64, 1)), Unit.RELATIVE,
+                  display=Display(center=1000, width=2016, inverted=True))  # fmt: skip
+    codec = load("bilinear-4x-2d", pipeline="radiograph")
+
+    latent = codec.encode(image)
+    decoded = codec.decode(latent)
+
+    assert latent.codes[0, 0, 0, 0] > latent.codes[0, -1, -1, 0]  # low values are white
+    assert decoded.pixels.dtype == np.uint16
+    assert np.abs(decoded.pixels[0, 8:56, 8:56].astype(int) - values[0, 8:56, 8:56]).max() < 40
 
 
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal", "acquired"])

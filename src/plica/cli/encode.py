@@ -42,6 +42,7 @@ def encode(
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
+    pipeline: o.Pipeline = None,
     foreground: o.Foreground = False,
     resample: o.Resample = None,
     spacing: o.Spacing = None,
@@ -62,7 +63,7 @@ def encode(
         _check_word("--latent", latent, KINDS)
     chooser = Chooser(codec, weights, device, {
         **parse_settings(settings), **asked_preparing(
-            axis, fill_nonfinite, keep_outside, foreground, resample)})  # fmt: skip
+            axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
     reading = Reading(volume, series, spacing, unit)
     how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
@@ -91,6 +92,7 @@ def asked_preparing(
     keep_outside: bool,
     foreground: bool,
     resample: str | None,
+    pipeline: str | None,
 ) -> dict[str, Any]:
     """Options of `Preparing` that were given; those left alone are left out."""
     asked = {
@@ -99,6 +101,7 @@ def asked_preparing(
         "keep_outside": keep_outside or None,
         "foreground": foreground or None,
         "spacing_mm": parse_triple(resample, "--resample"),
+        "pipeline": pipeline,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

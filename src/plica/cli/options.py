@@ -54,6 +54,11 @@ KeepOutside = Annotated[
 Foreground = Annotated[
     bool, typer.Option("--foreground", help="Encode the body only; the rest becomes background.")
 ]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(help="How values are prepared: own (the codec's way), radiograph (region of "
+                 "interest, display window, inversion) or mr (percentiles).", show_default=False),
+]  # fmt: skip
 Spacing = Annotated[
     str | None,
     typer.Option(help="Spacing i,j,k in mm for arrays that have none.", show_default=False),

@@ -79,6 +79,7 @@ def reconstruct(
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
+    pipeline: o.Pipeline = None,
     foreground: o.Foreground = False,
     resample: o.Resample = None,
     spacing: o.Spacing = None,
@@ -103,7 +104,7 @@ def reconstruct(
     """  # fmt: skip
     chooser = Chooser(codec, weights, device, {
         **parse_settings(settings), **asked_preparing(
-            axis, fill_nonfinite, keep_outside, foreground, resample)})  # fmt: skip
+            axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
     reading = Reading(volume, series, spacing, unit)
     extras = Extras(residual, panel, like, overwrite)

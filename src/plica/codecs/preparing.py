@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
+from plica.errors import SettingsError
 from plica.image import Image, Unit
 from plica.preparation.cast import Cast
 from plica.preparation.channels import Channels
 from plica.preparation.finite import Finite
 from plica.preparation.foreground import Foreground
 from plica.preparation.pad import Pad
-from plica.preparation.pipelines import CT_HIGH_HU, CT_LOW_HU
+from plica.preparation.pipelines import CT_HIGH_HU, CT_LOW_HU, mr, radiograph
 from plica.preparation.planes import Planes
 from plica.preparation.region import Region
+from plica.preparation.reorient import Reorient
 from plica.preparation.resample import Resample
 from plica.preparation.step import Step
 from plica.preparation.window import Window
 
 PadMode = Literal["background", "edge", "reflect"]
+Pipeline = Literal["own", "radiograph", "mr"]
 SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
 
 
@@ -36,6 +39,8 @@ class Preparing:
         foreground: Crop a volume to the body, or a radiograph to its region of interest; the rest
             comes back as background.
         spacing_mm: Resample to this spacing first; a loss.
+        pipeline: How values are brought to the network's range: the codec's own way, "radiograph"
+            (region of interest, the file's display window, inversion) or "mr" (percentiles).
     """
 
     axis: SliceAxis = "acquired"
@@ -43,6 +48,15 @@ class Preparing:
     keep_outside: bool = False
     foreground: bool = False
     spacing_mm: tuple[float, float, float] | None = None
+    pipeline: Pipeline = "own"
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("axis", self.axis, get_args(SliceAxis)),
+            ("pipeline", self.pipeline, get_args(Pipeline)),
+        ):
+            if value not in choices:
+                raise SettingsError(f"{name} is one of {', '.join(choices)}, but got '{value}'")
 
     def steps(
         self,
@@ -70,8 +84,16 @@ class Preparing:
             steps.append(Foreground() if image.is_volume else Region())
         if sliced and image.is_volume:
             steps.append(Planes(self.axis))
-        steps += [self._keep(step, image) for step in intensity(image)]
+        steps += [self._keep(step, image) for step in self._choose(intensity, image)]
         return (*steps, Channels(in_channels), Pad(factor, padding))
+
+    def _choose(self, own: Callable[[Image], tuple[Step, ...]], image: Image) -> tuple[Step, ...]:
+        """The intensity steps; which way up a network wants its volumes stays its own business."""
+        if self.pipeline == "own":
+            return own(image)
+        chosen = {"radiograph": radiograph, "mr": mr}[self.pipeline](image)
+        turned = tuple(step for step in own(image) if isinstance(step, Reorient))
+        return turned + tuple(step for step in chosen if not isinstance(step, Reorient))
 
     def _keep(self, step: Step, image: Image) -> Step:
         """A window that keeps what lies outside needs not be wider than a scanner's own range."""

@@ -41,14 +41,14 @@ def run_in_windows(
     total: Tensor | None = None
     weights = torch.zeros([_scaled(side, ratio) for side in sides])
     for place in _places(sides, window, stride):
-        part = network(x[(..., *place)])
+        part = network(x[:, :, *place])
         target = tuple(
             slice(_scaled(span.start, ratio), _scaled(span.stop, ratio)) for span in place
         )
         bump = _gaussian(part.shape[2:])
         if total is None:
             total = torch.zeros(*part.shape[:2], *weights.shape)
-        total[(..., *target)] += part.cpu() * bump
+        total[:, :, *target] += part.cpu() * bump
         weights[target] += bump
     assert total is not None  # a volume larger than a window has at least one place
     return (total / weights).to(x.device)

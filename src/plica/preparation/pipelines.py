@@ -6,12 +6,13 @@ before them, `Channels` and `Pad` after them, for every codec alike.
 
 from __future__ import annotations
 
+import numpy as np
+
 from plica.image import Image, Unit
 from plica.preparation.minmax import MinMax
 from plica.preparation.percentiles import Percentiles
 from plica.preparation.region import Region
 from plica.preparation.reorient import Reorient
-from plica.preparation.scaling import measure_range
 from plica.preparation.step import Step
 from plica.preparation.voi import Voi
 from plica.preparation.window import Window
@@ -30,11 +31,18 @@ def full_range(image: Image) -> tuple[Step, ...]:
     that one grey means one number; everything else by its own smallest and largest value.
     """
     if image.unit is Unit.HU:
-        low, high = measure_range(image, "the full range")
-        return (Window(min(CT_LOW_HU, low), max(CT_HIGH_HU, high)),)
+        return (_window_of_a_ct(image),)
     if image.unit in {Unit.DISPLAY, Unit.LABEL} and _fits_a_byte(image):
         return (Window(0.0, GREY_LEVELS - 1.0),)
     return (MinMax(),)
+
+
+def _window_of_a_ct(image: Image) -> Window:
+    """NaN and infinities have no say: the step `finite` deals with them."""
+    pixels = image.pixels
+    finite = pixels[np.isfinite(pixels)] if image.count_nonfinite() else pixels
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return Window(min(CT_LOW_HU, low), max(CT_HIGH_HU, high))
 
 
 def radiograph(image: Image) -> tuple[Step, ...]:
