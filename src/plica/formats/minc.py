@@ -20,6 +20,7 @@ from plica.image import Image, Pixels, Unit
 
 # All that nibabel, scipy.io.netcdf and h5py let through for files that are not what they should be.
 _BROKEN = (
+    UserWarning,
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError,
     ZeroDivisionError, OverflowError, AssertionError, struct.error,
 )  # fmt: skip
@@ -53,8 +54,9 @@ def read(
     import nibabel
 
     try:
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")  # of odd dimensions, which the caller should know of
+        with warnings.catch_warnings():
+            # nibabel warns where it guesses at a spacing; a guess is no geometry
+            warnings.simplefilter("error", UserWarning)
             kind = nibabel.Minc1Image if package == "scipy" else nibabel.Minc2Image
             found = kind.from_filename(str(path))
             shape = tuple(int(side) for side in found.shape)
@@ -64,7 +66,8 @@ def read(
             affine = np.array(found.affine, np.float64)
     except _BROKEN as error:
         raise UnreadableFile(
-            f"{path.name} cannot be read as MINC ({str(error)[:80]}); it is damaged"
+            f"{path.name} cannot be read as MINC ({str(error)[:80]}); it is damaged, "
+            "convert it anew from where it came"
         ) from error
     if not is_usable(affine):
         raise UnreadableFile(f"{path.name} has an affine that is singular or not finite")
@@ -73,7 +76,6 @@ def read(
         Grid(values.shape, affine),
         reader=f"minc (nibabel {nibabel.__version__})",
         unit=unit,
-        notes=tuple(f"{str(warning.message).rstrip('.')}." for warning in heard),
     )
 
 
