@@ -30,6 +30,7 @@ docs: $(VENV)/test.installed
 	$(BIN)/python docs/make_tree.py
 	$(BIN)/python docs/make_formats.py --data $(SHARED)/data
 	$(BIN)/python benchmarks/linear_vs_interpolation.py --data $(SHARED)/data --write
+	$(BIN)/plica demo --json --out demo-output --radiographs $(SHARED) | $(BIN)/python docs/make_readme.py
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plica needs Python 3.11 or newer; say which with make PYTHON=python3.12")'

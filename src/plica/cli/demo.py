@@ -116,13 +116,13 @@ def demo(
 
 
 def _show(sample: Sample, out: Path) -> list[Row]:
-    """The default codec with its files and its picture, and bicubic beside it, to compare."""
+    """The default codec with its files and its picture; then those of as many values as bicubic."""
     image = read(sample.path)
     chosen = default_name(image)
-    baseline = "bicubic-4x-3d" if image.is_volume else "bicubic-4x-2d"
+    others = ["bicubic-4x-3d"] if image.is_volume else ["linear-4x1-2d", "bicubic-4x-2d"]
     return [
         _run(sample, image, chosen, out, draw=True),
-        _run(sample, image, baseline, out, draw=False),
+        *(_run(sample, image, other, out, draw=False) for other in others),
     ]
 
 
