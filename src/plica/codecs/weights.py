@@ -1,4 +1,4 @@
-"""Weights: found, opened without running anything in them, checked, and put into a network.
+"""Weights files: found, opened without running anything in them, checked, put into a network.
 
 A weights file comes from a stranger. It is opened as safetensors, or as a pickle by PyTorch's
 unpickler for weights, which knows tensors and refuses everything else; nothing in it is ever
