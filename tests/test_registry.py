@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from plica import registry
 from plica.errors import UnknownName
 from plica.registry import Registry
 
@@ -57,7 +56,7 @@ def test_other_packages_may_add_names(monkeypatch):
         asked.append(group)
         return [entry]
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
     table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
 
     assert list(table) == ["apple", "fig"]
@@ -67,7 +66,7 @@ def test_other_packages_may_add_names(monkeypatch):
 
 def test_another_packages_name_that_is_taken_is_refused_every_time(monkeypatch):
     entry = importlib.metadata.EntryPoint("apple", "json:loads", "plica.fruits")
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [entry])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
     table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
 
     for _ in range(2):

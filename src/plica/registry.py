@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from plica.errors import UnknownName
@@ -44,6 +43,8 @@ class Registry(Mapping[str, str]):
 
     def _with_others(self) -> dict[str, str]:
         if self._group is not None and not self._asked_others:
+            from importlib.metadata import entry_points  # a tenth of our start-up time
+
             for entry in entry_points(group=self._group):
                 if self._table.get(entry.name) != entry.value:
                     self._add(entry.name, entry.value)
