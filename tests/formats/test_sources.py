@@ -1,6 +1,9 @@
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tests.formats.dicom_scenes import make_slice, save_all
+from tests.formats.dicom_scenes import make_slice, save, save_all
 from tests.formats.scenes import GRIDS, marked, numbers
 
 from plica.errors import UnreadableFile
@@ -100,3 +103,53 @@ def test_every_source_of_the_real_tree_has_one_path_and_most_have_one_name(share
     taken = {source.path for source in found.sources}
     assert shared / "data/chest-ct/lidc-idri-0314/dicom" in taken
     assert np.all([not source.name.startswith("/") for source in found.sources])
+
+
+def save_two_series(folder):
+    """Three axial slices, two coronal ones of the same series, and two of another series."""
+    save_all([make_slice(at) for at in range(3)], folder / "a")
+    coronal = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+    save_all([make_slice(position=(0, at, 0), **coronal) for at in range(2)], folder / "b")
+    save_all([make_slice(at, SeriesInstanceUID="1.2.3.5") for at in range(2)], folder / "c")
+    return folder
+
+
+def pack(folder, archive):
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.dcm")):
+            file.write(path, path.relative_to(folder))
+    return archive
+
+
+def test_a_zip_of_several_series_is_as_many_sources(tmp_path):
+    (tmp_path / "packed").mkdir()
+    archive = pack(save_two_series(tmp_path / "export"), tmp_path / "packed" / "export.zip")
+    for paths in ([archive], [archive.parent]):
+        found = find_sources(paths).sources
+        assert [source.name for source in found] == [f"export/series-{at}" for at in (1, 2, 3)]
+        assert [read(one.path, series=one.series).grid.shape[2] for one in found] == [3, 2, 2]
+
+
+def test_a_zip_of_one_series_and_a_damaged_zip_are_one_source(tmp_path):
+    save_all([make_slice(at) for at in range(3)], tmp_path / "ct")
+    archive = pack(tmp_path / "ct", tmp_path / "ct.zip")
+    (tmp_path / "damaged.zip").write_bytes(archive.read_bytes()[:200])
+    assert names([archive, tmp_path / "damaged.zip"]) == ["ct", "damaged"]
+
+
+def test_a_chosen_series_makes_each_path_one_source(tmp_path):
+    folder = save_two_series(tmp_path / "export")
+    archive = pack(folder, tmp_path / "export.zip")
+    found = find_sources([folder, archive], series="3").sources
+    assert [(one.name, one.series) for one in found] == [("export", "3")] * 2
+    assert [read(one.path, series=one.series).grid.shape[2] for one in found] == [2, 2]
+
+
+def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
+    save_all([make_slice(at) for at in range(3)], tmp_path / "ct")
+    monkeypatch.chdir(tmp_path / "ct")
+    assert names([Path()]) == ["ct"]
+    assert [one.name for one in find_sources([Path()], series="1").sources] == ["ct"]
+    for at in (8, 9):
+        save(make_slice(at, SeriesInstanceUID="1.2.3.5"), tmp_path / "ct" / f"{at}.dcm")
+    assert names([Path()]) == ["ct/series-1", "ct/series-2"]

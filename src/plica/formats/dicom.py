@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from plica.errors import NotAnImage, UnreadableFile
@@ -19,6 +20,7 @@ __all__ = [
     "Scan",
     "find_series",
     "is_dicom",
+    "list_series",
     "read",
     "read_series",
     "scan",
@@ -55,23 +57,48 @@ def read(
     Example:
         >>> image = read(Path("study/ct"), series="2")  # doctest: +SKIP
     """
-    if path.is_dir():
-        files = [file for file in path.rglob("*") if file.is_file()]
-        return _read_one(files, path.name, series, volume, identity, max_bytes)
-    if is_zip(path):
-        with unpacked(path, max_bytes) as members:
-            return _read_one(members, path.name, series, volume, identity, max_bytes)
-    header = open_header(path)
-    if is_directory_file(header):
-        files = listed_files(header)
-        return _read_one(files, path.name, series, volume, identity, max_bytes)
+    source = path.name or path.resolve().name
+    with _files_inside(path, max_bytes) as files:
+        if files is not None:
+            return _read_one(files, source, series, volume, identity, max_bytes)
     image = assemble(
-        [header], volume=volume, identity=identity, max_bytes=max_bytes, source=path.name
+        [open_header(path)], volume=volume, identity=identity, max_bytes=max_bytes, source=source
     )
     if series is not None:
         lone = DicomSeries((path,), image.provenance.series, image.provenance.modality)
         choose_series([lone], series, path.name)
     return image
+
+
+def list_series(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> list[str]:
+    """The marks of the series in a folder, zip or DICOMDIR, each of which `read` takes as `series`.
+
+    Args:
+        path: Where they are; a lone file has one series.
+        max_bytes: Limit of what a zip may unfold to.
+
+    Raises:
+        InputError: The zip or DICOMDIR is damaged, or its files are missing.
+
+    Example:
+        >>> list_series(Path("export.zip"))  # doctest: +SKIP
+        ['a65d8a24dd056de8', '6574c2cb0909cae9']
+    """
+    with _files_inside(path, max_bytes) as files:
+        return [one.series for one in scan([path] if files is None else files).series]
+
+
+@contextmanager
+def _files_inside(path: Path, max_bytes: int) -> Iterator[list[Path] | None]:
+    """The files of a folder, zip or DICOMDIR; None for a lone file."""
+    if path.is_dir():
+        yield [file for file in path.rglob("*") if file.is_file()]
+    elif is_zip(path):
+        with unpacked(path, max_bytes) as members:
+            yield members
+    else:
+        header = open_header(path)
+        yield listed_files(header) if is_directory_file(header) else None
 
 
 def _read_one(

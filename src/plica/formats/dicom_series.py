@@ -190,7 +190,8 @@ def choose_series(found: Sequence[DicomSeries], wanted: str | None, source: str)
         )
     if wanted.isdigit() and len(wanted) < 5 and 1 <= int(wanted) <= len(found):
         return found[int(wanted) - 1]
-    fitting = [series for series in found if wanted and series.series.startswith(wanted)]
+    same = [series for series in found if series.series == wanted]
+    fitting = same or [one for one in found if wanted and one.series.startswith(wanted)]
     if len(fitting) == 1:
         return fitting[0]
     what = "several series" if fitting else "no series"

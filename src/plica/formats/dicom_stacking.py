@@ -156,7 +156,16 @@ def _check_steps(frames: Sequence[Frame], steps: NDArray[np.float64]) -> None:
     more = f" ({uneven} of {len(steps)} steps differ)" if uneven > 1 else ""
     raise NotAVolume(
         f"slices are {length:.3f} mm apart, but {gap:.3f} mm between {frames[worst].name} and "
-        f"{frames[worst + 1].name}{more}: slices are missing, or two series share the folder"
+        f"{frames[worst + 1].name}{more}: {_why_uneven(uneven, len(steps))}"
+    )
+
+
+def _why_uneven(uneven: int, steps: int) -> str:
+    if uneven == 1 or 4 * uneven < steps:
+        return "slices are missing, or two series share the folder; complete it, or part them"
+    return (
+        "two series share the folder, or the spacing changes along the series; "
+        "give the evenly spaced slices alone"
     )
 
 

@@ -52,15 +52,17 @@ class Found(NamedTuple):
     skipped: list[Skipped]
 
 
-def find_sources(paths: Sequence[Path]) -> Found:
+def find_sources(paths: Sequence[Path], *, series: str | None = None) -> Found:
     """All images at and below the paths, in the same order each time.
 
     A file named itself is always a source, whatever it is: reading it says what is wrong. In a
     tree, files that are no images are skipped with a reason; damaged images stay, so that they
-    fail by name and not in silence. Slices of one DICOM series are one source.
+    fail by name and not in silence. Slices of one DICOM series are one source; a folder, zip or
+    DICOMDIR of several is as many.
 
     Args:
         paths: Files, folders of a series, zips, or trees of them.
+        series: The one series meant, as `read` takes it: each path is then one source.
 
     Raises:
         UnreadableFile: A path is not there.
@@ -71,13 +73,20 @@ def find_sources(paths: Sequence[Path]) -> Found:
     """
     found = Found([], [])
     for path in paths:
-        if path.is_dir():
-            _walk(path, found)
-        elif path.exists():
-            found.sources.append(Source(strip_ending(path.name), path))
-        else:
+        if not path.exists():
             raise UnreadableFile(f"{path}: there is no such file or folder; check the path")
+        if series is not None:
+            found.sources.append(Source(strip_ending(_own_name(path)), path, series=series))
+        elif path.is_dir():
+            _walk(path, found)
+        else:
+            found.sources.extend(_look_inside(strip_ending(path.name), path))
     return found
+
+
+def _own_name(path: Path) -> str:
+    """What a path is called, "." and ".." too."""
+    return path.name if path.name not in {"", ".."} else path.resolve().name
 
 
 def strip_ending(name: str) -> str:
@@ -101,7 +110,7 @@ def _walk(tree: Path, found: Found) -> None:
         if kind == "dicom" and file.suffix.lower() != ".zip":
             slices[file.parent].append(file)
         elif kind:
-            sources.append(Source(_name_below(tree, file), file))
+            sources.extend(_look_inside(_name_below(tree, file), file))
     for folder, files in slices.items():
         sources.extend(_find_series(tree, folder, files, found.skipped))
     found.sources.extend(sorted(sources, key=lambda source: (source.name, str(source.path))))
@@ -141,6 +150,23 @@ def _name_below(tree: Path, path: Path) -> str:
     return (below.parent / strip_ending(below.name)).as_posix()
 
 
+def _look_inside(name: str, file: Path) -> list[Source]:
+    """One source for each series of a zip or DICOMDIR that holds several, else the file's own."""
+    if file.suffix.lower() != ".zip" and file.name != "DICOMDIR":
+        return [Source(name, file)]
+    from plica.formats.dicom import list_series
+
+    try:
+        marks = list_series(file)
+    except PlicaError:
+        return [Source(name, file)]  # reading it says what is wrong
+    if len(marks) < 2:
+        return [Source(name, file)]
+    return [
+        Source(f"{name}/series-{at}", file, series=mark) for at, mark in enumerate(marks, start=1)
+    ]
+
+
 def _find_series(
     tree: Path, folder: Path, files: list[Path], skipped: list[Skipped]
 ) -> list[Source]:
@@ -149,7 +175,7 @@ def _find_series(
 
     looked = scan(files)
     skipped.extend(Skipped(file, "DICOM without pixels") for file in looked.others)
-    base = tree.name if folder == tree else folder.relative_to(tree).as_posix()
+    base = _own_name(tree) if folder == tree else folder.relative_to(tree).as_posix()
     if len(looked.series) == 1 and len(looked.series[0].files) > 1:
         return [Source(base, folder)]  # reading it says which slices are damaged
     ordered = sorted(looked.series, key=lambda one: sorted(one.files))
