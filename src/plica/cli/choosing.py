@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from plica.cli.reading import parse_triple
 from plica.codecs.catalogue import CODECS, default_name, load, offer
 from plica.codecs.codec import Codec
+from plica.codecs.directory import offer_directory
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
 from plica.latent import Latent
 
 AUTO = "auto"
+_OPTIONS_OF_THEIR_OWN = {"name": "--codec", "weights": "--weights", "device": "--device"}
 
 
 @dataclass
@@ -33,10 +36,25 @@ class Chooser:
     _loaded: dict[str, Codec] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuse an unknown name before any work begins."""
+        """Refuse an unknown name, or a folder that is no codec, before any work begins."""
         bare = self.name.removeprefix("stitched:")
-        if self.name != AUTO and bare not in CODECS and not Path(bare).is_dir():
+        if self.name == AUTO or bare in CODECS:
+            return
+        if Path(bare).is_dir():
+            offer_directory(Path(bare))
+        else:
             offer(bare)
+
+    def load_first(self) -> None:
+        """Load the codec asked for before any image is read: weights, device and options.
+
+        What is wrong with them is wrong for all images, and is said once. Where the images
+        choose, the default for volumes stands for both, unless there are weights: of which one?
+        """
+        if self.name != AUTO:
+            self._load(self.name)
+        elif self.weights is None:
+            self._load("linear-4x1-3d")
 
     def for_image(self, image: Image) -> Codec:
         """The codec to encode an image with."""
@@ -71,8 +89,31 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise SettingsError(f"--set takes NAME=VALUE such as rate=0.5, but got '{pair}'")
-        settings[name.replace("-", "_")] = _parse_value(value)
+        key = name.replace("-", "_")
+        if key in _OPTIONS_OF_THEIR_OWN:
+            raise SettingsError(f"--set {pair}: say {_OPTIONS_OF_THEIR_OWN[key]} instead")
+        settings[key] = _parse_value(value)
     return settings
+
+
+def asked_preparing(
+    axis: str | None,
+    fill_nonfinite: bool,
+    keep_outside: bool,
+    foreground: bool,
+    resample: str | None,
+    pipeline: str | None,
+) -> dict[str, Any]:
+    """Options of `Preparing` that were given; those left alone are left out."""
+    asked = {
+        "axis": axis,
+        "fill_nonfinite": fill_nonfinite or None,
+        "keep_outside": keep_outside or None,
+        "foreground": foreground or None,
+        "spacing_mm": parse_triple(resample, "--resample"),
+        "pipeline": pipeline,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _parse_value(text: str) -> bool | int | float | str:

@@ -10,7 +10,7 @@ import typer
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
 from plica.cli.reading import Reading
-from plica.cli.writing import draw_panel
+from plica.cli.writing import draw_panel, refuse_panel
 from plica.errors import OutputError
 from plica.formats.sources import Source
 from plica.metrics.metric import Measurement, measure
@@ -43,6 +43,7 @@ def compare(
 
     Example: plica compare ct/ decoded.nii.gz -o panel.png
     """  # fmt: skip
+    refuse_panel(out)
     if out is not None and out.exists() and not overwrite:
         raise OutputError(f"{out} is there already: choose another output, or --overwrite")
     reading = Reading(volume, series, spacing, unit)

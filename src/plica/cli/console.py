@@ -69,7 +69,7 @@ def print_table(
     table.pad_edge = False
     rows = [tuple(row) for row in rows]
     for place, name in enumerate(columns):
-        numeric = bool(rows) and all(_is_number(row[place]) for row in rows)
+        numeric = place > 0 and bool(rows) and all(_is_number(row[place]) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
@@ -120,6 +120,6 @@ def progress(*, quiet: bool) -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not sys.stderr.isatty(),
         transient=True,
     )

@@ -11,12 +11,10 @@ import typer
 from plica.cli import options as o
 from plica.cli.choosing import AUTO, Chooser, parse_settings
 from plica.cli.console import format_bytes, format_shape
-from plica.cli.jobs import Existing, Job, Outcome, find_latents, plan, report, run
-from plica.cli.writing import ending_for, measure_bytes
+from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
+from plica.cli.writing import ENDINGS, ending_for, measure_bytes
 from plica.formats.doors import write
-from plica.formats.latents import read, read_header
-from plica.formats.sources import Source
-from plica.image import Unit
+from plica.formats.latents import read
 
 COLUMNS = ("codec", "voxels", "spacing mm", "unit", "type", "written")
 
@@ -48,16 +46,20 @@ def decode(
     """  # fmt: skip
     chooser = Chooser(codec, weights, device, parse_settings(settings))
     chooser.check()
-    jobs = plan(find_latents(latents), out, ending=_ending, existing=Existing(overwrite, resume))
+    manner = Manner(as_json, quiet)
+    found = find_latents(latents)
+    jobs = plan(found, out, endings=ENDINGS, existing=Existing(overwrite, resume))
+    if jobs and codec != AUTO:
+        chooser.load_first()
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
         latent = read(job.source.path)
         image = chooser.for_latent(latent).decode(latent)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        target = job.target(ending_for(image))
         ratio = image.pixels.nbytes / job.source.path.stat().st_size
-        write(image, job.target, like=like, ratio=ratio, overwrite=overwrite)
-        size = measure_bytes(job.target)
+        write(image, target, like=like, ratio=ratio, overwrite=overwrite)
+        size = measure_bytes(target)
         facts = {
             "codec": latent.codec.name,
             "shape": list(image.grid.shape),
@@ -75,13 +77,8 @@ def decode(
             str(image.pixels.dtype),
             format_bytes(size),
         )
-        return Outcome(job.source.name, job.target, time.perf_counter() - begun, facts, cells)
+        return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="decoding", quiet=quiet or as_json)
-    raise typer.Exit(report(outcomes, COLUMNS, title="Decoded", as_json=as_json, quiet=quiet))
-
-
-def _ending(source: Source) -> str:
-    header = read_header(source.path)
-    shape = header["source"]["shape"]
-    return ending_for(shape[2] > 1, Unit(header["unit"]), bool(header["source"]["calibrated"]))
+    outcomes = run(jobs, work, verb="decoding", manner=manner)
+    left = len(found) - len(jobs)
+    raise typer.Exit(report(outcomes, COLUMNS, title="Decoded", manner=manner, left=left))

@@ -137,7 +137,7 @@ def _run(sample: Sample, image: Image, name: str, out: Path, *, draw: bool) -> R
     file = out / f"{stem}.latent"
     write(latent, file, dtype="float16", overwrite=True)
     if draw:
-        ending = ending_for(image.is_volume, image.unit, image.grid.calibrated)
+        ending = ending_for(image)
         write(decoded, out / f"{stem}{ending}", overwrite=True)
         draw_panel(out / f"{stem}.panel.png", image, decoded, latent=to_image(latent),
                     title=f"{sample.name} · {name}", overwrite=True)  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, parse_settings
+from plica.cli.choosing import AUTO, Chooser, asked_preparing, parse_settings
 from plica.cli.console import format_bytes, format_shape
-from plica.cli.jobs import Existing, Job, Outcome, find, plan, report, run
-from plica.cli.reading import Reading, parse_triple
+from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
+from plica.cli.reading import Reading
+from plica.cli.writing import measure_bytes
 from plica.errors import SettingsError
 from plica.formats.doors import write
 from plica.image import Image
@@ -66,44 +67,29 @@ def encode(
             axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
     reading = Reading(volume, series, spacing, unit)
+    kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
-    jobs = plan(
-        find(sources, quiet=quiet or as_json),
-        out,
-        ending=lambda source: ".latent",
-        existing=Existing(overwrite, resume),
-    )
+    manner = Manner(as_json, quiet)
+    found = find(sources, manner)
+    jobs = plan(found, out, endings=(".latent",), existing=Existing(overwrite, resume))
+    if jobs:
+        chooser.load_first()
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
         image = reading.read(job.source)
         made = chooser.for_image(image).encode(image, **how)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        write(made, job.target, dtype=dtype, overwrite=overwrite)
+        write(made, job.target(".latent"), dtype=kept, overwrite=overwrite)
         return _outcome(job, image, made, time.perf_counter() - begun)
 
-    outcomes = run(jobs, work, verb="encoding", quiet=quiet or as_json)
-    raise typer.Exit(report(outcomes, COLUMNS, title="Encoded", as_json=as_json, quiet=quiet))
+    outcomes = run(jobs, work, verb="encoding", manner=manner)
+    left = len(found) - len(jobs)
+    raise typer.Exit(report(outcomes, COLUMNS, title="Encoded", manner=manner, left=left))
 
 
-def asked_preparing(
-    axis: str | None,
-    fill_nonfinite: bool,
-    keep_outside: bool,
-    foreground: bool,
-    resample: str | None,
-    pipeline: str | None,
-) -> dict[str, Any]:
-    """Options of `Preparing` that were given; those left alone are left out."""
-    asked = {
-        "axis": axis,
-        "fill_nonfinite": fill_nonfinite or None,
-        "keep_outside": keep_outside or None,
-        "foreground": foreground or None,
-        "spacing_mm": parse_triple(resample, "--resample"),
-        "pipeline": pipeline,
-    }
-    return {name: value for name, value in asked.items() if value is not None}
+def count_fewer(image: Image, latent: Latent) -> float | None:
+    """How many voxels share one code; None for streams of bytes, which are no codes."""
+    return None if latent.kind == "bitstream" else image.pixels.size / latent.codes.size
 
 
 def describe_losses(latent: Latent) -> str:
@@ -119,8 +105,9 @@ def _short(value: Any) -> str:
 
 
 def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
-    size = job.target.stat().st_size
-    fewer = image.pixels.size / latent.codes.size
+    target = job.target(".latent")
+    size = measure_bytes(target)
+    fewer = count_fewer(image, latent)
     facts = {
         "codec": latent.codec.name,
         "shape": list(image.grid.shape),
@@ -140,12 +127,12 @@ def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
         format_shape(image.grid.shape),
         image.unit.value,
         codes,
-        "" if latent.kind == "bitstream" else f"{fewer:.1f}×",
+        "" if fewer is None else f"{fewer:.1f}×",
         format_bytes(image.pixels.nbytes),
         format_bytes(size),
         describe_losses(latent),
     )
-    return Outcome(job.source.name, job.target, seconds, facts, cells)
+    return Outcome(job.source, target, seconds, facts, cells)
 
 
 def _check_word(option: str, word: str, words: tuple[str, ...]) -> None:

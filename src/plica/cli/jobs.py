@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from plica.cli.console import print_error, print_json, print_note, print_table, progress
 from plica.errors import InputError, OutputError, PlicaError
-from plica.formats.sources import Source, find_sources
+from plica.formats.sources import Source, find_sources, strip_ending
 
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tiff", ".tif", ".npy", ".npz", ".latent", ".dcm",
@@ -20,18 +22,34 @@ EXIT_FAILED = 1
 
 @dataclass(frozen=True)
 class Job:
-    """One source and where its result goes."""
+    """One source and where its result goes.
+
+    Args:
+        source: What is read.
+        out: The output; without its ending where only the image can tell which one it gets.
+        endings: The endings it may get; none where `out` has its own.
+    """
 
     source: Source
-    target: Path
+    out: Path
+    endings: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Every path the output may have."""
+        return tuple(self.target(ending) for ending in self.endings) or (self.out,)
+
+    def target(self, ending: str) -> Path:
+        """The output, with the ending it gets where it has none of its own."""
+        return self.out.with_name(self.out.name + ending) if self.endings else self.out
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job: facts for the table, or the sentence that says why not."""
 
-    name: str
-    target: Path
+    source: Source
+    target: Path | None = None
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     cells: tuple[str, ...] = ()
@@ -46,16 +64,52 @@ class Existing:
     resume: bool = False
 
 
-def find(paths: Sequence[Path], *, quiet: bool) -> list[Source]:
+@dataclass(frozen=True)
+class Manner:
+    """How a command speaks: tables for people, JSON for machines, or errors only."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether progress and notes are left out."""
+        return self.as_json or self.quiet
+
+
+# -- what is to be done ----------------------------------------------------------------------------
+
+
+def find(paths: Sequence[Path], manner: Manner) -> list[Source]:
     """The sources below the paths; says on stderr what a tree held besides."""
     sources, skipped = find_sources(paths)
-    if skipped and not quiet:
+    if skipped and not manner.silent:
         named = ", ".join(f"{path.name} ({reason})" for path, reason in skipped[:3])
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        print_note(f"{len(skipped)} files are no images and were left out: {named}{more}")
+        print_note(f"left out as no images, {len(skipped)} in all: {named}{more}")
     if not sources:
         raise InputError("there is no image below " + ", ".join(str(path) for path in paths))
-    return sources
+    return _tell_apart(sources)
+
+
+def _tell_apart(sources: list[Source]) -> list[Source]:
+    """Where two names are one, the files keep their endings: 10.dcm and 10.jpg beside each other.
+
+    Again and again, since a name with its ending may be that of a third file (10.jpg.png).
+    """
+    while True:
+        often = Counter(source.name for source in sources)
+        told = [_keep_ending(one) if often[one.name] > 1 else one for one in sources]
+        if told == sources:
+            return sources
+        sources = told
+
+
+def _keep_ending(source: Source) -> Source:
+    file = source.path.name
+    if source.path.is_dir() or source.name.rpartition("/")[2] != strip_ending(file):
+        return source
+    return replace(source, name=source.name + file[len(strip_ending(file)) :])
 
 
 def find_latents(paths: Sequence[Path]) -> list[Source]:
@@ -76,58 +130,98 @@ def find_latents(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def plan(
-    sources: Sequence[Source], out: Path, *, ending: Callable[[Source], str], existing: Existing
-) -> list[Job]:
-    """Give each source its output.
+# -- where it goes ---------------------------------------------------------------------------------
 
-    `out` is a file (one source only), a folder, or a folder and a pattern such as
-    "decoded/*.nii.gz", whose star becomes each source's name.
+
+def plan(
+    sources: Sequence[Source], out: Path, *, endings: tuple[str, ...], existing: Existing
+) -> list[Job]:
+    """Give each source its output; with `resume`, only those whose output is not there.
+
+    `out` is a file (one source only), a folder, or a pattern such as "decoded/*.nii.gz", whose
+    star becomes each source's name.
 
     Raises:
-        OutputError: Two sources would write one output, an output is there already, or one
-            file was named for several sources.
+        OutputError: Two sources would write one output, an output is there already or would
+            replace a source or cannot be written, or one file was named for several sources.
     """
-    jobs = [Job(source, _target(source, out, ending, len(sources))) for source in sources]
-    seen: dict[Path, Source] = {}
+    jobs = [_place(source, out, endings, len(sources)) for source in sources]
+    _refuse_sharing(jobs)
+    read = {source.path.resolve() for source in sources}
     for job in jobs:
-        other = seen.setdefault(job.target, job.source)
-        if other is not job.source:
-            raise OutputError(
-                f"{other.path} and {job.source.path} would both be written to {job.target}: "
-                "encode them into different folders"
-            )
+        for target in job.targets:
+            refuse_place(target, read)
+    there = {job.out: made for job in jobs for made in job.targets if made.exists()}
     if existing.resume:
-        return [job for job in jobs if not job.target.exists()]
-    there = [job.target for job in jobs if job.target.exists()]
+        return [job for job in jobs if job.out not in there]
     if there and not existing.overwrite:
         raise OutputError(
-            f"{there[0]} is there already"
+            f"{next(iter(there.values()))} is there already"
             + (f", and {len(there) - 1} more" if len(there) > 1 else "")
             + ": choose another output, or --overwrite or --resume"
         )
     return jobs
 
 
-def _target(source: Source, out: Path, ending: Callable[[Source], str], count: int) -> Path:
-    if "*" in out.name:
-        return out.parent / out.name.replace("*", source.name)
-    if out.name.lower().endswith(SUFFIXES) and not out.is_dir():
+def name_after(pattern: Path, source: Source) -> Path:
+    """A pattern whose star has become the source's name."""
+    return Path(str(pattern).replace("*", source.name))
+
+
+def refuse_place(target: Path, read: set[Path]) -> None:
+    """Refuse before the work what could not be written after it.
+
+    Raises:
+        OutputError: The target is one of the paths that are read, or its folder is none or may
+            not be written to.
+    """
+    if target.resolve() in read:
+        raise OutputError(f"{target} would replace its own source: choose another output")
+    above = next(folder for folder in (*target.parents, Path()) if folder.exists())
+    if not above.is_dir():
+        raise OutputError(
+            f"{target} cannot be written, since {above} is a file and not a folder: "
+            "choose another output"
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{target} cannot be written: the folder {above} is read-only")
+
+
+def _place(source: Source, out: Path, endings: tuple[str, ...], count: int) -> Job:
+    known = out.name.lower().endswith(SUFFIXES)
+    if "*" in str(out):
+        return Job(source, name_after(out, source), () if known else endings)
+    # a series is a folder that ends in .dcm, and stays one when it is written again
+    if known and (not out.is_dir() or out.name.lower().endswith(".dcm")):
         if count > 1:
             raise OutputError(
                 f"{count} sources cannot be written to the one file {out}: name a folder, "
                 f"or a pattern such as {out.parent / ('*' + ''.join(out.suffixes[-2:]))}"
             )
-        return out
-    return out / (source.name + ending(source))
+        return Job(source, out)
+    return Job(source, out / source.name, endings)
+
+
+def _refuse_sharing(jobs: Sequence[Job]) -> None:
+    seen: dict[Path, Source] = {}
+    for job in jobs:
+        other = seen.setdefault(job.out, job.source)
+        if other is not job.source:
+            raise OutputError(
+                f"{other.path} and {job.source.path} would both be written to {job.targets[0]}: "
+                "give them different folders"
+            )
+
+
+# -- the work --------------------------------------------------------------------------------------
 
 
 def run(
-    jobs: Sequence[Job], work: Callable[[Job], Outcome], *, verb: str, quiet: bool
+    jobs: Sequence[Job], work: Callable[[Job], Outcome], *, verb: str, manner: Manner
 ) -> list[Outcome]:
     """Do each job; one that fails does not stop the others."""
     outcomes = []
-    with progress(quiet=quiet) as bar:
+    with progress(quiet=manner.silent) as bar:
         task = bar.add_task(verb, total=len(jobs))
         for job in jobs:
             bar.update(task, description=f"{verb} {job.source.name}")
@@ -141,34 +235,47 @@ def _attempt(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     try:
         return work(job)
     except (PlicaError, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
-        elapsed = time.perf_counter() - begun
-        return Outcome(job.source.name, job.target, elapsed, error=message)
+        message = str(error) or "there is not enough memory"
+        return Outcome(job.source, seconds=time.perf_counter() - begun, error=message)
+
+
+# -- what came of it -------------------------------------------------------------------------------
 
 
 def report(
-    outcomes: Sequence[Outcome], columns: Sequence[str], *, title: str, as_json: bool, quiet: bool
+    outcomes: Sequence[Outcome], columns: Sequence[str], *, title: str, manner: Manner, left: int
 ) -> int:
-    """Print what was done and what failed; returns the exit code."""
+    """Print what was done on stdout, what failed on stderr; returns the exit code.
+
+    Args:
+        outcomes: Of each job.
+        columns: Headings of the outcomes' cells.
+        title: Of the table.
+        manner: How to say it.
+        left: How many outputs were there already and were left as they are.
+    """
     failed = [outcome for outcome in outcomes if outcome.error]
-    if as_json:
-        print_json({"done": len(outcomes) - len(failed), "failed": len(failed),
+    done = [outcome for outcome in outcomes if not outcome.error]
+    if manner.as_json:
+        print_json({"done": len(done), "failed": len(failed), "left": left,
                     "results": [_to_json(outcome) for outcome in outcomes]})  # fmt: skip
         return EXIT_FAILED if failed else 0
-    done = [outcome for outcome in outcomes if not outcome.error]
-    if done and not quiet:
+    if left and not manner.quiet:
+        print_note(f"left as they are, since they were there already: {left}")
+    if done and not manner.quiet:
         print_table(title, ("image", *columns, "s"),
-                    [(o.name, *o.cells, f"{o.seconds:.1f}") for o in done])  # fmt: skip
-    if len(outcomes) == 1 and failed:
-        print_error(failed[0].error)
-    elif failed:
-        print_table(f"{len(failed)} of {len(outcomes)} failed", ("image", "why"),
-                    [(o.name, o.error) for o in failed])  # fmt: skip
+                    [(o.source.name, *o.cells, f"{o.seconds:.1f}") for o in done])  # fmt: skip
+    for outcome in failed:
+        alone = len(outcomes) == 1
+        print_error(outcome.error if alone else f"{outcome.source.name}: {outcome.error}")
+    if len(outcomes) > 1 and failed and not manner.quiet:
+        print_note(f"{len(failed)} of {len(outcomes)} failed")
     return EXIT_FAILED if failed else 0
 
 
 def _to_json(outcome: Outcome) -> dict[str, Any]:
-    record: dict[str, Any] = {"image": outcome.name, "output": str(outcome.target)}
+    record: dict[str, Any] = {"image": outcome.source.name, "source": str(outcome.source.path)}
     if outcome.error:
         return {**record, "error": outcome.error}
-    return {**record, "seconds": round(outcome.seconds, 3), **outcome.facts}
+    seconds = round(outcome.seconds, 3)
+    return {**record, "output": str(outcome.target), "seconds": seconds, **outcome.facts}

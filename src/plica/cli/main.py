@@ -10,7 +10,7 @@ import typer
 import plica
 from plica.cli.codecs import codecs
 from plica.cli.compare import compare
-from plica.cli.console import print_error
+from plica.cli.console import print_error, print_json
 from plica.cli.decode import decode
 from plica.cli.demo import demo
 from plica.cli.encode import encode
@@ -60,9 +60,20 @@ def main() -> None:
     """Run the command line; errors of ours become one sentence and exit code 1."""
     try:
         app()
-    except PlicaError as error:
-        print_error(str(error))
+    except (PlicaError, OSError, MemoryError) as error:
+        _say(str(error) or "there is not enough memory")
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print_error("interrupted; what was finished is written, run again with --resume")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # typer makes it of KeyboardInterrupt
+            _say("interrupted; what was finished is written, run again with --resume")
+        raise
+
+
+def _say(message: str) -> None:
+    """An error that ends the command: JSON on stdout for those who asked for it."""
+    words = sys.argv[1:]
+    given = words[: words.index("--")] if "--" in words else words
+    if "--json" in given:
+        print_json({"error": message})
+    else:
+        print_error(message)

@@ -11,13 +11,25 @@ import numpy as np
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, parse_settings
+from plica.cli.choosing import AUTO, Chooser, asked_preparing, parse_settings
 from plica.cli.console import format_shape
-from plica.cli.encode import asked_preparing
-from plica.cli.jobs import Existing, Job, Outcome, find, plan, report, run
+from plica.cli.encode import count_fewer
+from plica.cli.jobs import (
+    Existing,
+    Job,
+    Manner,
+    Outcome,
+    find,
+    name_after,
+    plan,
+    refuse_place,
+    report,
+    run,
+)
 from plica.cli.reading import Reading
-from plica.cli.writing import draw_panel, ending_for
+from plica.cli.writing import ENDINGS, draw_panel, ending_for, refuse_panel
 from plica.errors import OutputError
+from plica.formats.atomic import refuse_existing
 from plica.formats.doors import write
 from plica.formats.latents import to_image
 from plica.formats.sources import Source
@@ -35,29 +47,43 @@ class Extras:
 
     residual: Path | None
     panel: Path | None
-    like: Path | None
-    overwrite: bool
+    existing: Existing
+
+    @property
+    def replaces(self) -> bool:
+        """Whether files may be replaced: what lies beside an output that is missing is a rest."""
+        return self.existing.overwrite or self.existing.resume
 
     def check(self, jobs: list[Job]) -> None:
-        """Refuse a single file for several images."""
+        """Refuse before the work what could not be written after it.
+
+        Raises:
+            OutputError: One file for several images, or one that is there, or cannot be.
+        """
+        refuse_panel(self.panel)
+        taken = {path.resolve() for job in jobs for path in (job.source.path, *job.targets)}
         for path in (self.residual, self.panel):
-            if path is not None and len(jobs) > 1 and "*" not in path.name:
+            if path is None:
+                continue
+            if len(jobs) > 1 and "*" not in str(path):
                 raise OutputError(
                     f"{len(jobs)} images cannot share {path}: use a pattern such as "
                     f"{path.parent / ('*' + ''.join(path.suffixes))}"
                 )
+            for target in (name_after(path, job.source) for job in jobs):
+                refuse_place(target, taken)
+                refuse_existing(target, overwrite=self.replaces)
 
-    def write(self, name: str, image: Image, decoded: Image, latent: Latent) -> None:
+    def write(self, source: Source, image: Image, decoded: Image, latent: Latent) -> None:
         """Write the residual and the panel, where they were asked for."""
         if self.residual is not None:
-            target = _named(self.residual, name)
-            difference = decoded.pixels.astype(np.float32) - image.pixels.astype(np.float32)
-            write(decoded.with_pixels(difference), target, overwrite=self.overwrite)
+            write(subtract(decoded, image), name_after(self.residual, source),
+                  overwrite=self.replaces)  # fmt: skip
         if self.panel is not None:
             codes = None if latent.kind == "bitstream" else to_image(latent)
             draw_panel(
-                _named(self.panel, name), image, decoded,
-                latent=codes, title=f"{name} · {latent.codec.name}", overwrite=self.overwrite,
+                name_after(self.panel, source), image, decoded, latent=codes,
+                title=f"{source.name} · {latent.codec.name}", overwrite=self.replaces,
             )  # fmt: skip
 
 
@@ -107,14 +133,13 @@ def reconstruct(
             axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
     reading = Reading(volume, series, spacing, unit)
-    extras = Extras(residual, panel, like, overwrite)
-    jobs = plan(
-        find(sources, quiet=quiet or as_json),
-        out,
-        ending=lambda source: _ending(reading, source),
-        existing=Existing(overwrite, resume),
-    )
+    manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
+    extras = Extras(residual, panel, existing)
+    found = find(sources, manner)
+    jobs = plan(found, out, endings=ENDINGS, existing=existing)
     extras.check(jobs)
+    if jobs:
+        chooser.load_first()
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
@@ -122,31 +147,30 @@ def reconstruct(
         chosen = chooser.for_image(image)
         latent = chosen.encode(image)
         decoded = chosen.decode(latent)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        write(decoded, job.target, like=like, overwrite=overwrite)
-        extras.write(job.source.name, image, decoded, latent)
         measured = measure(image, decoded, metrics=METRICS)
-        return _outcome(job, image, latent, measured, time.perf_counter() - begun)
+        extras.write(job.source, image, decoded, latent)
+        target = job.target(ending_for(image))  # last: an output that is there means all is done
+        ratio = image.pixels.nbytes / latent.codes.nbytes
+        write(decoded, target, like=like, ratio=ratio, overwrite=overwrite)
+        facts, cells = _describe(image, latent, measured)
+        return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="reconstructing", quiet=quiet or as_json)
-    raise typer.Exit(report(outcomes, COLUMNS, title="Reconstructed", as_json=as_json, quiet=quiet))
-
-
-def _ending(reading: Reading, source: Source) -> str:
-    image = reading.read(source)
-    return ending_for(image.is_volume, image.unit, image.grid.calibrated)
-
-
-def _named(path: Path, name: str) -> Path:
-    target = path.parent / path.name.replace("*", name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
+    outcomes = run(jobs, work, verb="reconstructing", manner=manner)
+    left = len(found) - len(jobs)
+    raise typer.Exit(report(outcomes, COLUMNS, title="Reconstructed", manner=manner, left=left))
 
 
-def _outcome(
-    job: Job, image: Image, latent: Latent, measured: Measurement, seconds: float
-) -> Outcome:
-    fewer = image.pixels.size / latent.codes.size
+def subtract(decoded: Image, source: Image) -> Image:
+    """What decoding changed, value by value, in float32; NaN where a value is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = decoded.pixels.astype(np.float32) - source.pixels.astype(np.float32)
+    return decoded.with_pixels(difference)
+
+
+def _describe(
+    image: Image, latent: Latent, measured: Measurement
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    fewer = count_fewer(image, latent)
     facts: dict[str, Any] = {
         "codec": latent.codec.name,
         "shape": list(image.grid.shape),
@@ -158,11 +182,11 @@ def _outcome(
     cells = (
         latent.codec.name,
         format_shape(image.grid.shape),
-        f"{fewer:.1f}×",
+        "" if fewer is None else f"{fewer:.1f}×",
         f"{measured['psnr']:.2f}",
         f"{measured['ms-ssim']:.4f}",
         f"{measured['mae']:.3g}",
         f"{measured['bias']:.2g}",
         image.unit.value,
     )
-    return Outcome(job.source.name, job.target, seconds, facts, cells)
+    return facts, cells

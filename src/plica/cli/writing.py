@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from plica.errors import OutputError
 from plica.image import Image, Unit
 
+ENDINGS = (".nii.gz", ".png")
+"""What a decoded image may be written as where nobody chose."""
 
-def ending_for(is_volume: bool, unit: Unit, calibrated: bool) -> str:
+
+def ending_for(image: Image) -> str:
     """The ending of a decoded image: PNG for pictures, NIfTI for what has a place in a patient."""
-    picture = not is_volume and not calibrated and unit in {Unit.DISPLAY, Unit.RELATIVE}
+    placed = image.is_volume or image.grid.calibrated
+    picture = not placed and image.unit in {Unit.DISPLAY, Unit.RELATIVE}
     return ".png" if picture else ".nii.gz"
 
 
@@ -21,6 +26,16 @@ def measure_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
+def refuse_panel(path: Path | None) -> None:
+    """Refuse a picture under an ending that promises another format.
+
+    Raises:
+        OutputError: It is not named as PNG.
+    """
+    if path is not None and path.suffix.lower() != ".png":
+        raise OutputError(f"{path}: pictures are written as PNG; let its name end in .png")
+
+
 def draw_panel(path: Path, source: Image, decoded: Image, **words: Any) -> None:
     """Write the picture of a pair; see `plica.evaluation.figures.write_panel`.
 
@@ -28,5 +43,4 @@ def draw_panel(path: Path, source: Image, decoded: Image, **words: Any) -> None:
     """
     from plica.evaluation.figures import write_panel
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_panel(path, source, decoded, **words)

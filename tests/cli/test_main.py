@@ -1,0 +1,141 @@
+"""The command as a process: its errors, its interruption, and what other programs may rely on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from plica.cli.main import main
+
+PLICA = (sys.executable, "-c", "from plica.cli.main import main; main()")
+
+
+def start(*words: object, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PLICA, *(str(word) for word in words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["encode", "nowhere.nii.gz", "-o", "y", "--json"],
+        ["encode", ".", "-o", "y", "--json"],
+        ["encode", "x", "-o", "y", "--codec", "lineer-4x1-3d", "--json"],
+        ["encode", "x", "-o", "y", "--set", "name=3", "--json"],
+        ["encode", "x", "-o", "y", "--resample", "1,2", "--json"],
+        ["decode", ".", "-o", "y", "--json"],
+        ["reconstruct", "x", "-o", "y" * 300, "--json"],
+        ["compare", "a", "b", "--json"],
+        ["inspect", "x", "--json"],
+        ["codecs", "nothing", "--json"],
+    ],
+)
+def test_an_error_before_the_work_is_json_for_those_who_asked(words, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plica", *words])
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+
+    said = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert set(json.loads(said.out)) == {"error"}
+    assert said.err == ""
+
+
+def test_a_source_named_like_an_option_asks_for_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plica", "inspect", "--", "--json"])
+
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(tmp_path):
+    for number in range(12):
+        array = np.random.default_rng(number).integers(0, 900, (96, 96, 60)).astype(np.int16)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "in" / f"{number}.nii.gz")
+    command = ("encode", tmp_path / "in", "-o", tmp_path / "out", "--resume", "--json")
+
+    running = start(*command)
+    while not list((tmp_path / "out").glob("*.latent")) and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+
+    assert running.returncode == 130, err
+    assert "interrupted" in json.loads(out)["error"]
+    assert "Traceback" not in err
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert 0 < len(made) < 12
+    assert all(name.endswith(".latent") and not name.startswith(".") for name in made)
+
+    again = start(*command)
+    record = json.loads(again.communicate(timeout=60)[0])
+    assert again.returncode == 0
+    assert record["done"] + record["left"] == 12
+    assert record["left"] == len(made)
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_half_written(tmp_path):
+    array = np.random.default_rng(0).integers(0, 900, (64, 64, 60)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
+    quiet = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code = limit + quiet + PLICA[2]
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "encode", str(tmp_path / "ct.nii.gz"),
+         "-o", str(tmp_path / "out" / "ct.latent")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_nobody_who_listens_is_no_traceback():
+    running = start("codecs", "--json")
+    assert running.stdout is not None
+    running.stdout.close()
+
+    assert running.stderr is not None
+    assert "Traceback" not in running.stderr.read()
+    running.stderr.close()
+    assert running.wait(60) != 0
+
+
+def test_progress_is_for_terminals_only(tmp_path):
+    array = np.zeros((8, 8, 8), np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
+
+    running = start("encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent")
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == 0
+    assert err == ""
+
+
+def test_names_with_spaces_dashes_and_other_letters_are_names(tmp_path):
+    array = np.zeros((8, 8, 8), np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "-Kopf größer 頭.nii.gz")
+
+    running = start("encode", "-o", "-out", "--", "-Kopf größer 頭.nii.gz", cwd=tmp_path)
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == 0, err
+    assert Path(tmp_path, "-out", "-Kopf größer 頭.latent").is_file()
