@@ -232,3 +232,12 @@ def test_a_fingerprint_follows_values_shape_and_type_but_not_byte_order():
     assert same == fingerprint_pixels(values) == fingerprint_pixels(np.asfortranarray(values))
     others = [values + 1, values.reshape(1, 1, 3, 2), values.astype("<i4"), values.view("<u2")]
     assert len({fingerprint_pixels(other) for other in [values, *others]}) == 5
+
+
+def test_an_image_says_what_it_is_in_one_line():
+    image = marked(GRIDS["plain"])
+    assert repr(image) == (
+        "Image(1 channel of int16, HU, "
+        "Grid(5×6×7 voxels of 0.7×0.8×3 mm, RAS, first at (-10, 20, 30)))"
+    )
+    assert "pixels" in repr(Grid.from_spacing((5, 6, 1), calibrated=False))

@@ -63,3 +63,9 @@ def test_losses_of_a_step_done_twice_are_both_told():
     trail = Trail((Record("window", {}, {"clipped": 1}), Record("window", {}, {"clipped": 2})))
 
     assert len(trail.losses) == 2
+
+
+def test_a_latent_says_what_it_is_in_one_line():
+    said = repr(latent_of())
+    assert said.startswith("Latent(2×4×3×2 float32, raw, of test-4x2-3d, relative, source=Grid(16×")
+    assert "\n" not in said

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from plica.codecs.catalogue import load
 from plica.errors import PlicaError
-from plica.formats.doors import read, write
+from plica.formats.doors import read, read_latent, write
 from plica.grid import Grid
 from plica.image import Display, Image, Provenance, Unit
 from plica.latent import Latent
@@ -26,5 +26,6 @@ __all__ = [
     "codecs",
     "load",
     "read",
+    "read_latent",
     "write",
 ]

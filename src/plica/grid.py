@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ Numbers = Sequence[Any] | NDArray[Any]  # not ArrayLike, which run-time type che
 AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Grid:
     """A regular lattice of voxel centres in the patient's space.
 
@@ -34,7 +34,7 @@ class Grid:
     """
 
     shape: tuple[int, int, int]
-    affine: Float64 = field(repr=False)
+    affine: Float64
     calibrated: bool = True
 
     def __post_init__(self) -> None:
@@ -57,6 +57,14 @@ class Grid:
         affine.setflags(write=False)
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", affine)
+
+    def __repr__(self) -> str:
+        unit = "mm" if self.calibrated else "pixels"
+        return (
+            f"Grid({'×'.join(map(str, self.shape))} voxels of "
+            f"{'×'.join(f'{side:.4g}' for side in self.spacing_mm)} {unit}, "
+            f"{self.orientation}, first at ({', '.join(f'{x:.4g}' for x in self.origin_mm)}))"
+        )
 
     # -- making ------------------------------------------------------------------------------
 

@@ -159,7 +159,7 @@ class Provenance:
             raise InputError(f"not the record of a provenance: {error!r}") from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """Pixels (channel, i, j, k) on a grid.
 
@@ -198,6 +198,15 @@ class Image:
             pixels = pixels.view()
             pixels.setflags(write=False)
         object.__setattr__(self, "pixels", pixels)
+
+    def __repr__(self) -> str:
+        facts = (
+            f"{self.channels} channel{'s' if self.channels > 1 else ''} of {self.pixels.dtype}",
+            self.unit.value,
+            self.provenance.modality,
+            repr(self.grid),
+        )
+        return f"Image({', '.join(filter(None, facts))})"
 
     @property
     def channels(self) -> int:

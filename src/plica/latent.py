@@ -76,7 +76,7 @@ class CodecIdentity:
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latent:
     """Codes (code channel, i, j, k) on their own, coarser grid.
 
@@ -126,6 +126,13 @@ class Latent:
                 f"codes of shape {self.codes.shape} do not fit an image of {self.prepared.shape} "
                 f"voxels made coarser by {self.factor}; {self.grid.shape} was expected"
             )
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.codes.shape))
+        return (
+            f"Latent({shape} {self.codes.dtype}, {self.kind}, of {self.codec.name}, "
+            f"{self.unit.value}, source={self.source!r})"
+        )
 
     @property
     def grid(self) -> Grid:

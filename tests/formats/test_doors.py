@@ -85,6 +85,8 @@ def test_latents_go_through_their_own_door(tmp_path):
     latent = make_latent()
     write(latent, tmp_path / "a.latent", dtype="int8")
     assert latents.read(tmp_path / "a.latent").stored["dtype"] == "int8"
+    assert np.array_equal(read_latent(str(tmp_path / "a.latent")).codes,
+                          latents.read(tmp_path / "a.latent").codes)  # fmt: skip
     with pytest.raises(UnsupportedFormat, match="decode it"):
         read(tmp_path / "a.latent")
     with pytest.raises(OutputError, match="encode it"):

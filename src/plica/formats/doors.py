@@ -85,7 +85,7 @@ def read(
     if found == "latent":
         raise UnsupportedFormat(
             f"{place.name} is a latent, not an image: decode it (plica decode), or read it with "
-            "plica.formats.latents.read"
+            "plica.read_latent"
         )
     asked: dict[str, Any] = {"volume": volume, "max_bytes": max_bytes}
     known = parse_unit(unit)
@@ -105,6 +105,27 @@ def read(
 def _refuse(needless: bool, path: Path, reason: str, argument: str) -> None:
     if needless:
         raise InputError(f"{path.name}: {reason}; leave {argument} out")
+
+
+def read_latent(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> Latent:
+    """Read a latent that `write` wrote.
+
+    Args:
+        path: The `.latent` file.
+        max_bytes: Refuse more decoded bytes than this.
+
+    Raises:
+        UnreadableFile: It is not there.
+        LatentError: It is no latent, or damaged.
+        TooLarge: Past the limit.
+
+    Example:
+        >>> read_latent("ct.latent").codes.shape  # doctest: +SKIP
+        (1, 128, 128, 40)
+    """
+    from plica.formats import latents
+
+    return latents.read(Path(path), max_bytes=max_bytes)
 
 
 def write(
