@@ -8,7 +8,7 @@ from tests.formats.scenes import GRIDS, LANDMARK, find_mark, marked, numbers
 import plica.formats.dicom
 from plica.errors import InputError, OutputError, UnsupportedFormat
 from plica.formats import latents
-from plica.formats.doors import FORMATS, WRITERS, read, write
+from plica.formats.doors import FORMATS, WRITERS, read, read_latent, write
 from plica.grid import Grid
 from plica.image import Image, Unit
 from plica.latent import CodecIdentity, Latent
