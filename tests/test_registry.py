@@ -70,5 +70,5 @@ def test_another_packages_name_that_is_taken_is_refused_every_time(monkeypatch):
     table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
 
     for _ in range(2):
-        with pytest.raises(ValueError, match="json:loads"):
+        with pytest.raises(UnknownName, match="json:loads of another package"):
             table.get_thing("apple")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plica.errors import UnknownName
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Registry(Mapping[str, str]):
@@ -29,6 +32,7 @@ class Registry(Mapping[str, str]):
         self.kind = kind
         self._group = group
         self._table: dict[str, str] = {}
+        self._others: dict[str, str] = {}  # name → the package that added it
         self._asked_others = False
         for name, target in table:
             self._add(name, target)
@@ -46,10 +50,21 @@ class Registry(Mapping[str, str]):
             from importlib.metadata import entry_points  # a tenth of our start-up time
 
             for entry in entry_points(group=self._group):
-                if self._table.get(entry.name) != entry.value:
-                    self._add(entry.name, entry.value)
+                self._add_another(entry)
             self._asked_others = True  # only now: a name refused once is refused every time
         return self._table
+
+    def _add_another(self, entry: EntryPoint) -> None:
+        if self._table.get(entry.name) == entry.value:
+            return
+        package = entry.dist.name if entry.dist is not None else "another package"
+        if entry.name in self._table:
+            raise UnknownName(
+                f"two things are registered as {self.kind} '{entry.name}': "
+                f"{self._table[entry.name]} and {entry.value} of {package}; uninstall {package}"
+            )
+        self._table[entry.name] = entry.value
+        self._others[entry.name] = package
 
     def __getitem__(self, name: str) -> str:
         table = self._with_others()
@@ -70,10 +85,19 @@ class Registry(Mapping[str, str]):
         """Import and return what stands under `name`.
 
         Raises:
-            UnknownName: Nothing does; the message offers the nearest names.
+            UnknownName: Nothing does; the message offers the nearest names. Or another package
+                added the name, and what it leads to cannot be imported.
         """
         module, _, attribute = self[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if name not in self._others:
+                raise
+            raise UnknownName(
+                f"the {self.kind} '{name}' of {self._others[name]} cannot be imported ({error}): "
+                f"update or uninstall {self._others[name]}"
+            ) from error
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._table, n=3, cutoff=0.5)

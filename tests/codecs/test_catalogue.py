@@ -1,5 +1,6 @@
 """The table of codecs: listed without loading networks, loaded by name, answered when misspelt."""
 
+import os
 import subprocess
 import sys
 
@@ -67,3 +68,69 @@ def test_the_default_codec_follows_the_images_dimensions():
 
         image = Image(np.zeros((1, *shape), np.int16), Grid.from_spacing(shape))
         assert default_name(image) == name
+
+
+ANOTHERS = """
+import dataclasses
+from plica.codecs.codec import Offer
+from plica.codecs.interpolation import OFFERS
+
+_SHIPPED = OFFERS["area-4x-2d"]
+_CARD = dataclasses.replace(_SHIPPED.card, name="theirs-4x1-2d", family="theirs")
+OFFER = Offer(_CARD, lambda request: dataclasses.replace(_SHIPPED.build(request), card=_CARD))
+"""
+
+
+def install(site, *entries: str) -> None:
+    """A package as pip leaves it: a module, and metadata that says what it offers."""
+    (site / "theirs.py").write_text(ANOTHERS)
+    metadata = site / "theirs-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("\n".join(["[plica.codecs]", *entries]) + "\n")
+
+
+def run_with(site, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_an_installed_package_enrols_its_codec_by_an_entry_point(tmp_path):
+    install(tmp_path, "theirs-4x1-2d = theirs:OFFER")
+    code = (
+        "import plica, numpy as np\n"
+        "grid = plica.Grid.from_spacing((9, 9, 1))\n"
+        "image = plica.Image(np.full((1, 9, 9, 1), 3, np.uint8), grid)\n"
+        "codec = plica.load('theirs-4x1-2d')\n"
+        "latent = codec.encode(image)\n"
+        "print(latent.codec.name, codec.decode(latent).pixels.max(), plica.codecs()[-1].family)\n"
+        "print(plica.load('stitched:theirs-4x1-2d').card.name)\n"
+    )
+
+    done = run_with(tmp_path, code)
+
+    assert done.stdout.splitlines() == [
+        "theirs-4x1-2d 3 theirs", "stitched:theirs-4x1-2d",
+    ], done.stderr  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("linear-4x1-3d = theirs:OFFER", "two things are registered as codec 'linear-4x1-3d'"),
+        ("broken = theirs:NOTHING", "'broken'"),
+        ("broken = absent.module:OFFER", "'broken'"),
+        ("broken = theirs:_CARD", "'broken'"),
+    ],
+)
+def test_a_package_whose_entry_leads_nowhere_is_named(tmp_path, entry, sentence):
+    install(tmp_path, entry)
+
+    done = run_with(tmp_path, "from plica.cli.main import main; import sys\n"
+                    "sys.argv = ['plica', 'codecs']; main()")  # fmt: skip
+
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -48,7 +48,13 @@ def offer(name: str) -> Offer:
         UnknownName: Nothing does.
     """
     thing = CODECS.get_thing(name)
-    return thing[name] if isinstance(thing, Mapping) else thing
+    chosen = thing.get(name) if isinstance(thing, Mapping) else thing
+    if not isinstance(chosen, Offer):
+        raise UnknownName(
+            f"the codec '{name}' leads to {CODECS[name]}, which is no plica.codecs.codec.Offer: "
+            "update or uninstall the package it comes from"
+        )
+    return chosen
 
 
 def cards() -> tuple[CodecCard, ...]:
@@ -116,7 +122,7 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
             f"{codec.card.name} keeps every pixel as it is and has no option "
             f"{' or '.join(shared)}: leave it out"
         )
-    return dataclasses.replace(codec, preparing=Preparing(**shared))
+    return dataclasses.replace(codec, preparing=Preparing.from_options(shared))
 
 
 def _stitch(codec: Codec) -> Codec:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from plica.errors import SettingsError
 from plica.image import Image, Unit
@@ -24,6 +24,7 @@ from plica.preparation.window import Window
 PadMode = Literal["background", "edge", "reflect"]
 Pipeline = Literal["own", "radiograph", "mr"]
 SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
+LARGEST_MM = 1e4
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,17 @@ class Preparing:
     spacing_mm: tuple[float, float, float] | None = None
     pipeline: Pipeline = "own"
 
-    def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("axis", self.axis, get_args(SliceAxis)),
-            ("pipeline", self.pipeline, get_args(Pipeline)),
-        ):
-            if value not in choices:
-                raise SettingsError(f"{name} is one of {', '.join(choices)}, but got '{value}'")
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Preparing:
+        """Check what came from a command line or a caller without types.
+
+        Args:
+            options: Some of the fields above by their names.
+
+        Raises:
+            SettingsError: A value is none that its field takes.
+        """
+        return cls(**{name: _CHECKS[name](name, value) for name, value in options.items()})
 
     def steps(
         self,
@@ -103,3 +108,39 @@ class Preparing:
             low, high = max(step.low, CT_LOW_HU), min(step.high, CT_HIGH_HU)
             return Window(low, high, keep_outside=True)
         return replace(step, keep_outside=True)
+
+
+def _check_word(name: str, asked: Any) -> str:
+    words = get_args(SliceAxis if name == "axis" else Pipeline)
+    if asked not in words:
+        raise SettingsError(f"{name} is one of {', '.join(words)}, but got {asked!r}")
+    return str(asked)
+
+
+def _check_truth(name: str, asked: Any) -> bool:
+    if not isinstance(asked, bool):
+        raise SettingsError(f"{name} is true or false, but got {asked!r}")
+    return asked
+
+
+def _check_spacing(name: str, asked: Any) -> tuple[float, float, float]:
+    """Three lengths in mm out of a tuple, a list or an array."""
+    try:
+        i, j, k = (float(one) for one in asked)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"{name} is three lengths in mm such as (1, 1, 5), but got {asked!r}"
+        ) from error
+    if not all(0 < one <= LARGEST_MM for one in (i, j, k)):
+        raise SettingsError(f"{name} is above zero and at most {LARGEST_MM:g}, but got {asked!r}")
+    return i, j, k
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "axis": _check_word,
+    "fill_nonfinite": _check_truth,
+    "keep_outside": _check_truth,
+    "foreground": _check_truth,
+    "spacing_mm": _check_spacing,
+    "pipeline": _check_word,
+}

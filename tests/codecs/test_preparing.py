@@ -1,0 +1,44 @@
+"""What a user may ask for: each choice has its effect, and anything else is refused by name."""
+
+import numpy as np
+import pytest
+
+import plica
+from plica.codecs.preparing import Preparing
+from plica.errors import SettingsError
+from plica.grid import Grid
+from plica.image import Image
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("axis", 3), ("axis", "oblique"), ("axis", ["axial"]),
+        ("pipeline", "ct"), ("pipeline", True),
+        ("fill_nonfinite", "maybe"), ("keep_outside", 1), ("foreground", "true"),
+        ("spacing_mm", 3), ("spacing_mm", "1,1,1"), ("spacing_mm", (1, 2)),
+        ("spacing_mm", (1, 0, 1)), ("spacing_mm", (1, 1, float("nan"))),
+        ("spacing_mm", (1, 1, -1)), ("spacing_mm", ("a", 1, 1)), ("spacing_mm", {1: 1}),
+    ],
+)  # fmt: skip
+def test_a_choice_of_the_wrong_kind_is_refused_by_its_name_on_loading(name, value):
+    with pytest.raises(SettingsError, match=name):
+        plica.load("linear-4x1-3d", **{name: value})
+
+
+def test_a_spacing_may_be_a_list_or_an_array():
+    for spacing in ([1, 2, 3], np.array([1, 2, 3]), (1.0, 2.0, 3.0)):
+        assert Preparing.from_options({"spacing_mm": spacing}).spacing_mm == (1.0, 2.0, 3.0)
+
+
+def test_resampling_is_undone_onto_the_sources_grid():
+    image = Image(
+        np.arange(20 * 16 * 12, dtype=np.int16).reshape(1, 20, 16, 12),
+        Grid.from_spacing((20, 16, 12)),
+    )
+    codec = plica.load("linear-4x1-3d", spacing_mm=(2, 2, 2))
+
+    latent = codec.encode(image)
+
+    assert latent.prepared.spacing_mm == pytest.approx((2, 2, 2))
+    assert codec.decode(latent).grid.agrees_with(image.grid)
