@@ -11,7 +11,7 @@ from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import load
 from plica.codecs.networkcodec import NetworkCodec
 from plica.codecs.preparing import Preparing
-from plica.errors import LatentError, UnusablePixels
+from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Display, Image, Unit
 from plica.preparation.minmax import MinMax
@@ -238,3 +238,127 @@ def test_a_ramp_along_the_slices_survives_stitching_in_the_interior():
 
     inside = slice(6, 26)
     np.testing.assert_allclose(decoded.pixels[..., inside], ramp[..., inside], atol=2)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, True])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(SettingsError, match="seed"):
+        make(3).encode(scan(), seed=seed)
+
+
+def test_every_slice_and_every_channel_draws_its_own_chance():
+    still = scan((16, 16, 1), channels=3)
+    image = Image(
+        np.repeat(still.pixels[:1], 3, axis=0).repeat(4, axis=3), Grid((16, 16, 4), AFFINE)
+    )
+    codec = make(2)
+
+    noise = codec.encode(image, seed=3).codes - codec.encode(image).codes
+
+    drawn = noise.transpose(0, 3, 1, 2).reshape(12, -1)
+    assert len(np.unique(np.round(drawn, 5), axis=0)) == 12
+
+
+def test_a_sampled_latent_is_the_same_in_windows_when_the_posterior_is_local():
+    whole = make(3)
+    windowed = make(3, card=dataclasses.replace(whole.card, native_window=8))
+    image = scan((30, 21, 18))
+
+    np.testing.assert_allclose(
+        windowed.encode(image, seed=5).codes, whole.encode(image, seed=5).codes,
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_channels_that_do_not_fill_a_networks_are_refused(channels):
+    with pytest.raises(UnusablePixels, match=f"takes 3 channels, but the image has {channels}"):
+        make(2, in_channels=3).encode(scan(channels=channels))
+
+
+def test_the_codes_of_slices_do_not_depend_on_how_many_run_at_once(monkeypatch):
+    image, codec = scan((20, 17, 9), channels=3), make(2)
+    latent = codec.encode(image)
+    decoded = codec.decode(latent)
+
+    monkeypatch.setattr("plica.codecs.networkcodec.BATCH_VOXELS", 5 * 20 * 20)  # parts a colour
+    np.testing.assert_array_equal(codec.encode(image).codes, latent.codes)
+    np.testing.assert_array_equal(codec.decode(latent).pixels, decoded.pixels)
+
+
+def test_each_slice_and_each_channel_comes_back_at_its_own_place():
+    marks = np.arange(3 * 5).reshape(3, 1, 1, 5) * 100.0
+    image = Image(np.broadcast_to(marks, (3, 8, 4, 5)).astype(np.int16), Grid((8, 4, 5), AFFINE))
+    codec = make(2)
+
+    np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)
+
+
+class Greedy(Cells):
+    """Asks for more memory than there is on any machine, as a network does on a large image."""
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(2**55)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def test_lack_of_memory_names_the_codec_the_device_and_the_size():
+    codec = make(3, network=Greedy(3))
+
+    with pytest.raises(TooLarge, match=r"on 'cpu' to run cells-4x1-3d on \(16, 12, 8\) voxels"):
+        codec.encode(scan())
+    with pytest.raises(TooLarge, match="not enough memory"):
+        codec.decode(make(3).encode(scan()))
+
+
+def test_a_networks_own_mistake_is_not_taken_for_lack_of_memory():
+    class Mistaken(Cells):
+        def encode(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ torch.zeros(3, 3)
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        make(3, network=Mistaken(3)).encode(scan())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_how_the_array_lies_in_memory_does_not_matter(dims):
+    plain = scan((26, 20, 12)).pixels
+    codec = make(dims)
+    arrays = {
+        "reversed": plain[:, ::-1, ::-2, ::-1],
+        "fortran": np.asfortranarray(plain),
+        "big-endian": plain.astype(">i2"),
+        "repeated": np.broadcast_to(plain[..., :1], plain.shape),
+    }
+    for name, array in arrays.items():
+        grid = Grid(array.shape[1:], AFFINE)
+        lying, tidy = (Image(one, grid) for one in (array, np.array(array, np.int16, order="C")))
+        latent = codec.encode(lying)
+        np.testing.assert_array_equal(latent.codes, codec.encode(tidy).codes, err_msg=name)
+        decoded = codec.decode(latent).pixels
+        np.testing.assert_array_equal(decoded, codec.decode(latent).pixels, err_msg=name)
+        assert decoded.dtype == np.int16, name
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u8", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1, 2), (1, 7, 1), (2, 1, 3), (1, 1, 1)])
+def test_the_smallest_images_of_every_type_come_back(dtype, shape):
+    pixels = np.random.default_rng(0).integers(0, 2, (1, *shape)).astype(dtype)
+    image = Image(pixels, Grid(shape, AFFINE))
+    codec = load("linear-4x3-2d" if shape[2] == 1 else "linear-4x1-3d")
+
+    decoded = codec.decode(codec.encode(image))
+
+    assert decoded.pixels.dtype == pixels.dtype
+    assert decoded.grid.agrees_with(image.grid)
+
+
+@pytest.mark.parametrize("unit", list(Unit))
+def test_a_constant_image_comes_back_constant(unit):
+    image = Image(np.full((1, 9, 9, 5), 7, np.int16), Grid((9, 9, 5), AFFINE), unit)
+
+    for name in ("linear-4x1-3d", "linear-4x3-2d", "bicubic-8x-2d"):
+        codec = load(name)
+        np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +17,8 @@ from plica.codecs.card import CodecCard
 from plica.codecs.codec import check_maker, check_way_back
 from plica.codecs.preparing import PadMode, Preparing
 from plica.codecs.tiling import run_in_windows
-from plica.errors import LatentError, UnusablePixels
+from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
+from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind
 from plica.networks.autoencoder import Autoencoder, Projecting, Sampling
@@ -80,7 +83,8 @@ class NetworkCodec:
                 f"{image.grid.shape[:2]} pixels: use a 2d codec"
             )
         prepared, trail = prepare(image, self._steps_for(image))
-        codes = self._encode_pixels(prepared.pixels, kind, seed)
+        with self._naming_lack_of_memory(prepared.grid):
+            codes = self._encode_pixels(prepared.pixels, kind, seed)
         return Latent(
             codes=codes,
             codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
@@ -93,6 +97,22 @@ class NetworkCodec:
             provenance=image.provenance.after(self._describe(kind, seed)),
             kind=kind,
         )
+
+    @contextmanager
+    def _naming_lack_of_memory(self, grid: Grid) -> Iterator[None]:
+        """Torch says what it could not allocate; the user needs to know for which image."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            said = str(error)
+            if isinstance(error, RuntimeError) and not (
+                "out of memory" in said or "allocate memory" in said
+            ):
+                raise
+            raise TooLarge(
+                f"there is not enough memory on '{self.device}' to run {self.card.name} on "
+                f"{grid.shape} voxels: resample or crop the image, or choose another device"
+            ) from error
 
     def _check_kind(self, kind: LatentKind | None) -> LatentKind:
         kinds = self.card.latents
@@ -132,10 +152,10 @@ class NetworkCodec:
         return self._sliced and self.card.dims == 3
 
     def _encode_pixels(self, pixels: Codes, kind: LatentKind, seed: int | None) -> Codes:
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        generator = None if seed is None else torch.Generator().manual_seed(_check_seed(seed))
         groups = self._groups(pixels)
-        batches = [self._encode_batch(x, kind, generator) for x in self._batches(pixels, groups)]
-        codes = self._from_batches(batches, groups)
+        batches = (self._encode_batch(x, kind, generator) for x in self._batches(pixels, groups))
+        codes = np.ascontiguousarray(self._from_batches(batches, groups, pixels.shape[3]))
         return _resize_k(codes, codes.shape[3] // self.card.factor) if self._stitched else codes
 
     def _groups(self, pixels: Codes) -> int:
@@ -183,8 +203,9 @@ class NetworkCodec:
         slices = latent.prepared.shape[2]
         codes = _resize_k(latent.codes, slices) if self._stitched else latent.codes
         cell = self.card.factor**2
-        batches = [self._decode_batch(z) for z in self._batches(codes, groups, cell=cell)]
-        pixels = self._from_batches(batches, groups)
+        with self._naming_lack_of_memory(latent.prepared):
+            batches = (self._decode_batch(z) for z in self._batches(codes, groups, cell=cell))
+            pixels = self._from_batches(batches, groups, slices)
         prepared = Image(
             pixels, latent.prepared, provenance=latent.provenance, display=latent.display
         )
@@ -236,14 +257,25 @@ class NetworkCodec:
         for start in range(0, len(slices), step):
             yield torch.from_numpy(np.array(slices[start : start + step]))
 
-    def _from_batches(self, batches: list[Tensor], groups: int) -> Codes:
-        """Undo `_batches` on what the network made of them."""
-        whole = torch.cat(batches).numpy()
+    def _from_batches(self, batches: Iterator[Tensor], groups: int, slices: int) -> Codes:
+        """Undo `_batches` on what the network made of them; each is laid in its place at once."""
         if not self._sliced:
-            return np.ascontiguousarray(whole.reshape(-1, *whole.shape[2:]))
-        channels, rows, columns = whole.shape[1:]
-        slices = whole.reshape(-1, groups * channels, rows, columns)
-        return np.ascontiguousarray(slices.transpose(1, 3, 2, 0))
+            return np.concatenate([volume[0].numpy() for volume in batches])
+        first = next(batches)
+        whole = np.empty((slices * groups, *first.shape[1:]), np.float32)
+        done = 0
+        for batch in itertools.chain([first], batches):
+            whole[done : done + len(batch)] = batch.numpy()
+            done += len(batch)
+        by_slice = whole.reshape(slices, -1, *whole.shape[2:])  # k, group and channel, j, i
+        return by_slice.transpose(1, 3, 2, 0)  # a view: a copy of a volume would cost as much again
+
+
+def _check_seed(seed: int) -> int:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
+        raise SettingsError(f"a seed is a whole number from 0 to 2^63 - 1, but got {seed!r}")
+    return int(seed)
 
 
 def _resize_k(codes: Codes, slices: int) -> Codes:
