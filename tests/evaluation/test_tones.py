@@ -134,3 +134,14 @@ def test_numbers_are_written_short(value, span, text):
 
 def test_a_tone_without_width_does_not_divide_by_zero():
     assert Tone(5.0, 5.0, "")(np.array([4.0, 5.0, 6.0])).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "display",
+    [{"center": 0.5, "width": 1.0}, {"center": 0.5, "width": 0.2}, {"table": (1.0,)}],
+)
+def test_a_makers_window_of_one_level_still_has_two_ends(display):
+    tone = choose_tone(image_of([0.0, 0.9], **display))
+
+    assert tone.low < tone.high
+    assert len(choose_ticks(tone.low, tone.high)) >= 2

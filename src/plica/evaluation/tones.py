@@ -105,11 +105,14 @@ def choose_tone(image: Image, window: tuple[float, float] | None = None) -> Tone
 def _tone_of_maker(display: Display) -> Tone:
     if display.table:
         first = display.table_first
-        return Tone(first, first + len(display.table) - 1, "the file's table", display)
+        last = first + max(1, len(display.table) - 1)
+        return Tone(first, last, "the file's table", display)
     center, width = float(display.center or 0.0), float(display.width or 1.0)
     if display.function == "SIGMOID":
         return Tone(center - width, center + width, "the file's sigmoid window", display)
-    shift, half = (0.5, (width - 1) / 2) if display.function == "LINEAR" else (0.0, width / 2)
+    # LINEAR counts whole grey levels: of one level it would leave a threshold and no scale to draw
+    counted = display.function == "LINEAR" and width > 1
+    shift, half = (0.5, (width - 1) / 2) if counted else (0.0, width / 2)
     return Tone(center - shift - half, center - shift + half, "the file's window", display)
 
 
