@@ -5,7 +5,11 @@ import torch
 from tests.networks.made import make_input, make_state
 from torch.nn import functional
 
+from plica.errors import SettingsError
 from plica.networks.blocks import Downsample, ResidualBlock, Upsample, activate, add
+from plica.networks.kl import KlAutoencoder
+from plica.networks.linear import Linear
+from plica.networks.vq import VqAutoencoder
 
 CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 
@@ -60,3 +64,28 @@ def test_what_gradients_need_is_not_overwritten():
     assert add(h, h) is not h
     with torch.no_grad():
         assert activate(h) is h
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"dims": 4}, "2 or 3 dims"),
+        ({"widths": (16, 32)}, "multiples of 32"),
+        ({"widths": ()}, "multiples of 32"),
+        ({"widths": (0, 32)}, "multiples of 32"),
+        ({"code_channels": 0}, "code_channels"),
+        ({"blocks": 0}, "blocks"),
+    ],
+)
+def test_settings_of_which_no_network_can_be_made_are_refused(settings, said):
+    small = {"dims": 2, "in_channels": 1, "code_channels": 1, "widths": (32,), "blocks": 1}
+    with pytest.raises(SettingsError, match=said):
+        KlAutoencoder(**{**small, **settings})
+    with pytest.raises(SettingsError, match=said):
+        VqAutoencoder(codebook=4, **{**small, **settings})
+
+
+@pytest.mark.parametrize("settings", [{"dims": 1}, {"factor": 0}, {"factor": 999}, {"channels": 0}])
+def test_a_linear_network_that_cannot_be_is_refused(settings):
+    with pytest.raises(SettingsError, match="linear autoencoder"):
+        Linear(**{"dims": 2, "factor": 4, "channels": 1, **settings})

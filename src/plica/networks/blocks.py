@@ -10,10 +10,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from plica.errors import SettingsError
+
 GROUPS = 32
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSE = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
+
+
+def check_layers(
+    *, dims: int, widths: tuple[int, ...], attention_levels: tuple[int, ...], **counts: int
+) -> None:
+    """Refuse settings of which no network of these layers can be made.
+
+    Args:
+        dims: Axes of space.
+        widths: Channels of each level.
+        attention_levels: Levels with attention.
+        counts: Whatever else must be at least one, by name.
+
+    Raises:
+        SettingsError: What came, and what was expected.
+    """
+    if dims not in CONVOLUTION:
+        raise SettingsError(f"a network has 2 or 3 dims, but {dims!r} were asked for")
+    if (
+        not isinstance(widths, tuple | list)
+        or not widths
+        or any(w < 1 or w % GROUPS for w in widths)
+    ):
+        raise SettingsError(
+            f"the widths of a network's levels are multiples of {GROUPS}, such as "
+            f"({GROUPS}, {2 * GROUPS}), but {widths!r} came"
+        )
+    if not isinstance(attention_levels, tuple | list):
+        raise SettingsError(f"attention_levels lists levels, but {attention_levels!r} came")
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise SettingsError(f"{name} is a whole number above zero, but {count!r} came")
 
 
 def normalisation(width: int) -> nn.GroupNorm:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from plica.errors import LatentError
-from plica.networks.blocks import CONVOLUTION
+from plica.networks.blocks import CONVOLUTION, check_layers
 from plica.networks.coders import Decoder, Encoder
 from plica.networks.projection import channel_ds, channel_proj
 
@@ -26,7 +26,8 @@ class KlAutoencoder(nn.Module):
         dims: Axes of space: 2 or 3.
         in_channels: Channels of the image.
         code_channels: Channels of the codes.
-        widths: Channels of each level, finest first; the factor per axis is 2 ** (levels − 1).
+        widths: Channels of each level, finest first, multiples of 32; the factor per axis is
+            2 ** (levels − 1).
         blocks: Residual blocks per level of the encoder; the decoder has one more.
         attention_levels: Levels (0 the finest) with attention besides the middle.
         projection: Whether there are MedVAE's layers for the second latent.
@@ -44,6 +45,14 @@ class KlAutoencoder(nn.Module):
         projection: bool = False,
     ) -> None:
         super().__init__()
+        check_layers(
+            dims=dims,
+            widths=widths,
+            attention_levels=attention_levels,
+            in_channels=in_channels,
+            code_channels=code_channels,
+            blocks=blocks,
+        )
         self.dims = dims
         self.factor = 2 ** (len(widths) - 1)
         self.in_channels = in_channels

@@ -16,6 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from plica.errors import SettingsError
+
+MOST_FACTOR = 256
+
 _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 
 
@@ -24,7 +28,7 @@ class Linear(nn.Module):
 
     Args:
         dims: Axes of space: 2 or 3.
-        factor: Side of a patch.
+        factor: Side of a patch; at most 256.
         channels: Codes per patch.
     """
 
@@ -33,6 +37,12 @@ class Linear(nn.Module):
 
     def __init__(self, *, dims: int, factor: int, channels: int) -> None:
         super().__init__()
+        if dims not in _CONVOLVE or not 1 <= factor <= MOST_FACTOR or channels < 1:
+            raise SettingsError(
+                "a linear autoencoder has 2 or 3 dims, patches of a side of at most "
+                f"{MOST_FACTOR} and at least one channel, but dims {dims}, factor {factor} and "
+                f"channels {channels} came"
+            )
         self.dims = dims
         self.factor = factor
         self.in_channels = 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plica.networks.blocks import CONVOLUTION
+from plica.networks.blocks import CONVOLUTION, check_layers
 from plica.networks.coders import Decoder, Encoder
 
 TABLE = 2**24
@@ -65,7 +65,8 @@ class VqAutoencoder(nn.Module):
         in_channels: Channels of the image.
         code_channels: Channels of the codes.
         codebook: Entries of the codebook.
-        widths: Channels of each level, finest first; the factor per axis is 2 ** (levels − 1).
+        widths: Channels of each level, finest first, multiples of 32; the factor per axis is
+            2 ** (levels − 1).
         blocks: Residual blocks per level of the encoder; the decoder has one more.
         attention_levels: Levels (0 the finest) with attention besides the middle.
     """
@@ -82,6 +83,15 @@ class VqAutoencoder(nn.Module):
         attention_levels: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        check_layers(
+            dims=dims,
+            widths=widths,
+            attention_levels=attention_levels,
+            in_channels=in_channels,
+            code_channels=code_channels,
+            blocks=blocks,
+            codebook=codebook,
+        )
         self.dims = dims
         self.factor = 2 ** (len(widths) - 1)
         self.in_channels = in_channels
