@@ -155,7 +155,11 @@ def test_decoding_to_dicom_gives_a_readable_series(tmp_path):
 
     assert done.exit_code == 0, done.output
     back = run("inspect", tmp_path / "series.dcm", "--json")
-    assert json.loads(back.stdout)["voxels"].count("×") == 2
+    record = json.loads(back.stdout)
+    assert len(record["grid"]["shape"]) == 3
+    assert record["spacing_mm"] == pytest.approx([0.8, 0.8, 2.5], abs=1e-3)
+    assert record["unit"] == "HU"
+    assert record["range"][0] < record["range"][1]
 
 
 def test_codecs_lists_cards_for_machines_and_one_card_for_people():

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from tests.formats.dicom_scenes import make_slice, save_all
 from typer.testing import CliRunner
 
 from plica.cli.jobs import Existing, Job, Manner, find, find_latents, plan
@@ -251,3 +252,14 @@ def test_codes_can_be_exported_as_a_series_too(tmp_path):
 
     assert run("encode", volume, "-o", tmp_path / "codes.dcm").exit_code == 0
     assert run("inspect", tmp_path / "codes.dcm").exit_code == 0
+
+
+def test_a_series_asked_for_is_the_only_one_encoded(tmp_path):
+    for mark, slices in (("1.2.3", 3), ("1.2.4", 2)):
+        made = [make_slice(at, SeriesInstanceUID=mark) for at in range(slices)]
+        save_all(made, tmp_path / "export" / mark)
+    done = run("encode", tmp_path / "export", "-o", tmp_path / "out", "--series", "2", "--json")
+
+    assert done.exit_code == 0, done.output
+    assert [one["shape"][2] for one in json.loads(done.stdout)["results"]] == [2]
+    assert outputs(tmp_path / "out") == ["export.latent"]

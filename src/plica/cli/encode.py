@@ -70,7 +70,7 @@ def encode(
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
     manner = Manner(as_json, quiet)
-    found = find(sources, manner)
+    found = find(sources, manner, series)
     jobs = plan(found, out, endings=(".latent",), existing=Existing(overwrite, resume))
     if jobs:
         chooser.load_first()

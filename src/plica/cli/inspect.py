@@ -35,8 +35,7 @@ def inspect(
         facts, record = _describe_latent(header, file.stat().st_size), header
     else:
         image = Reading(volume, series, spacing, unit).read(Source(name=file.name, path=file))
-        facts = _describe_image(image)
-        record = dict(facts)
+        facts, record = _describe_image(image), _record_image(image)
     if as_json:
         print_json(record)
         return
@@ -55,28 +54,47 @@ def _describe_grid(grid: Grid) -> dict[str, Any]:
 
 def _describe_image(image: Image) -> dict[str, Any]:
     pixels = image.pixels
-    finite = pixels[_is_finite(image)] if image.count_nonfinite() else pixels
+    finite = _find_range(image)
     window = image.display
     return {
         **_describe_grid(image.grid),
         "channels": image.channels,
         "unit": image.unit.value,
         "type": str(pixels.dtype),
-        "values": f"{finite.min():g} … {finite.max():g}" if finite.size else "none finite",
+        "values": "none finite" if finite is None else "{:g} … {:g}".format(*finite),
         "not finite": image.count_nonfinite(),
         "window": "" if window.center is None else (
             f"{window.center:g} ± {(window.width or 0) / 2:g} ({window.function})"),
-        "inverted": window.inverted,
+        "inverted": "yes" if window.inverted else "no",
         "modality": image.provenance.modality,
         "reader": image.provenance.reader,
         "notes": "; ".join(image.provenance.notes),
     }  # fmt: skip
 
 
-def _is_finite(image: Image) -> Any:
+def _record_image(image: Image) -> dict[str, Any]:
+    """The same facts for machines: numbers as numbers, the affine whole."""
+    return {
+        "grid": image.grid.to_json(),
+        "spacing_mm": list(image.grid.spacing_mm),
+        "axes": image.grid.orientation,
+        "channels": image.channels,
+        "unit": image.unit.value,
+        "dtype": str(image.pixels.dtype),
+        "range": _find_range(image),
+        "not_finite": image.count_nonfinite(),
+        "display": image.display.to_json(),
+        "provenance": image.provenance.to_json(),
+    }
+
+
+def _find_range(image: Image) -> tuple[float, float] | None:
+    """Lowest and highest of the finite values; None where there are none."""
     import numpy as np
 
-    return np.isfinite(image.pixels)
+    pixels = image.pixels
+    finite = pixels[np.isfinite(pixels)] if image.count_nonfinite() else pixels
+    return (finite.min().item(), finite.max().item()) if finite.size else None
 
 
 def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:

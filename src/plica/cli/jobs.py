@@ -80,9 +80,12 @@ class Manner:
 # -- what is to be done ----------------------------------------------------------------------------
 
 
-def find(paths: Sequence[Path], manner: Manner) -> list[Source]:
-    """The sources below the paths; says on stderr what a tree held besides."""
-    sources, skipped = find_sources(paths)
+def find(paths: Sequence[Path], manner: Manner, series: str | None = None) -> list[Source]:
+    """The sources below the paths; says on stderr what a tree held besides.
+
+    Where one series was chosen, each path is one source.
+    """
+    sources, skipped = find_sources(paths, series=series)
     if skipped and not manner.silent:
         named = ", ".join(f"{path.name} ({reason})" for path, reason in skipped[:3])
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""

@@ -17,7 +17,7 @@ Out = Annotated[
     Path,
     typer.Option(
         "--out", "-o", help="A file, a folder, or a pattern such as 'out/*.nii.gz'; its ending "
-        "chooses the format.", show_default=False,
+        "chooses the format (.dcm: a folder of a DICOM series).", show_default=False,
     ),
 ]  # fmt: skip
 CodecName = Annotated[

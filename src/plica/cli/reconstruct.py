@@ -135,7 +135,7 @@ def reconstruct(
     reading = Reading(volume, series, spacing, unit)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing)
-    found = find(sources, manner)
+    found = find(sources, manner, series)
     jobs = plan(found, out, endings=ENDINGS, existing=existing)
     extras.check(jobs)
     if jobs:
