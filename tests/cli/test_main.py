@@ -18,8 +18,10 @@ PLICA = (sys.executable, "-c", "from plica.cli.main import main; main()")
 
 
 def start(*words: object, **options: object) -> subprocess.Popen[str]:
+    # a run in the background ignores interrupts, and its children would too
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     return subprocess.Popen(
-        [*PLICA, *(str(word) for word in words)],
+        [*PLICA[:2], heard + PLICA[2], *(str(word) for word in words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
     )  # fmt: skip
