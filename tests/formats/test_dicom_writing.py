@@ -92,6 +92,16 @@ def test_the_series_says_that_it_is_derived_and_lossy(tmp_path: Path) -> None:
     assert len({dataset.SeriesInstanceUID for dataset in datasets}) == 1
 
 
+def test_only_what_was_decoded_or_lossy_before_is_called_lossy(tmp_path: Path) -> None:
+    plain = pydicom.dcmread(dicom.write(ramp(), tmp_path / "plain")[0])
+    assert "LossyImageCompression" not in plain
+    assert "latent" not in plain.SeriesDescription + plain.DerivationDescription
+    assert "not for diagnosis" in plain.SeriesDescription
+    decoded = dicom.write(ramp(), tmp_path / "decoded", method="linear-4x1-3d")
+    again = dicom.write(dicom.read(decoded[0].parent), tmp_path / "again")
+    assert pydicom.dcmread(again[0]).LossyImageCompression == "01"
+
+
 def test_it_joins_the_study_of_its_source_as_a_new_series(tmp_path: Path) -> None:
     source = make_slice(0, FrameOfReferenceUID="1.2.9", SeriesNumber=3)
     path = save(source, tmp_path / "source" / "a.dcm")

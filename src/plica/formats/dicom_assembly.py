@@ -26,6 +26,7 @@ from plica.image import Display, Image, Provenance, Unit, fingerprint_pixels
 
 READER = f"dicom (pydicom {pydicom.__version__})"
 MR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.4{end}" for end in ("", ".1", ".4"))
+LOSSY_BEFORE = "The file's pixels went through lossy compression before."
 IDENTITY = (
     "PatientName",
     "PatientID",
@@ -183,7 +184,7 @@ def _kept_notes(frame: Frame) -> list[str]:
     if grey and "RedPaletteColorLookupTableDescriptor" in header:
         notes.append("A supplemental palette is left out: values are grey.")
     if header.text("LossyImageCompression") == "01":
-        notes.append("The file's pixels went through lossy compression before.")
+        notes.append(LOSSY_BEFORE)
     return notes
 
 

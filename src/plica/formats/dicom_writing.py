@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from plica.errors import InputError, OutputError
 from plica.formats.atomic import new_folder
+from plica.formats.dicom_assembly import LOSSY_BEFORE
 from plica.formats.dicom_file import Header, is_dicom, open_header
 from plica.formats.dicom_stored import Stored, ds, to_stored
 from plica.grid import Grid
@@ -74,7 +75,7 @@ def write(
     ratio: float | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a series that says it is derived, lossy and not for diagnosis.
+    """Write a series that says it is derived and not for diagnosis; decoded, that it is lossy.
 
     A CT in Hounsfield units becomes CT Image Storage, an MR image MR Image Storage, everything
     else Secondary Capture. Slices are single files with their own position, so that a tilted
@@ -86,7 +87,8 @@ def write(
         folder: Where the files go; made if it is not there.
         like: A DICOM file, or folder of such, whose patient, study and frame of reference the
             series joins. Without it patient and study are new and empty.
-        method: The codec the pixels went through, for DerivationDescription.
+        method: The codec the pixels were decoded by, for DerivationDescription; "" where there
+            was none: then only what was lossy before is called so.
         ratio: Its compression ratio, for LossyImageCompressionRatio.
         overwrite: Whether a folder that is there may be replaced, with all that is in it.
 
@@ -160,7 +162,8 @@ def _base(
     dataset.SOPClassUID = _class_of(image, modality)
     dataset.Modality = modality
     _add_patient_and_study(dataset, template)
-    _add_series(dataset, template, method, ratio)
+    _add_series(dataset, template)
+    _add_derivation(dataset, image, method, ratio)
     _add_class_attributes(dataset)
     _add_pixel_description(dataset, image, stored)
     if image.channels == 1:
@@ -185,14 +188,11 @@ def _add_patient_and_study(dataset: Dataset, template: Header | None) -> None:
             dataset[keyword] = template.dataset[keyword]
 
 
-def _add_series(
-    dataset: Dataset, template: Header | None, method: str, ratio: float | None
-) -> None:
+def _add_series(dataset: Dataset, template: Header | None) -> None:
     now = datetime.now().astimezone()
     source = template.whole("SeriesNumber") if template is not None else None
     dataset.SeriesInstanceUID = generate_uid(prefix=None)
     dataset.SeriesNumber = (source or 0) + 1000
-    dataset.SeriesDescription = "Decoded latent, not for diagnosis"
     dataset.Manufacturer = "plica"
     dataset.SoftwareVersions = version("plica")
     dataset.InstanceCreationDate = now.strftime("%Y%m%d")
@@ -202,8 +202,18 @@ def _add_series(
         dataset.InstanceCreationTime,
     )
     dataset.ImageType = ["DERIVED", "SECONDARY"]
-    codec = f" by {method}" if method else ""
-    dataset.DerivationDescription = f"Decoded from a lossy latent{codec}; not for diagnosis"[:1024]
+
+
+def _add_derivation(dataset: Dataset, image: Image, method: str, ratio: float | None) -> None:
+    """What was done to the pixels; once lossy, an image stays so (PS3.3 C.7.6.1.1.5)."""
+    if not method:
+        dataset.SeriesDescription = "Written by plica, not for diagnosis"
+        dataset.DerivationDescription = "Written by plica; not for diagnosis"
+        if LOSSY_BEFORE in image.provenance.notes:
+            dataset.LossyImageCompression = "01"
+        return
+    dataset.SeriesDescription = "Decoded latent, not for diagnosis"
+    dataset.DerivationDescription = f"Decoded from a latent by {method}; not for diagnosis"[:1024]
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionMethod = "PLICA_LATENT"
     if ratio is not None:
