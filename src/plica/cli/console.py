@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +25,17 @@ from rich.table import Table
 from rich.text import Text
 
 KILO = 1000
+EXIT_FAILED = 1
+
+
+def ready_streams() -> None:
+    """Let nothing that is printed be an error: closed streams, or letters a terminal lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def stdout() -> Console:
@@ -45,8 +59,12 @@ def print_note(message: str) -> None:
 
 
 def print_json(record: Any) -> None:
-    """One JSON document on stdout; numbers that JSON has no word for become null."""
-    sys.stdout.write(json.dumps(_finite(record), indent=2, ensure_ascii=False) + "\n")
+    """One JSON document on stdout; numbers that JSON has no word for become null.
+
+    In ASCII, so that it is the same whatever the terminal speaks and file names hold.
+    """
+    sys.stdout.write(json.dumps(_finite(record), indent=2) + "\n")
+    sys.stdout.flush()
 
 
 def _finite(record: Any) -> Any:

@@ -10,14 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plica.cli.console import print_error, print_json, print_note, print_table, progress
+from plica.cli.console import (
+    EXIT_FAILED,
+    print_error,
+    print_json,
+    print_note,
+    print_table,
+    progress,
+)
 from plica.errors import InputError, OutputError, PlicaError
 from plica.formats.sources import Source, find_sources, strip_ending
 
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tiff", ".tif", ".npy", ".npz", ".latent", ".dcm",
 )  # fmt: skip
-EXIT_FAILED = 1
 
 
 @dataclass(frozen=True)

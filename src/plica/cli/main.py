@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import plica
-from plica.cli.codecs import codecs
-from plica.cli.compare import compare
-from plica.cli.console import print_error, print_json
-from plica.cli.decode import decode
-from plica.cli.demo import demo
-from plica.cli.encode import encode
-from plica.cli.inspect import inspect
-from plica.cli.jobs import EXIT_FAILED
-from plica.cli.reconstruct import reconstruct
+from plica.cli.console import EXIT_FAILED, print_error, print_json, ready_streams
 from plica.errors import PlicaError
+from plica.registry import Registry
 
-COMMANDS = (encode, decode, reconstruct, compare, inspect, codecs, demo)
+COMMANDS = Registry(
+    "command",
+    (
+        ("encode", "plica.cli.encode:encode"),
+        ("decode", "plica.cli.decode:decode"),
+        ("reconstruct", "plica.cli.reconstruct:reconstruct"),
+        ("compare", "plica.cli.compare:compare"),
+        ("inspect", "plica.cli.inspect:inspect"),
+        ("codecs", "plica.cli.codecs:codecs"),
+        ("demo", "plica.cli.demo:demo"),
+    ),
+)
 EXIT_INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """The table as a group: a command is imported when it is run or explained, not before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        alone = typer.Typer(
+            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        )
+        function = COMMANDS.get_thing(cmd_name)
+        alone.command(cmd_name, short_help=function.__doc__.splitlines()[0])(function)
+        return typer.main.get_command(alone)
+
 
 app = typer.Typer(
     name="plica",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -33,8 +58,6 @@ app = typer.Typer(
         "2 the command was not understood, 130 interrupted."
     ),
 )
-for command in COMMANDS:
-    app.command()(command)
 
 
 def _print_version(asked: bool) -> bool:
@@ -58,6 +81,7 @@ def options(
 
 def main() -> None:
     """Run the command line; errors of ours become one sentence and exit code 1."""
+    ready_streams()
     try:
         app()
     except (PlicaError, OSError, MemoryError) as error:
@@ -74,6 +98,7 @@ def _say(message: str) -> None:
     words = sys.argv[1:]
     given = words[: words.index("--")] if "--" in words else words
     if "--json" in given:
-        print_json({"error": message})
-    else:
-        print_error(message)
+        with suppress(OSError):  # where stdout is full, stderr may still be read
+            print_json({"error": message})
+            return
+    print_error(message)

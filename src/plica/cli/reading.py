@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from plica.errors import SettingsError
 from plica.formats.doors import read
 from plica.formats.sources import Source
+from plica.formats.units import parse_unit
 from plica.image import Image
 
 
@@ -18,6 +19,11 @@ class Reading:
     series: str | None = None
     spacing: str | None = None
     unit: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse before any work what is no spacing and no unit."""
+        parse_triple(self.spacing, "--spacing")
+        parse_unit(self.unit)
 
     def read(self, source: Source) -> Image:
         """Read one source.
