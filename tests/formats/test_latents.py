@@ -483,3 +483,23 @@ def test_any_value_in_any_field_gives_a_latent_or_our_own_error(tmp_path, data):
         latents.read(path)
     except PlicaError:
         return
+
+
+@pytest.mark.parametrize("from_end", [1, 40])
+def test_a_flipped_bit_among_the_codes_is_an_error(tmp_path, from_end):
+    path = tmp_path / "a.latent"
+    latents.write(make(), path)
+    data = bytearray(path.read_bytes())
+    data[-from_end] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(LatentError, match="damaged"):
+        latents.read(path)
+
+
+def test_a_latent_without_a_checksum_is_read_as_before(tmp_path):
+    path = tmp_path / "a.latent"
+    latents.write(make(), path)
+    header, tensors = take_apart(path.read_bytes())
+    assert len(header["__metadata__"].pop("sha256")) == 64
+    path.write_bytes(put_together(header, tensors))
+    assert np.array_equal(latents.read(path).codes, make().codes)

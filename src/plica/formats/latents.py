@@ -2,7 +2,8 @@
 
 `__metadata__["plica"]` is a JSON record (schema 1): codec, kind, grids, factor, trail, unit,
 display, provenance without identity, and how the codes are stored. Tensors: `codes`; `codes.scale`
-for int8; `trail.<record>.<name>` for what the way back needs in arrays.
+for int8; `trail.<record>.<name>` for what the way back needs in arrays. `__metadata__["sha256"]`
+is the checksum of their bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from plica.formats.imprint import Checker, parse_json
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_size
 from plica.formats.tensors import (
     Container,
+    check_data,
     name_dtype,
     read_container,
     read_tensor,
@@ -208,6 +210,7 @@ def read(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Latent:
         container, record = _read_record(file, size, path.name)
         check_size(path.name, 4 * size, max_bytes)  # int8 codes become four bytes each
         facts = _interpret(record, path.name)
+        check_data(file, container, path.name)
         codes = _read_codes(file, container, facts["kind"], path.name)
         trail = _read_trail(file, container, record["trail"], path.name)
     try:

@@ -6,6 +6,7 @@ the tensors' bytes end to end. Numpy has no bfloat16: such a tensor comes as its
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -21,6 +22,7 @@ from plica.errors import LatentError
 from plica.formats.imprint import Checker, parse_json
 from plica.formats.streams import read_bytes
 
+CHUNK = 1 << 20
 MAX_HEADER = 16 << 20  # as parsed JSON up to twenty times that
 DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
@@ -128,9 +130,16 @@ def write_container(
     tensors: Mapping[str, tuple[str, NDArray[Any]]],
     metadata: Mapping[str, str],
 ) -> None:
-    """Write tensors, given as (safetensors type, array), largest alignment first."""
+    """Write tensors, given as (safetensors type, array), largest alignment first.
+
+    The metadata gains "sha256", the checksum of their bytes, which `check_data` looks at.
+    """
     order = sorted(tensors, key=lambda key: (-tensors[key][1].dtype.itemsize, key))
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    parts = [_to_bytes(tensors[key][1]) for key in order]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    header: dict[str, Any] = {"__metadata__": {**metadata, "sha256": digest.hexdigest()}}
     at = 0
     for key in order:
         dtype, array = tensors[key]
@@ -143,10 +152,30 @@ def write_container(
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
     file.write(struct.pack("<Q", len(text)) + text)
-    for key in order:
-        array = tensors[key][1]
-        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-        file.write(little.tobytes())
+    for part in parts:
+        file.write(part)
+
+
+def _to_bytes(array: NDArray[Any]) -> bytes:
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return little.tobytes()
+
+
+def check_data(file: io.BufferedIOBase, container: Container, name: str) -> None:
+    """The tensors' bytes are those that were written, where the file says their checksum.
+
+    Raises:
+        LatentError: They are not.
+    """
+    said = container.metadata.get("sha256")
+    if said is None:
+        return
+    file.seek(container.data_at)
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    if digest.hexdigest() != said:
+        raise LatentError(f"{name} was damaged: its bytes are not those written; get it again")
 
 
 def name_dtype(array: NDArray[Any]) -> str:
