@@ -121,6 +121,37 @@ def test_nobody_who_listens_is_no_traceback():
     assert running.wait(60) != 0
 
 
+@pytest.mark.parametrize("words", [["codecs"], ["codecs", "--json"], ["encode", "x", "--json"]])
+def test_a_full_or_closed_stdout_is_no_traceback(words):
+    words = [*words, "-o", "y"] if words[0] == "encode" else words
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PLICA, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+    line = f"exec {sys.executable} -c '{PLICA[2]}' {' '.join(words)} >&-"
+    closed = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in closed.stderr
+
+
+def test_any_file_name_can_be_told_in_any_terminal(tmp_path):
+    name = os.fsdecode(b"caf\xe9-\xff \xf0\x9f\x98\x80.npy")
+    np.save(tmp_path / name, np.zeros((8, 8, 8), np.int16))
+
+    for language in ("C", "C.UTF-8"):
+        environment = {**os.environ, "LC_ALL": language, "PYTHONIOENCODING": "",
+                       "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # fmt: skip
+        for more in ([], ["--json"]):
+            done = subprocess.run(
+                [*PLICA, "inspect", str(tmp_path / name), "--spacing", "1,1,1", *more],
+                capture_output=True, check=False, env=environment,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.decode("ascii"))["channels"] == 1
+
+
 def test_progress_is_for_terminals_only(tmp_path):
     array = np.zeros((8, 8, 8), np.int16)
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
