@@ -1,5 +1,6 @@
 """Stored values are decoded as independent readers decode them; truncation is never filled."""
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import SimpleITK
 from pydicom.encaps import encapsulate
 from tests.formats.dicom_scenes import make_slice, packaged, save
 
-from plica.errors import TooLarge, UnreadableFile, UnsupportedFormat
+from plica.errors import MissingExtra, TooLarge, UnreadableFile
 from plica.formats import dicom
 from plica.formats.dicom_packbits import unpack_runs
 
@@ -116,8 +117,18 @@ def test_an_absurd_number_of_bits_is_refused(tmp_path: Path, value: int) -> None
         dicom.read(save(make_slice(0, BitsAllocated=value), tmp_path / "bits.dcm"))
 
 
-def test_twelve_bit_jpeg_names_the_package_that_could() -> None:
-    with pytest.raises(UnsupportedFormat, match=r"JPEG Extended.*pylibjpeg-libjpeg.*GPL"):
+def test_twelve_bit_jpeg_shows_what_jpeg_2000_shows_of_the_same_image() -> None:
+    twelve, other = (dicom.read(packaged(name)) for name in ("JPGExtended.dcm", "JPEG2000.dcm"))
+
+    assert twelve.pixels.max() > 255
+    # both are lossy, of counts that are mostly noise
+    assert np.corrcoef(twelve.pixels.ravel(), other.pixels.ravel())[0, 1] > 0.94
+    assert abs(twelve.pixels.mean() - other.pixels.mean()) < 1
+
+
+def test_twelve_bit_jpeg_names_the_extra_that_decodes_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(MissingExtra, match=r"twelve bits needs .*imagecodecs.*plica\[codecs\]"):
         dicom.read(packaged("JPGExtended.dcm"))
 
 

@@ -14,7 +14,7 @@ from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
-from plica.errors import NotAnImage, UnreadableFile, UnsupportedFormat
+from plica.errors import MissingExtra, NotAnImage, UnreadableFile, UnsupportedFormat
 from plica.formats.dicom_file import PIXEL_KEYWORDS, Header, guarded
 from plica.formats.dicom_isolated import DECODER
 from plica.formats.dicom_packbits import unpack_one_bit_frame
@@ -30,7 +30,6 @@ JPEG_2000_LIKE = tuple(f"1.2.840.10008.1.2.4.{last}" for last in (90, 91, 201, 2
 # except for lossless JPEG, which nobody else decodes.
 PREFERENCE = ("pylibjpeg", "pyjpegls", "pillow", "pydicom", "gdcm")
 PACKAGES = {
-    JPEG_12_BIT: "pylibjpeg-libjpeg, which decodes 12 bits but is under the GPL",
     "1.2.840.10008.1.2.4.57": "python-gdcm",
     "1.2.840.10008.1.2.4.70": "python-gdcm",
     "1.2.840.10008.1.2.4.80": "pyjpegls",
@@ -139,6 +138,8 @@ def decode_frames(
         _check_length(header, layout, keyword)
     if syntax == RLE and layout.allocated == 1:
         frames: Iterator[NDArray[Any]] = _one_bit_frames(header, layout, numbers)
+    elif syntax == JPEG_12_BIT and layout.stored > 8:
+        frames = _twelve_bit_frames(header, layout, numbers)
     else:
         frames = _decode(header, layout, syntax, numbers)
     for frame in frames:
@@ -226,6 +227,29 @@ def _one_bit_frames(
             yield unpack_one_bit_frame(stream, layout.rows, layout.columns)
 
 
+def _twelve_bit_frames(
+    header: Header, layout: Layout, numbers: Sequence[int]
+) -> Iterator[NDArray[Any]]:
+    """JPEG Extended frames of twelve bits, which none of pydicom's decoders but a GPL one takes.
+
+    Raises:
+        MissingExtra: imagecodecs is not installed.
+        UnreadableFile: A frame is damaged.
+    """
+    try:
+        from imagecodecs import jpeg8_decode
+    except ImportError as error:
+        raise MissingExtra(
+            f"{header.name}: decoding JPEG of twelve bits", "imagecodecs", "codecs"
+        ) from error
+    wanted = set(numbers)
+    for number, stream in enumerate(encapsulated_frames(header, layout)):
+        if number in wanted:
+            with guarded(header.name, f"decoding frame {number + 1}"):
+                frame = jpeg8_decode(stream)
+            yield frame
+
+
 def _decode(
     header: Header, layout: Layout, syntax: UID, numbers: Sequence[int]
 ) -> Iterator[NDArray[Any]]:
@@ -279,8 +303,6 @@ def _decode_one(
                 return array
         except UnreadableFile as error:
             refused = refused or error
-    if decoder.UID == JPEG_12_BIT and layout.stored > 8:
-        raise _no_decoder(header, decoder.UID) from refused
     if "sample precision" in str(refused):
         raise _no_decoder(header, decoder.UID) from refused
     raise refused or _no_decoder(header, decoder.UID)
