@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plica.cli.reading import parse_triple
-from plica.codecs.catalogue import CODECS, default_name, load, offer
+from plica.codecs.catalogue import CODECS, STITCHED, default_name, load, offer
 from plica.codecs.codec import Codec
 from plica.codecs.directory import offer_directory
 from plica.errors import LatentError, SettingsError
@@ -37,10 +37,10 @@ class Chooser:
 
     def check(self) -> None:
         """Refuse an unknown name, or a folder that is no codec, before any work begins."""
-        bare = self.name.removeprefix("stitched:")
+        bare = self.name.removeprefix(STITCHED)
         if self.name == AUTO or bare in CODECS:
             return
-        if Path(bare).is_dir():
+        if bare and Path(bare).is_dir():
             offer_directory(Path(bare))
         else:
             offer(bare)
@@ -69,10 +69,11 @@ class Chooser:
         if self.name != AUTO:
             return self._load(self.name)
         maker = latent.codec.name
-        if maker.removeprefix("stitched:") not in CODECS:
+        if maker.removeprefix(STITCHED) not in CODECS:
+            prefix = STITCHED if maker.startswith(STITCHED) else ""
             raise LatentError(
                 f"the latent was made by '{maker}', which is in no table of codecs: "
-                "name its folder with --codec"
+                f"name its folder with --codec {prefix}FOLDER"
             )
         return self._load(maker)
 

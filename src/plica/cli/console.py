@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,6 +26,8 @@ from rich.table import Table
 from rich.text import Text
 
 KILO = 1000
+GAP = "  "
+NARROW = 16  # letters a name or a remark keeps in a line before it is folded
 EXIT_FAILED = 1
 
 
@@ -80,21 +83,60 @@ def _finite(record: Any) -> Any:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = ""
 ) -> None:
-    """A table: the first column to the left, numbers to the right."""
+    """A table: the first column to the left, numbers to the right.
+
+    Its first and last column, names and remarks, are folded where the terminal is narrow; the
+    others never. Where that is not enough, each row becomes a paragraph.
+    """
+    rows = [tuple(row) for row in rows]
+    console = stdout()
+    if not sys.stdout.isatty():
+        console.width = 200  # a file or a pipe has no edge to wrap at
+    widths = [_widest(place, columns, rows) for place in range(len(columns))]
+    inner = sum(widths[1:-1]) + len(GAP) * (len(columns) - 1)
+    if inner + sum(min(width, NARROW) for width in (widths[0], widths[-1])) > console.width:
+        _print_paragraphs(console, title, columns, rows, caption)
+        return
     table = Table(title=title or None, caption=caption or None, title_justify="left", box=None)
     table.title_style, table.caption_style, table.header_style = "bold", "dim", "bold cyan"
     table.caption_justify = "left"
     table.pad_edge = False
-    rows = [tuple(row) for row in rows]
     for place, name in enumerate(columns):
         numeric = place > 0 and bool(rows) and all(_is_number(row[place]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        inside = 0 < place < len(columns) - 1
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold",
+                         width=widths[place] if inside else None)  # fmt: skip
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
-    console = stdout()
-    if not console.is_terminal:
-        console.width = 200  # a file or a pipe has no edge to wrap at
     console.print(table)
+
+
+def _widest(place: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Letters a column needs; its heading may be folded between words."""
+    return max(cell_len(text) for text in (*columns[place].split(), *(row[place] for row in rows)))
+
+
+def _print_paragraphs(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str,
+) -> None:
+    if title:
+        console.print(Text(title, style="bold"))
+    for name, *cells in rows:
+        console.print(Text(name, style="bold cyan"))
+        line = Text()
+        for heading, cell in zip(columns[1:], cells, strict=True):
+            fact = Text.assemble(GAP, (f"{heading} ", "dim"), cell)
+            if line and line.cell_len + fact.cell_len > console.width:
+                console.print(line)
+                line = Text()
+            line += fact if cell else Text()
+        console.print(line)
+    if caption:
+        console.print(Text(caption, style="dim"))
 
 
 def _is_number(cell: str) -> bool:

@@ -91,7 +91,7 @@ def load(
     text = str(name)
     if text.startswith(STITCHED):
         return _stitch(load(text.removeprefix(STITCHED), weights, device, **options))
-    if text not in CODECS and Path(text).is_dir():
+    if text and text not in CODECS and Path(text).is_dir():
         from plica.codecs.directory import offer_directory
 
         chosen = offer_directory(Path(text))
