@@ -205,3 +205,20 @@ def test_the_head_of_a_jpegxl_codestream_gives_its_size():
         for rate in (None, 2.0):
             (stream,) = encode_planes([np.zeros(shape, np.uint16)], rate)
             assert _read_size(stream) == shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(np.float64, 1e300), (np.float32, 3.4e38), (np.float16, 65504)]
+)
+def test_values_as_large_as_their_type_come_back(name, dtype, size):
+    pixels = np.linspace(-size / 2, size / 2, 64 * 48).astype(dtype).reshape(1, 64, 48, 1)
+    scan = Image(pixels, Grid.from_spacing((64, 48, 1)))
+    codec = build(name, rate=16)
+
+    decoded = codec.decode(codec.encode(scan)).pixels
+
+    assert decoded.dtype == dtype
+    np.testing.assert_allclose(
+        decoded.astype(np.float64), pixels.astype(np.float64), atol=size * 1e-3
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -227,7 +228,12 @@ def _unpack_levels(dtype: np.dtype[Any], step: float, offset: bytes) -> Levels:
     wide = {"f": "<f8", "i": "<i8"}.get(dtype.kind, "<u8")
     low = np.frombuffer(offset, wide)[0].item()
     highest = low + 65535 * step
-    if not (np.isfinite(highest) and 0 < step <= 2**53):
+    if dtype.kind == "f":  # as far as the type goes, and rounding may lead
+        reach = min(float(np.finfo(dtype).max) * (1 + 1e-9), sys.float_info.max)
+        sound = step > 0 and max(abs(low), abs(highest)) <= reach
+    else:
+        sound = 0 < step <= 2**53  # float64 counts no further
+    if not sound:
         raise LatentError(f"the latent's levels run from {low} by {step}: it is damaged")
     if dtype.kind != "f":
         bounds = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
