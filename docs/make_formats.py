@@ -34,7 +34,8 @@ INTRODUCTION = """\
 `plica.read` takes a file of any of these kinds, a folder, a zip or a DICOMDIR, and gives one
 image: pixels (channel, i, j, k) on a grid in RAS+ millimetres, with their unit. The kind is told
 by the content; a name that promises another kind is an error. `plica.write` chooses the format by
-the ending; a path without one is a folder for a DICOM series.
+the ending; a path without one, or one ending in `.dcm`, is a folder for a DICOM series (on the
+command line: `.dcm`).
 
 {table}
 
@@ -48,13 +49,20 @@ the ending; a path without one is a folder for a DICOM series.
   float32 would lose. Written, whole numbers keep their type and reals become float32; asked to be
   whole, they are rounded, and refused where they do not fit. Signed values in PNG and TIFF are
   stored as unsigned 16 bit with a slope and an intercept that give them back exactly.
-- **Several volumes** in one file ask for `volume=`; several DICOM series in one folder for
-  `series=`.
+- **Several volumes** in one file ask for `volume=`; several DICOM series in one folder or zip for
+  `series=`. The command line takes all series, or the one that `--series` names.
 - **Limits.** An image of more than 4 GiB, or a packed file that unfolds more than 300 times and
   past 256 MiB, is refused before memory is taken; the message says which `max_bytes=` lets it
   pass.
 - Pickles are never opened; a header cannot point to files outside its own folder; outputs are
   written under another name and renamed, and never over an existing file unless `overwrite=True`.
+
+- **Identity.** What we write carries no name, number, date or UID of the source, and of its texts
+  only a segment's label: neither latents, nor images, nor tables. Latents and JSON keep two one-way
+  hashes, of the series' UID and of the pixels as read: who has the source can tell that it is the
+  one. `identity=True` keeps patient and study attributes in memory only; `like=` (`--like`) copies
+  them into a written DICOM series, with the study's UID and dates. Names of files and folders go on
+  into the names of outputs and the titles of pictures; a head's face stays in a decoded head.
 
 A latent file (`.latent`) is described in
 [decisions/0002-latent-files.md](decisions/0002-latent-files.md). Written under an image's ending,
