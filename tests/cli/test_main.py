@@ -172,3 +172,30 @@ def test_names_with_spaces_dashes_and_other_letters_are_names(tmp_path):
 
     assert running.returncode == 0, err
     assert Path(tmp_path, "-out", "-Kopf größer 頭.latent").is_file()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_says_every_option_in_its_section(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "argv", ["plica", "encode", "--help"])
+
+    with pytest.raises(SystemExit):
+        main()
+
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.rstrip(":") for line in lines if line.endswith(":") and line[0] != " "]
+    assert set(heads) == {
+        "Arguments", "Output", "Codec", "Latent", "Preparing", "Reading", "Options",
+    }  # fmt: skip
+    assert len(heads) == len(set(heads))
+    assert max(map(len, lines)) <= width
+
+
+def test_a_shell_completes_commands_and_options(tmp_path):
+    for typed, offered in (("plica enc", "encode"), ("plica encode --co", "--codec")):
+        words = {"_PLICA_COMPLETE": "complete_bash", "COMP_WORDS": typed,
+                 "COMP_CWORD": str(len(typed.split()) - 1)}  # fmt: skip
+        code = "import sys; sys.argv[0] = 'plica'; " + PLICA[2]
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                              check=False, env={**os.environ, **words})  # fmt: skip
+        assert done.stdout.split() == [offered]

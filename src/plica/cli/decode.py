@@ -28,13 +28,7 @@ def decode(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(
-            help="For DICOM output: the source, whose patient and study are taken over.",
-            show_default=False,
-        ),
-    ] = None,
+    like: o.Like = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
     as_json: o.Json = False,

@@ -29,16 +29,27 @@ def encode(
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
     dtype: Annotated[
-        str, typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.")
+        str,
+        typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.", rich_help_panel=o.LATENT),
     ] = "float32",
     weights: o.Weights = None,
     latent: Annotated[
-        str, typer.Option(help="raw (what the decoder takes) or projected (what classifiers take).")
+        str,
+        typer.Option(
+            help="raw (what the decoder takes) or projected (what classifiers take).",
+            show_default=False,
+            rich_help_panel=o.LATENT,
+        ),
     ] = "",
     sample: Annotated[
-        bool, typer.Option("--sample", help="Draw from the posterior; otherwise its mean.")
+        bool,
+        typer.Option(
+            "--sample",
+            help="Draw from the posterior; otherwise its mean.",
+            rich_help_panel=o.LATENT,
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of --sample.", rich_help_panel=o.LATENT)] = 0,
     settings: o.Settings = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import plica
 from plica.cli.console import EXIT_FAILED, print_error, print_json, ready_streams
@@ -29,6 +29,22 @@ COMMANDS = Registry(
 EXIT_INTERRUPTED = 130
 
 
+class _Command(TyperCommand):
+    """A command whose help has its options in sections, in the order they are declared."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                option = getattr(param, "rich_help_panel", None) or "Options"
+                name = "Arguments" if param.param_type_name == "argument" else option
+                sections.setdefault(name, []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
 class _Commands(TyperGroup):
     """The table as a group: a command is imported when it is run or explained, not before."""
 
@@ -42,7 +58,7 @@ class _Commands(TyperGroup):
             add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
         )
         function = COMMANDS.get_thing(cmd_name)
-        alone.command(cmd_name, short_help=function.__doc__.splitlines()[0])(function)
+        alone.command(cmd_name, cls=_Command, short_help=function.__doc__.splitlines()[0])(function)
         return typer.main.get_command(alone)
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+READING, CODEC, PREPARING, LATENT, OUTPUT = "Reading", "Codec", "Preparing", "Latent", "Output"
+"""Sections of a command's help."""
+
 Sources = Annotated[
     list[Path],
     typer.Argument(
@@ -16,74 +19,145 @@ Sources = Annotated[
 Out = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", help="A file, a folder, or a pattern such as 'out/*.nii.gz'; its ending "
-        "chooses the format (.dcm: a folder of a DICOM series).", show_default=False,
+        "--out",
+        "-o",
+        help="A file, a folder, or a pattern such as 'out/*.nii.gz'; its ending "
+        "chooses the format (.dcm: a folder of a DICOM series).",
+        show_default=False,
+        rich_help_panel=OUTPUT,
     ),
-]  # fmt: skip
+]
 CodecName = Annotated[
     str,
     typer.Option(
-        "--codec", "-c", help="A codec's name (see `plica codecs`) or the folder of a trained one. "
+        "--codec",
+        "-c",
+        help="A codec's name (see `plica codecs`) or the folder of a trained one. "
         "auto: linear-4x3-2d for single slices, linear-4x1-3d for volumes.",
+        rich_help_panel=CODEC,
     ),
-]  # fmt: skip
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=CODEC)]
 Weights = Annotated[
     str | None,
-    typer.Option(help="A local weights file, or hub:repo@revision.", show_default=False),
+    typer.Option(
+        help="A local weights file, or hub:repo@revision.",
+        show_default=False,
+        rich_help_panel=CODEC,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="A setting of the codec, such as rate=0.5; may be repeated.",
+        "--set",
+        help="A setting of the codec, such as rate=0.5; may be repeated.",
         show_default=False,
+        rich_help_panel=CODEC,
+        metavar="NAME=VALUE",
     ),
-]  # fmt: skip
+]
 Axis = Annotated[
     str | None,
-    typer.Option(help="Slicing axis of 2d codecs on volumes: acquired, axial, coronal, sagittal.",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option(
+        help="Slicing axis of 2d codecs on volumes: acquired, axial, coronal, sagittal.",
+        show_default=False,
+        rich_help_panel=PREPARING,
+    ),
+]
 FillNonfinite = Annotated[
-    bool, typer.Option("--fill-nonfinite", help="Replace NaN and infinities; they come back.")
+    bool,
+    typer.Option(
+        "--fill-nonfinite",
+        help="Replace NaN and infinities; they come back.",
+        rich_help_panel=PREPARING,
+    ),
 ]
 KeepOutside = Annotated[
     bool,
-    typer.Option("--keep-outside", help="Keep the voxels a window clips, and restore them."),
+    typer.Option(
+        "--keep-outside",
+        help="Keep the voxels a window clips, and restore them.",
+        rich_help_panel=PREPARING,
+    ),
 ]
 Foreground = Annotated[
-    bool, typer.Option("--foreground", help="Encode the body only; the rest becomes background.")
+    bool,
+    typer.Option(
+        "--foreground",
+        help="Encode the body only; the rest becomes background.",
+        rich_help_panel=PREPARING,
+    ),
 ]
 Pipeline = Annotated[
     str | None,
-    typer.Option(help="How values are prepared: own (the codec's way), radiograph (region of "
-                 "interest, display window, inversion) or mr (percentiles).", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        help="How values are prepared: own (the codec's way), radiograph (region of "
+        "interest, display window, inversion) or mr (percentiles).",
+        show_default=False,
+        rich_help_panel=PREPARING,
+    ),
+]
 Spacing = Annotated[
     str | None,
-    typer.Option(help="Spacing i,j,k in mm for arrays that have none.", show_default=False),
+    typer.Option(
+        help="Spacing i,j,k in mm for arrays that have none.",
+        show_default=False,
+        rich_help_panel=READING,
+        metavar="I,J,K",
+    ),
 ]
 Resample = Annotated[
     str | None,
-    typer.Option(help="Resample to this spacing i,j,k in mm first: a loss.", show_default=False),
+    typer.Option(
+        help="Resample to this spacing i,j,k in mm first: a loss.",
+        show_default=False,
+        rich_help_panel=PREPARING,
+        metavar="I,J,K",
+    ),
 ]
 Volume = Annotated[
     int | None,
-    typer.Option(help="Which volume of a 4D source, from 0.", show_default=False),
+    typer.Option(
+        help="Which volume of a 4D source, from 0.", show_default=False, rich_help_panel=READING
+    ),
 ]
 Series = Annotated[
     str | None,
-    typer.Option(help="Which series of a folder: its number or the start of its mark.",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option(
+        help="Which series of a folder: its number or the start of its mark.",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
+]
 UnitName = Annotated[
     str | None,
-    typer.Option(help="Unit of the values where the file does not say: HU, relative, display, …",
-                 show_default=False),
-]  # fmt: skip
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Leave outputs that are there, do the rest.")
+    typer.Option(
+        help="Unit of the values where the file does not say: HU, relative, display, …",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that are there.", rich_help_panel=OUTPUT),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Leave outputs that are there, do the rest.", rich_help_panel=OUTPUT
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for machines.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=OUTPUT)
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(
+        help="For DICOM output: the source, whose patient and study are taken over.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]

@@ -95,11 +95,19 @@ def reconstruct(
     weights: o.Weights = None,
     residual: Annotated[
         Path | None,
-        typer.Option(help="Write decoded − source here; a * becomes the name.", show_default=False),
+        typer.Option(
+            help="Write decoded − source here; a * becomes the name.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     panel: Annotated[
         Path | None,
-        typer.Option(help="Write a picture here; a * becomes the name.", show_default=False),
+        typer.Option(
+            help="Write a picture here; a * becomes the name.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     settings: o.Settings = None,
     axis: o.Axis = None,
@@ -112,13 +120,7 @@ def reconstruct(
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(
-            help="For DICOM output: the source, whose patient and study are taken over.",
-            show_default=False,
-        ),
-    ] = None,
+    like: o.Like = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
     as_json: o.Json = False,
