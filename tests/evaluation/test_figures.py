@@ -209,3 +209,12 @@ def test_a_real_chest_has_its_heart_at_the_right_of_the_picture(shared, drawn):
     chest = rgb[230:330, 150:350] > 60
     across = (np.argwhere(chest)[:, 1] + 0.5).mean() / chest.shape[1]
     assert across > 0.5
+
+
+def test_values_that_are_not_finite_are_counted_in_each_picture_by_itself():
+    pixels = np.zeros((1, 4, 4, 1), np.float32)
+    pixels[0, 0, :3] = np.nan
+    source = Image(pixels, Grid.from_spacing((4, 4, 1)))
+    tone = figures.choose_tone(source)
+    said = " ".join(figures._explain(source, source.with_pixels(0 * pixels), tone, (0.0, 0.0)))
+    assert "3 values of the source and 3 values of the decoded are not finite" in said

@@ -105,7 +105,10 @@ def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
         "weights": codec["fingerprint"],
         "kind": header["kind"],
         "codes": f"{header['shape'][0]} on {format_shape(header['shape'][1:])}",
-        "kept as": ", ".join(f"{key} {value}" for key, value in header["stored"].items()),
+        "kept as": ", ".join(
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in header["stored"].items()
+        ),
         "file": format_bytes(size),
         **{f"source {key}": value for key, value in _describe_grid(source).items()},
         "prepared": format_shape(prepared.shape),

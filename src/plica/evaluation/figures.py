@@ -353,9 +353,16 @@ def _explain(source: Image, decoded: Image, tone: Tone, residual: tuple[float, f
             f"Residual = decoded − source{mean}; {beyond} beyond ±{format_value(limit, limit)} "
             f"{unit}{' and are drawn as that' if clipped else ''}."
         )
-    missing = source.count_nonfinite() + decoded.count_nonfinite()
+    missing = [
+        f"{count} values of the {name}"
+        for name, count in (
+            ("source", source.count_nonfinite()),
+            ("decoded", decoded.count_nonfinite()),
+        )
+        if count
+    ]
     if missing:
-        said.append(f"{missing} values are not finite and drawn as the lowest.")
+        said.append(f"{' and '.join(missing)} are not finite and drawn as the lowest.")
     return said
 
 
