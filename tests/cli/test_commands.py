@@ -168,6 +168,42 @@ def test_codecs_lists_cards_for_machines_and_one_card_for_people():
     assert "medvae-4x1-3d" in run("codecs", "medvae-4x1-3d").output
 
 
+def test_the_card_of_a_folder_is_shown_and_its_latents_decoded_by_naming_it(volume, tmp_path):
+    import torch
+
+    from plica.codecs.card import CodecCard
+    from plica.codecs.directory import write_directory
+    from plica.codecs.networkcodec import NetworkCodec
+    from plica.codecs.weights import fingerprint
+    from plica.networks.kl import KlAutoencoder
+    from plica.preparation.pipelines import full_range
+
+    settings = {"dims": 2, "in_channels": 1, "code_channels": 2, "blocks": 1}
+    torch.manual_seed(0)
+    network = KlAutoencoder(**settings, widths=(32, 64))
+    card = CodecCard(
+        name="mine-2x2-2d", family="mine", summary="A test's own.", dims=2, factor=2, channels=2,
+        in_channels=1, expects="", licence="", source="",
+        extras={"network": {"kind": "kl", **settings, "widths": [32, 64]},
+                "preparation": "full_range"},
+    )  # fmt: skip
+    mine = write_directory(
+        tmp_path / "mine",
+        NetworkCodec(card, network, fingerprint(network.state_dict()), full_range),
+    )
+
+    assert json.loads(run("codecs", mine, "--json").stdout)["name"] == "mine-2x2-2d"
+    for name in (mine, f"stitched:{mine}"):
+        latent = tmp_path / "ct.latent"
+        done = run("encode", volume, "-o", latent, "-c", name, "--overwrite", "--unit", "HU")
+        assert done.exit_code == 0, done.output
+        unnamed = run("decode", latent, "-o", tmp_path / "ct.nii.gz", "--overwrite")
+        assert "in no table of codecs" in unnamed.stderr
+        named = run("decode", latent, "-o", tmp_path / "ct.nii.gz", "-c", name, "--overwrite")
+        assert named.exit_code == 0, named.output
+    assert nibabel.load(tmp_path / "ct.nii.gz").shape == nibabel.load(volume).shape
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -45,6 +45,13 @@ def test_a_wide_terminal_has_a_table_and_a_narrow_one_paragraphs(terminal):
     assert narrow[2].startswith("  codec linear-4x1-3d  voxels")
 
 
+def test_headings_are_folded_only_where_there_is_no_room(terminal):
+    columns, rows = ("image", "voxels per code", "unit"), [("ct", "16", "HU")]
+
+    assert terminal(60, columns, rows)[1].split("  ")[1].strip() == "voxels per code"
+    assert [line.strip() for line in terminal(20, columns, rows)[1:3]] == ["voxels", "per"]
+
+
 def test_facts_stay_a_table_in_a_narrow_terminal(terminal):
     lines = terminal(40, ("fact", "ct.latent"), [("weights", "sha256:" + "0" * 64), ("unit", "HU")])
 

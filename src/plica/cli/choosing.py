@@ -8,7 +8,7 @@ from typing import Any
 
 from plica.cli.reading import parse_triple
 from plica.codecs.catalogue import CODECS, STITCHED, default_name, load, offer
-from plica.codecs.codec import Codec
+from plica.codecs.codec import Codec, Offer
 from plica.codecs.directory import offer_directory
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
@@ -37,13 +37,8 @@ class Chooser:
 
     def check(self) -> None:
         """Refuse an unknown name, or a folder that is no codec, before any work begins."""
-        bare = self.name.removeprefix(STITCHED)
-        if self.name == AUTO or bare in CODECS:
-            return
-        if bare and Path(bare).is_dir():
-            offer_directory(Path(bare))
-        else:
-            offer(bare)
+        if self.name != AUTO:
+            find_offer(self.name.removeprefix(STITCHED))
 
     def load_first(self) -> None:
         """Load the codec asked for before any image is read: weights, device and options.
@@ -81,6 +76,18 @@ class Chooser:
         if name not in self._loaded:
             self._loaded[name] = load(name, self.weights, self.device, **self.options)
         return self._loaded[name]
+
+
+def find_offer(name: str) -> Offer:
+    """What the table, or else a folder, offers under a name.
+
+    Raises:
+        UnknownName: Neither does.
+        WeightsError: The folder is no codec.
+    """
+    if name and name not in CODECS and Path(name).is_dir():
+        return offer_directory(Path(name))
+    return offer(name)
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from plica.cli import options as o
+from plica.cli.choosing import find_offer
 from plica.cli.console import print_json, print_table
 from plica.codecs.card import CodecCard
-from plica.codecs.catalogue import cards, offer
+from plica.codecs.catalogue import cards
 
 COLUMNS = ("codec", "folds", "factor", "codes", "voxels per code", "weights", "licence")
 WEIGHTS = {"packaged": "inside plica", "hub": "from the hub", "file": "--weights", "none": "none"}
@@ -17,7 +18,10 @@ WEIGHTS = {"packaged": "inside plica", "hub": "from the hub", "file": "--weights
 
 def codecs(
     name: Annotated[
-        str | None, typer.Argument(help="One codec, to see its whole card.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A codec, or the folder of one, to see its whole card.", show_default=False
+        ),
     ] = None,
     as_json: o.Json = False,
 ) -> None:
@@ -26,7 +30,7 @@ def codecs(
     Example: plica codecs medvae-4x1-3d
     """
     if name is not None:
-        _show(offer(name).card, as_json)
+        _show(find_offer(name).card, as_json)
         return
     listed = cards()
     if as_json:

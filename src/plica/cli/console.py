@@ -92,11 +92,12 @@ def print_table(
     console = stdout()
     if not sys.stdout.isatty():
         console.width = 200  # a file or a pipe has no edge to wrap at
-    widths = [_widest(place, columns, rows) for place in range(len(columns))]
-    inner = sum(widths[1:-1]) + len(GAP) * (len(columns) - 1)
-    if inner + sum(min(width, NARROW) for width in (widths[0], widths[-1])) > console.width:
-        _print_paragraphs(console, title, columns, rows, caption)
-        return
+    headings = [[name] for name in columns]
+    if not _fits(widths := _measure(headings, rows), console.width):
+        headings = [name.split() for name in columns]  # which may be folded between words
+        if not _fits(widths := _measure(headings, rows), console.width):
+            _print_paragraphs(console, title, columns, rows, caption)
+            return
     table = Table(title=title or None, caption=caption or None, title_justify="left", box=None)
     table.title_style, table.caption_style, table.header_style = "bold", "dim", "bold cyan"
     table.caption_justify = "left"
@@ -111,9 +112,18 @@ def print_table(
     console.print(table)
 
 
-def _widest(place: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Letters a column needs; its heading may be folded between words."""
-    return max(cell_len(text) for text in (*columns[place].split(), *(row[place] for row in rows)))
+def _measure(headings: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Letters each column needs for the lines of its heading and for its cells."""
+    return [
+        max(cell_len(text) for text in (*heading, *(row[place] for row in rows)))
+        for place, heading in enumerate(headings)
+    ]
+
+
+def _fits(widths: Sequence[int], room: int) -> bool:
+    """Whether all columns have room, the first and last folded where they are long."""
+    ends = sum(min(width, NARROW) for width in (widths[0], widths[-1]))
+    return ends + sum(widths[1:-1]) + len(GAP) * (len(widths) - 1) <= room
 
 
 def _print_paragraphs(

@@ -18,6 +18,7 @@ from plica.cli.console import (
     print_table,
     progress,
 )
+from plica.cli.jobs import refuse_place
 from plica.cli.samples import Sample, find_packaged, find_radiographs
 from plica.cli.writing import draw_panel, ending_for
 from plica.codecs.catalogue import default_name, load
@@ -95,8 +96,10 @@ def demo(
     samples, missing = find_packaged()
     if radiographs is not None:
         samples += find_radiographs(radiographs)
-    for sentence in missing:
-        print_note(sentence)
+    refuse_place(out / "demo", set())
+    if not quiet:
+        for sentence in missing:
+            print_note(sentence)
     rows = []
     with progress(quiet=quiet or as_json) as bar:
         task = bar.add_task("demo", total=len(samples))
@@ -106,6 +109,7 @@ def demo(
             bar.advance(task)
     if as_json:
         print_json([row.to_json() for row in rows])
+    if as_json or quiet:
         return
     print_table(
         "Real images, folded and unfolded on their own grids", COLUMNS, [r.cells() for r in rows],
