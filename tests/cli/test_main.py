@@ -137,7 +137,7 @@ def test_a_full_or_closed_stdout_is_no_traceback(words):
 
 
 def test_any_file_name_can_be_told_in_any_terminal(tmp_path):
-    name = os.fsdecode(b"caf\xe9-\xff \xf0\x9f\x98\x80.npy")
+    name = os.fsdecode(b"kopf-\xe9\xff \xf0\x9f\x98\x80.npy")
     np.save(tmp_path / name, np.zeros((8, 8, 8), np.int16))
 
     for language in ("C", "C.UTF-8"):

@@ -70,7 +70,7 @@ def test_the_default_codec_follows_the_images_dimensions():
         assert default_name(image) == name
 
 
-ANOTHERS = """
+THEIR_MODULE = """
 import dataclasses
 from plica.codecs.codec import Offer
 from plica.codecs.interpolation import OFFERS
@@ -83,7 +83,7 @@ OFFER = Offer(_CARD, lambda request: dataclasses.replace(_SHIPPED.build(request)
 
 def install(site, *entries: str) -> None:
     """A package as pip leaves it: a module, and metadata that says what it offers."""
-    (site / "theirs.py").write_text(ANOTHERS)
+    (site / "theirs.py").write_text(THEIR_MODULE)
     metadata = site / "theirs-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
