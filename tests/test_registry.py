@@ -26,7 +26,7 @@ def test_a_typo_is_answered_with_the_nearest_name():
 
 
 def test_an_unknown_name_is_answered_with_all_there_are():
-    with pytest.raises(UnknownName, match="there are: apple, pear"):
+    with pytest.raises(UnknownName, match="there are 2: apple, pear"):
         TABLE.get_thing("xyzzy")
 
 

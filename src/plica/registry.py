@@ -12,6 +12,9 @@ from plica.errors import UnknownName
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+# How many names a message lists before it ends in dots.
+_SHOWN = 12
+
 
 class Registry(Mapping[str, str]):
     """A read-only table of what exists under which name.
@@ -103,4 +106,6 @@ class Registry(Mapping[str, str]):
         near = difflib.get_close_matches(name, self._table, n=3, cutoff=0.5)
         if near:
             return f"no {self.kind} '{name}'; did you mean {' or '.join(near)}?"
-        return f"no {self.kind} '{name}'; there are: {', '.join(sorted(self._table))}"
+        names = sorted(self._table)
+        shown = f"{', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
+        return f"no {self.kind} '{name}'; there are {len(names)}: {shown}"

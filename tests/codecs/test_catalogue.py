@@ -134,3 +134,13 @@ def test_a_package_whose_entry_leads_nowhere_is_named(tmp_path, entry, sentence)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_what_is_no_image_and_no_latent_is_refused_in_a_sentence():
+    from plica.codecs.codec import check_image, check_maker
+    from plica.errors import LatentError, UnusablePixels
+
+    with pytest.raises(UnusablePixels, match=r"got str: read one with plica\.read"):
+        check_image("ct.nii.gz")
+    with pytest.raises(LatentError, match=r"got str: make one with encode"):
+        check_maker("ct.latent", load("identity").card, "")

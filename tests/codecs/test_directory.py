@@ -63,6 +63,7 @@ def test_a_folder_is_not_replaced_unasked(folder):
     "change",
     [
         {"extras": {}},
+        {"extras": {"network": {"kind": "kl", "dims": 2}, "preparation": "full_range"}},
         {"extras": {"network": {"kind": "kl", **SETTINGS, "layers": 3},
                     "preparation": "full_range"}},
         {"extras": {"network": {"kind": "kl", **SETTINGS, "widths": [2**40]},

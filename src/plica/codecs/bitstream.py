@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Codec, Offer, Request, check_maker, check_options
+from plica.codecs.codec import Codec, Offer, Request, check_image, check_maker, check_options
 from plica.codecs.levels import Levels
 from plica.errors import LatentError, SettingsError, UnknownName, UnusablePixels
 from plica.image import Image
@@ -63,6 +63,7 @@ class BitstreamCodec:
         Raises:
             UnusablePixels: The pixels are not finite, or are asked to be kept exactly and cannot.
         """
+        check_image(image)
         check_bitstream_request(self.card, kind, seed)
         make_levels = Levels.exact if self.rate is None else Levels.spread
         levels = make_levels(image.pixels)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plica.codecs.card import CodecCard
-from plica.errors import LatentError, UnknownName
+from plica.errors import LatentError, UnknownName, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent, LatentKind
@@ -90,16 +90,40 @@ def check_options(request: Request, card: CodecCard, known: tuple[str, ...] = ()
         UnknownName: There is one.
     """
     if unknown := sorted(set(request.options) - set(known)):
-        has = f"it has: {', '.join(known)}" if known else "it has none of its own"
-        raise UnknownName(f"{card.name} has no option {' or '.join(map(repr, unknown))}; {has}")
+        from plica.codecs.preparing import Preparing  # thirteen steps, for a message
+
+        shared = ", ".join(one.name for one in fields(Preparing))
+        own = f"its own are: {', '.join(known)}" if known else "it has none of its own"
+        raise UnknownName(
+            f"{card.name} has no option {' or '.join(map(repr, unknown))}; {own}; how images are "
+            f"prepared for networks is said by: {shared}"
+        )
 
 
-def check_maker(latent: Latent, card: CodecCard, fingerprint: str) -> None:
+def check_image(image: Any) -> None:
+    """Refuse what is not an image, before it fails somewhere inside.
+
+    Raises:
+        UnusablePixels: It is an array or a path, say.
+    """
+    if not isinstance(image, Image):
+        raise UnusablePixels(
+            f"a codec encodes a plica.Image, but got {type(image).__name__}: read one with "
+            "plica.read, or make one of an array with plica.Image(pixels, grid)"
+        )
+
+
+def check_maker(latent: Any, card: CodecCard, fingerprint: str) -> None:
     """Refuse a latent that another codec, or other weights, made.
 
     Raises:
         LatentError: It did.
     """
+    if not isinstance(latent, Latent):
+        raise LatentError(
+            f"a codec decodes a plica.Latent, but got {type(latent).__name__}: make one with "
+            "encode, or read one with plica.read_latent"
+        )
     if latent.codec.name != card.name:
         raise LatentError(
             f"the latent was made by {latent.codec.name}, not by {card.name}: decode it with that"

@@ -61,7 +61,7 @@ def offer_directory(folder: Path) -> Offer:
     return Offer(card, build)
 
 
-def write_directory(folder: Path, codec: Codec, *, overwrite: bool = False) -> Path:
+def write_directory(folder: str | Path, codec: Codec, *, overwrite: bool = False) -> Path:
     """Keep a codec around a network as a folder that `plica.load` takes.
 
     Args:
@@ -78,6 +78,7 @@ def write_directory(folder: Path, codec: Codec, *, overwrite: bool = False) -> P
     from plica.codecs.networkcodec import NetworkCodec
     from plica.formats.atomic import new_file, refuse_existing
 
+    folder = Path(folder)
     if not isinstance(codec, NetworkCodec) or not hasattr(codec.network, "state_dict"):
         raise WeightsError(f"{codec.card.name} has no weights to keep in a folder")
     _check_extras(codec.card, folder)
@@ -111,8 +112,8 @@ def _check_extras(card: CodecCard, folder: Path) -> None:
     network, preparation = card.extras.get("network"), card.extras.get("preparation")
     if not isinstance(network, Mapping) or not isinstance(preparation, str):
         raise WeightsError(
-            f"the card in {folder} does not say its 'network' and 'preparation' in its extras: "
-            "write it with plica.codecs.directory.write_directory"
+            f"the card for {folder} must say in its extras which network and preparation it has, "
+            'such as {"network": {"kind": "kl", "dims": 2, …}, "preparation": "full_range"}'
         )
     if preparation not in PREPARATIONS:
         raise UnknownName(f"{folder}: no preparation '{preparation}'; there are: full_range, …")
@@ -146,9 +147,14 @@ def _build(card: CodecCard, folder: Path, request: Request) -> Codec:
 def _make_network(card: CodecCard) -> Any:
     settings = dict(card.extras["network"])
     kind = NETWORKS.get_thing(str(settings.pop("kind", "")))
-    known = set(inspect.signature(kind).parameters)
-    if unknown := sorted(set(settings) - known):
-        raise WeightsError(f"the card of {card.name} has settings no such network has: {unknown}")
+    parameters = inspect.signature(kind).parameters
+    needed = {name for name, one in parameters.items() if one.default is one.empty}
+    unknown, missing = sorted(set(settings) - set(parameters)), sorted(needed - set(settings))
+    if unknown or missing:
+        raise WeightsError(
+            f"the card of {card.name} does not describe its network: it lacks "
+            f"{', '.join(missing) or 'nothing'} and has unknown {', '.join(unknown) or 'nothing'}"
+        )
     return kind(**{name: _check_setting(card, name, value) for name, value in settings.items()})
 
 

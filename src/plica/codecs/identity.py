@@ -16,7 +16,7 @@ from plica.codecs.bitstream import (
     unpack_type,
 )
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Codec, Offer, Request, check_options
+from plica.codecs.codec import Codec, Offer, Request, check_image, check_options
 from plica.errors import LatentError, UnknownName
 from plica.image import Image
 from plica.latent import Latent, LatentKind
@@ -54,6 +54,7 @@ class IdentityCodec:
         self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None
     ) -> Latent:
         """Fold an image; see `Codec.encode`."""
+        check_image(image)
         check_bitstream_request(self.card, kind, seed)
         little = image.pixels.astype(image.pixels.dtype.newbyteorder("<"))
         stream = pack_type(image.pixels.dtype) + little.tobytes()

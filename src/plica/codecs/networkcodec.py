@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import check_maker, check_way_back
+from plica.codecs.codec import check_image, check_maker, check_way_back
 from plica.codecs.preparing import PadMode, Preparing
 from plica.codecs.tiling import run_in_windows
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
@@ -76,6 +76,7 @@ class NetworkCodec:
         self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None
     ) -> Latent:
         """Fold an image; see `Codec.encode`."""
+        check_image(image)
         kind = self._check_kind(kind)
         if self.card.dims == 3 and not image.is_volume:
             raise UnusablePixels(

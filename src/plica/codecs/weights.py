@@ -162,7 +162,7 @@ def _download(source: WeightsSource, name: str) -> Path:
         raise WeightsError(
             f"the weights of {name} could not be fetched ({place}, "
             f"{f'revision {revision}' if revision else 'newest revision'}): "
-            f"{_first_line(error)}. --weights FILE takes a local copy"
+            f"{_first_line(error)}. Give a local copy instead (--weights FILE)"
         ) from error
     return Path(path)
 
