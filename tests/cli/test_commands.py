@@ -234,3 +234,37 @@ def test_every_command_has_an_example_in_its_help():
         shown = run(name, "--help").output
         assert f"plica {name}" in shown
         assert "Example" in shown
+
+
+def test_what_is_written_like_a_series_becomes_a_series(tmp_path):
+    volume = write_volume(tmp_path / "ct.nii.gz", affine=np.diag([-0.8, -0.8, 2.5, 1.0]))
+    run("encode", volume, "-o", tmp_path / "ct.latent", "--unit", "HU")
+    assert run("decode", tmp_path / "ct.latent", "-o", tmp_path / "first.dcm").exit_code == 0
+
+    done = run("decode", tmp_path / "ct.latent", "-o", tmp_path / "out",
+               "--like", tmp_path / "first.dcm")  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "ct.dcm").is_dir()
+
+
+def test_an_ending_that_is_only_read_is_refused_before_the_work(volume, tmp_path):
+    refused = run("reconstruct", volume, "-o", tmp_path / "out.jpg", "--unit", "HU")
+
+    assert ".jpg is read but not written" in str(refused.exception)
+    assert not (tmp_path / "out.jpg").exists()
+
+
+def test_a_reader_that_asks_for_an_argument_is_heard_as_an_option(tmp_path):
+    array = np.zeros((8, 8, 8, 3), np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, AFFINE), tmp_path / "four.nii.gz")
+    np.save(tmp_path / "plain.npy", array[..., 0])
+
+    four = run("encode", tmp_path / "four.nii.gz", "-o", tmp_path / "x")
+    plain = run("encode", tmp_path / "plain.npy", "-o", tmp_path / "x")
+    large = run("encode", tmp_path / "four.nii.gz", "-o", tmp_path / "x", "--volume", 1,
+                "--max-bytes", 100)  # fmt: skip
+
+    assert "--volume 0" in four.stderr
+    assert "--spacing" in plain.stderr
+    assert "--max-bytes" in large.stderr

@@ -48,8 +48,9 @@ def _show(card: CodecCard, as_json: bool) -> None:
     record["weights"] = ", ".join(f"{key} {value}" for key, value in weights.items() if value)
     record["latents"] = ", ".join(record["latents"])
     record.update({f"· {key}": value for key, value in record.pop("extras").items()})
+    summary = record.pop("summary")
     rows = [(key.replace("_", " "), str(value)) for key, value in record.items() if value != ""]
-    print_table(record["summary"], ("fact", card.name), rows)
+    print_table(summary, ("fact", card.name), rows)
 
 
 def _row(card: CodecCard) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from plica.cli.console import print_json, print_note, print_table
 from plica.cli.reading import Reading
 from plica.cli.writing import draw_panel, refuse_panel
 from plica.errors import OutputError
+from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
 from plica.metrics.metric import Measurement, measure
 
@@ -35,6 +36,7 @@ def compare(
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
+    max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -46,7 +48,7 @@ def compare(
     refuse_panel(out)
     if out is not None and out.exists() and not overwrite:
         raise OutputError(f"{out} is there already: choose another output, or --overwrite")
-    reading = Reading(volume, series, spacing, unit)
+    reading = Reading(volume, series, spacing, unit, max_bytes)
     first, second = (reading.read(Source(name=path.name, path=path)) for path in (source, decoded))
     measured = measure(first, second, data_range=data_range)
     if out is not None:

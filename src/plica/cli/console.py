@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,13 @@ KILO = 1000
 GAP = "  "
 NARROW = 16  # letters a name or a remark keeps in a line before it is folded
 EXIT_FAILED = 1
+SPELT = {
+    "volume": "--volume",
+    "series": "--series",
+    "unit": "--unit",
+    "spacing_mm": "--spacing",
+    "max_bytes": "--max-bytes",
+}
 
 
 def ready_streams() -> None:
@@ -49,6 +57,14 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Where progress and errors go."""
     return Console(file=sys.stderr, highlight=False)
+
+
+def speak_shell(message: str) -> str:
+    """The library's sentences name its arguments; here they are options: volume=0 is --volume 0."""
+    bare = re.sub(
+        r"\bspacing_mm=\(([^)]*)\)", lambda m: "--spacing " + m[1].replace(" ", ""), message
+    )
+    return re.sub(rf"\b({'|'.join(SPELT)})=", lambda found: f"{SPELT[found[1]]} ", bare)
 
 
 def print_error(message: str) -> None:

@@ -12,7 +12,7 @@ from plica.cli import options as o
 from plica.cli.choosing import AUTO, Chooser, parse_settings
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
-from plica.cli.writing import ENDINGS, ending_for, measure_bytes
+from plica.cli.writing import ending_for, endings, measure_bytes
 from plica.formats.doors import write
 from plica.formats.latents import read
 
@@ -42,7 +42,7 @@ def decode(
     chooser.check()
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
-    jobs = plan(found, out, endings=ENDINGS, existing=Existing(overwrite, resume))
+    jobs = plan(found, out, endings=endings(like), existing=Existing(overwrite, resume))
     if jobs and codec != AUTO:
         chooser.load_first()
 
@@ -50,7 +50,7 @@ def decode(
         begun = time.perf_counter()
         latent = read(job.source.path)
         image = chooser.for_latent(latent).decode(latent)
-        target = job.target(ending_for(image))
+        target = job.target(ending_for(image, like))
         ratio = image.pixels.nbytes / job.source.path.stat().st_size
         write(image, target, like=like, ratio=ratio, overwrite=overwrite)
         size = measure_bytes(target)

@@ -15,6 +15,7 @@ from plica.cli.reading import Reading
 from plica.cli.writing import measure_bytes
 from plica.errors import SettingsError
 from plica.formats.doors import write
+from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.image import Image
 from plica.latent import Latent
 
@@ -61,6 +62,7 @@ def encode(
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
+    max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
     as_json: o.Json = False,
@@ -77,7 +79,7 @@ def encode(
         **parse_settings(settings), **asked_preparing(
             axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
-    reading = Reading(volume, series, spacing, unit)
+    reading = Reading(volume, series, spacing, unit, max_bytes)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
     manner = Manner(as_json, quiet)

@@ -11,6 +11,7 @@ from plica.cli import options as o
 from plica.cli.console import format_bytes, format_shape, print_json, print_table
 from plica.cli.reading import Reading
 from plica.formats.latents import is_latent, read_header
+from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
 from plica.grid import Grid
 from plica.image import Image
@@ -24,6 +25,7 @@ def inspect(
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
+    max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     as_json: o.Json = False,
 ) -> None:
     """Say what a file holds; a latent's header is read without loading its codes or any network.
@@ -34,7 +36,8 @@ def inspect(
         header = read_header(file)
         facts, record = _describe_latent(header, file.stat().st_size), header
     else:
-        image = Reading(volume, series, spacing, unit).read(Source(name=file.name, path=file))
+        reading = Reading(volume, series, spacing, unit, max_bytes)
+        image = reading.read(Source(name=file.name, path=file))
         facts, record = _describe_image(image), _record_image(image)
     if as_json:
         print_json(record)

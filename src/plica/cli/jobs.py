@@ -17,8 +17,10 @@ from plica.cli.console import (
     print_note,
     print_table,
     progress,
+    speak_shell,
 )
 from plica.errors import InputError, OutputError, PlicaError
+from plica.formats.sniff import find_ending
 from plica.formats.sources import Source, find_sources, strip_ending
 
 SUFFIXES = (
@@ -198,6 +200,10 @@ def refuse_place(target: Path, read: set[Path]) -> None:
 
 def _place(source: Source, out: Path, endings: tuple[str, ...], count: int) -> Job:
     known = out.name.lower().endswith(SUFFIXES)
+    if not known and not out.is_dir() and (ending := find_ending(out.name)):
+        raise OutputError(
+            f"{out}: {ending} is read but not written; choose one of {', '.join(SUFFIXES)}"
+        )
     if "*" in str(out):
         return Job(source, name_after(out, source), () if known else endings)
     # a series is a folder that ends in .dcm, and stays one when it is written again
@@ -244,7 +250,7 @@ def _attempt(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     try:
         return work(job)
     except (PlicaError, OSError, MemoryError) as error:
-        message = str(error) or "there is not enough memory"
+        message = speak_shell(str(error)) or "there is not enough memory"
         return Outcome(job.source, seconds=time.perf_counter() - begun, error=message)
 
 
@@ -272,8 +278,10 @@ def report(
     if left and not manner.quiet:
         print_note(f"left as they are, since they were there already: {left}")
     if done and not manner.quiet:
-        print_table(title, ("image", *columns, "s"),
-                    [(o.source.name, *o.cells, f"{o.seconds:.1f}") for o in done])  # fmt: skip
+        told = [n for n in range(len(columns)) if any(outcome.cells[n] for outcome in done)]
+        rows = [(one.source.name, *(one.cells[n] for n in told), f"{one.seconds:.1f}")
+                for one in done]  # fmt: skip
+        print_table(title, ("image", *(columns[n] for n in told), "s"), rows)
     for outcome in failed:
         alone = len(outcomes) == 1
         print_error(outcome.error if alone else f"{outcome.source.name}: {outcome.error}")

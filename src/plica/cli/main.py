@@ -10,7 +10,13 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import plica
-from plica.cli.console import EXIT_FAILED, print_error, print_json, ready_streams
+from plica.cli.console import (
+    EXIT_FAILED,
+    print_error,
+    print_json,
+    ready_streams,
+    speak_shell,
+)
 from plica.errors import PlicaError
 from plica.registry import Registry
 
@@ -101,7 +107,7 @@ def main() -> None:
     try:
         app()
     except (PlicaError, OSError, MemoryError) as error:
-        _say(str(error) or "there is not enough memory")
+        _say(speak_shell(str(error)) or "there is not enough memory")
         sys.exit(EXIT_FAILED)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:  # typer makes it of KeyboardInterrupt

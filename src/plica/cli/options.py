@@ -137,6 +137,12 @@ UnitName = Annotated[
         rich_help_panel=READING,
     ),
 ]
+MaxBytes = Annotated[
+    int,
+    typer.Option(
+        help="Refuse images of more decoded bytes than this.", rich_help_panel=READING, min=1
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace outputs that are there.", rich_help_panel=OUTPUT),

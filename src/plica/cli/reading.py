@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from plica.errors import SettingsError
 from plica.formats.doors import read
+from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
 from plica.formats.units import parse_unit
 from plica.image import Image
@@ -19,6 +20,7 @@ class Reading:
     series: str | None = None
     spacing: str | None = None
     unit: str | None = None
+    max_bytes: int = DEFAULT_MAX_BYTES
 
     def __post_init__(self) -> None:
         """Refuse before any work what is no spacing and no unit."""
@@ -37,6 +39,7 @@ class Reading:
             series=self.series if source.series is None else source.series,
             spacing_mm=parse_triple(self.spacing, "--spacing"),
             unit=self.unit,
+            max_bytes=self.max_bytes,
         )
 
 

@@ -27,11 +27,12 @@ from plica.cli.jobs import (
     run,
 )
 from plica.cli.reading import Reading
-from plica.cli.writing import ENDINGS, draw_panel, ending_for, refuse_panel
+from plica.cli.writing import draw_panel, ending_for, endings, refuse_panel
 from plica.errors import OutputError
 from plica.formats.atomic import refuse_existing
 from plica.formats.doors import write
 from plica.formats.latents import to_image
+from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
 from plica.image import Image
 from plica.latent import Latent
@@ -120,6 +121,7 @@ def reconstruct(
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
+    max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     like: o.Like = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
@@ -134,11 +136,11 @@ def reconstruct(
         **parse_settings(settings), **asked_preparing(
             axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
-    reading = Reading(volume, series, spacing, unit)
+    reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing)
     found = find(sources, manner, series)
-    jobs = plan(found, out, endings=ENDINGS, existing=existing)
+    jobs = plan(found, out, endings=endings(like), existing=existing)
     extras.check(jobs)
     if jobs:
         chooser.load_first()
@@ -151,7 +153,8 @@ def reconstruct(
         decoded = chosen.decode(latent)
         measured = measure(image, decoded, metrics=METRICS)
         extras.write(job.source, image, decoded, latent)
-        target = job.target(ending_for(image))  # last: an output that is there means all is done
+        # last: an output that is there means all is done
+        target = job.target(ending_for(image, like))
         ratio = image.pixels.nbytes / latent.codes.nbytes
         write(decoded, target, like=like, ratio=ratio, overwrite=overwrite)
         facts, cells = _describe(image, latent, measured)

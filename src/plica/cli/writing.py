@@ -12,8 +12,15 @@ ENDINGS = (".nii.gz", ".png")
 """What a decoded image may be written as where nobody chose."""
 
 
-def ending_for(image: Image) -> str:
+def endings(like: Path | None) -> tuple[str, ...]:
+    """The endings a decoded image may get: what is written like a DICOM series becomes one."""
+    return (".dcm",) if like is not None else ENDINGS
+
+
+def ending_for(image: Image, like: Path | None = None) -> str:
     """The ending of a decoded image: PNG for pictures, NIfTI for what has a place in a patient."""
+    if like is not None:
+        return ".dcm"
     placed = image.is_volume or image.grid.calibrated
     picture = not placed and image.unit in {Unit.DISPLAY, Unit.RELATIVE}
     return ".png" if picture else ".nii.gz"
