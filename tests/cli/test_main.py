@@ -11,8 +11,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from plica.cli.main import main
+from plica.cli.main import app, main
 
 PLICA = (sys.executable, "-c", "from plica.cli.main import main; main()")
 
@@ -199,3 +200,16 @@ def test_a_shell_completes_commands_and_options(tmp_path):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                               check=False, env={**os.environ, **words})  # fmt: skip
         assert done.stdout.split() == [offered]
+
+
+def test_a_latent_inspected_at_once_says_what_the_usual_way_says(tmp_path, monkeypatch, capsys):
+    array = np.random.default_rng(0).integers(0, 900, (16, 16, 12)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
+    latent = str(tmp_path / "ct.latent")
+    usual = CliRunner()
+    assert usual.invoke(app, ["encode", str(tmp_path / "ct.nii.gz"), "-o", latent]).exit_code == 0
+
+    for words in (["inspect", latent], ["inspect", latent, "--json"]):
+        monkeypatch.setattr(sys, "argv", ["plica", *words])
+        main()
+        assert capsys.readouterr().out == usual.invoke(app, words).stdout
