@@ -38,3 +38,19 @@ def test_damaged_files_are_refused(tmp_path, start):
     (tmp_path / "a.mnc").write_bytes(start + bytes(200))
     with pytest.raises(UnreadableFile):
         minc.read(tmp_path / "a.mnc")
+
+
+def test_scales_that_contradict_each_other_are_refused(shared, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    damaged = tmp_path / "a.mnc"
+    damaged.write_bytes(
+        (shared / "data/odd-formats/other-containers/nibabel_small.mnc").read_bytes()
+    )
+    with h5py.File(damaged, "r+") as file:
+        least = file["minc-2.0/image/0/image-min"]
+        values = least[()]
+        del file["minc-2.0/image/0/image-min"]
+        file["minc-2.0/image/0"].create_dataset("image-min", data=values[:1])
+
+    with pytest.raises(UnreadableFile, match="do not have the same dimensions"):
+        minc.read(damaged)

@@ -52,6 +52,7 @@ def read(
     if importlib.util.find_spec(package) is None:
         raise MissingExtra("reading MINC", package, "minc")
     import nibabel
+    from nibabel.minc1 import MincError
 
     try:
         with warnings.catch_warnings():
@@ -64,7 +65,7 @@ def read(
             chosen = _choose(shape, volume, path.name)
             values = _values(found, chosen)
             affine = np.array(found.affine, np.float64)
-    except _BROKEN as error:
+    except (*_BROKEN, MincError) as error:
         raise UnreadableFile(
             f"{path.name} cannot be read as MINC ({str(error)[:80]}); it is damaged, "
             "convert it anew from where it came"
