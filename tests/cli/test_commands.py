@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from plica.cli.main import app, main
-from plica.errors import PlicaError
+from plica.errors import PlicaError, SettingsError
 
 AFFINE = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.8, 0.2, -7], [0, -0.1, 2.0, 11], [0, 0, 0, 1.0]])
 
@@ -215,6 +215,7 @@ def test_the_card_of_a_folder_is_shown_and_its_latents_decoded_by_naming_it(volu
         (["decode", "nowhere.latent", "-o", "y"], 1),
         (["--version"], 0),
         (["encode", "--help"], 0),
+        (["encode", ".", "-o", "out", "--seed", "3"], 1),
     ],
 )
 def test_exit_codes(words, code, monkeypatch, tmp_path, capsys):
@@ -227,6 +228,14 @@ def test_exit_codes(words, code, monkeypatch, tmp_path, capsys):
     assert stopped.value.code == code
     assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_without_a_sample_is_refused_and_not_passed_over(volume, tmp_path):
+    done = run("encode", volume, "-o", tmp_path / "ct.latent", "--seed", "3")
+
+    assert isinstance(done.exception, SettingsError)
+    assert "add --sample" in str(done.exception)
+    assert not (tmp_path / "ct.latent").exists()
 
 
 def test_every_command_has_an_example_in_its_help():

@@ -24,7 +24,7 @@ def decode(
         list[Path], typer.Argument(help="Latent files, or folders of them.", show_default=False)
     ],
     out: o.Out,
-    codec: o.CodecName = AUTO,
+    codec: o.MakerName = AUTO,
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,

@@ -50,7 +50,12 @@ def encode(
             rich_help_panel=o.LATENT,
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of --sample.", rich_help_panel=o.LATENT)] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of --sample; 0 if left out.", rich_help_panel=o.LATENT, show_default=False
+        ),
+    ] = None,
     settings: o.Settings = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -75,13 +80,14 @@ def encode(
     _check_word("--dtype", dtype, DTYPES)
     if latent:
         _check_word("--latent", latent, KINDS)
+    drawn = _drawn_with(sample, seed)
     chooser = Chooser(codec, weights, device, {
         **parse_settings(settings), **asked_preparing(
             axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
     chooser.check()
     reading = Reading(volume, series, spacing, unit, max_bytes)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
-    how: dict[str, Any] = {"kind": latent or None, "seed": seed if sample else None}
+    how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
     manner = Manner(as_json, quiet)
     found = find(sources, manner, series)
     jobs = plan(found, out, endings=(".latent",), existing=Existing(overwrite, resume))
@@ -146,6 +152,16 @@ def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
         describe_losses(latent),
     )
     return Outcome(job.source, target, seconds, facts, cells)
+
+
+def _drawn_with(sample: bool, seed: int | None) -> int | None:
+    """The seed of a sample; None for the posterior's mean."""
+    if seed is not None and not sample:
+        raise SettingsError(
+            f"--seed {seed} is the seed of a sample, and none was asked for: add --sample, or "
+            "leave it out"
+        )
+    return (seed or 0) if sample else None
 
 
 def _check_word(option: str, word: str, words: tuple[str, ...]) -> None:

@@ -37,6 +37,16 @@ CodecName = Annotated[
         rich_help_panel=CODEC,
     ),
 ]
+MakerName = Annotated[
+    str,
+    typer.Option(
+        "--codec",
+        "-c",
+        help="The folder of a trained codec, where one made the latents. "
+        "auto: the codec that each latent names.",
+        rich_help_panel=CODEC,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=CODEC)]
 Weights = Annotated[
     str | None,
