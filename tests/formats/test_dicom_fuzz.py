@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.formats.dicom_scenes import packaged
+from tests.formats.dicom_scenes import make_slice, packaged, save
 
-from plica.errors import PlicaError
+from plica.errors import NotAnImage, PlicaError
 from plica.formats import dicom
 
 FILES = (
@@ -80,3 +80,22 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         dicom.read(tmp_path)
     assert not dicom.is_dicom(tmp_path)
     assert not dicom.is_dicom(tmp_path / "absent.dcm")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_words_of_a_damaged_file_are_cut_off_in_messages_and_kept_out_of_images(tmp_path):
+    page = "1.2.\x1b[2JDoe^Jane " + "x" * 5000
+    dataset = make_slice(0)
+    dataset.Modality = "CT" + page
+    dataset.VOILUTFunction = page
+    dataset.WindowCenter, dataset.WindowWidth = 40, 400
+    image = dicom.read(save(dataset, tmp_path / "words.dcm"))
+    assert image.provenance.modality == "CT"
+    assert "Doe" not in str(image.provenance)
+
+    dataset.SOPClassUID = page
+    del dataset.Rows, dataset.Columns
+    with pytest.raises(NotAnImage) as caught:
+        dicom.read(save(dataset, tmp_path / "kind.dcm"))
+    assert len(str(caught.value)) < 200
+    assert "\x1b" not in str(caught.value)

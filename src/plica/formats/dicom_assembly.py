@@ -160,7 +160,8 @@ def _real_values(
 def find_modality(header: Header) -> str:
     """The modality, by SOP class where it is not stated."""
     stated = header.text("Modality")
-    if stated:
+    # What is no code string is damage, and may be the text of attributes that name someone.
+    if stated.replace("_", "").replace(" ", "").isalnum() and len(stated) <= 16:
         return stated
     uid = header.text("SOPClassUID")
     return "CT" if uid in CT_CLASSES else "MR" if uid in MR_CLASSES else ""

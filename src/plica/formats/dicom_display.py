@@ -30,7 +30,7 @@ def read_display(
     table, first = _first_table(source, values_signed, notes)
     named = source.text("VOILUTFunction").upper()
     if named not in FUNCTIONS:
-        notes.append(f"The window's function '{named}' is unknown: taken as LINEAR.")
+        notes.append("The window's function is not one of DICOM's: taken as LINEAR.")
         named = "LINEAR"
     function = cast(VoiFunction, named or "LINEAR")
     return Display(center, width, function, inverted, table, first), notes

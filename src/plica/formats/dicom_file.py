@@ -24,6 +24,8 @@ DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+LONGEST_TEXT = 64
+"""Of what DICOM keeps in one value that is not prose (LO, UI: PS3.5, 6.2)."""
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 # What pydicom and the decoders were seen to raise on damaged bytes. Kept as names, not as
@@ -70,6 +72,12 @@ def guarded(name: str, doing: str) -> Iterator[None]:
             ) from error
 
 
+def shorten(text: str) -> str:
+    """A file's own words, fit for a message: of a damaged file they can be pages of bytes."""
+    cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return "".join(letter if letter.isprintable() else "?" for letter in cut)
+
+
 class Header:
     """The attributes of one file or sequence item, asked for by keyword.
 
@@ -96,9 +104,10 @@ class Header:
         return list(value) if isinstance(value, (MultiValue, list, tuple)) else [value]
 
     def text(self, keyword: str) -> str:
-        """The first value as text, "" where there is none."""
+        """The first value as text, "" where there is none; cut off where it is no identifier."""
         values = self._values(keyword)
-        return str(values[0]).strip("\0 ") if values else ""
+        stated = str(values[0]).strip("\0 ") if values else ""
+        return stated if keyword.endswith("UID") else shorten(stated)
 
     def texts(self, keyword: str) -> list[str]:
         """All values as text."""
@@ -163,7 +172,7 @@ class Header:
     def kind(self) -> str:
         """The name of its SOP class, such as "CT Image Storage"."""
         return (
-            UID(self.text("SOPClassUID"), validation_mode=IGNORE).name
+            shorten(UID(self.text("SOPClassUID"), validation_mode=IGNORE).name)
             or "DICOM file of no stated class"
         )
 
