@@ -147,6 +147,14 @@ def test_what_a_bitstream_cannot_do_is_refused(name):
         codec.encode(real.with_pixels(holed))
 
 
+def test_a_jpeg2000_plane_takes_its_head_whatever_the_rate_and_says_so():
+    latent = build("jpeg2000", rate=0.1).encode(image((1, 57, 67, 4), seed=4))
+
+    taken = 8 * latent.codes.size / (57 * 67 * 4)
+    assert 0.1 < taken <= 8 * 200 / (57 * 67)
+    assert f"{taken:.3f} bits per pixel" in latent.provenance.steps[-1]
+
+
 def test_jpegxl_says_what_it_can_reach():
     with pytest.raises(UnusablePixels, match="cannot make this image smaller than"):
         build("jpegxl", rate=1e-3).encode(image((1, 400, 400, 1)))
