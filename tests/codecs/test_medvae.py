@@ -56,6 +56,7 @@ def test_cards_say_what_the_published_table_says():
         "medvae-4x1-3d": (64, 1, 1),
         "medvae-8x1-3d": (512, 1, 1),
     }
+    assert all(offer.card.latents == ("raw", "projected") for offer in OFFERS.values())
     files = {name: offer.card.weights.filename for name, offer in OFFERS.items()}
     assert files["medvae-4x3-2d"] == "model_weights/vae_4x_3c_2D.ckpt"
     assert files["medvae-8x1-3d"] == "model_weights/vae_8x_1c_3D.ckpt"
@@ -154,8 +155,11 @@ def test_2d_weights_enter_a_3d_codec_only_when_they_are_to_be_lifted(checkpoints
     flat = torch.load(path, weights_only=True)["state_dict"]["encoder.conv_in.weight"]
     assert torch.equal(lifted.network.encoder.conv_in.weight[..., 1], flat)
     volume = make_input("lifted", (1, 1, 8, 8, 8)).numpy()[0]
-    latent = lifted.encode(Image(volume, Grid.from_spacing((8, 8, 8))))
+    image = Image(volume, Grid.from_spacing((8, 8, 8)))
+    latent = lifted.encode(image)
     assert latent.codes.shape == (1, 2, 2, 2)
+    projected = lifted.network.project(torch.from_numpy(latent.codes[None]))
+    assert np.allclose(lifted.encode(image, kind="projected").codes, projected[0], atol=1e-5)
 
 
 def test_lift_is_true_or_false(checkpoints):

@@ -69,11 +69,15 @@ def _card(factor: int, channels: int, dims: int) -> CodecCard:
         ),
         native_window=_WINDOW if dims == 3 else 0,
         posterior="gaussian",
-        latents=("raw",) if dims == 3 else ("raw", "projected"),
+        latents=("raw", "projected"),
         training_data=trained + _TRAINED_ON[dims],
         extras={
             "convolutional_receptive_field": receptive_field(levels=len(_WIDTHS[factor])),
             "weights_checked": "by keys and shapes; the hub's SHA-256 is not known here",
+            "projected": "made for classifiers; it cannot be decoded"
+            if dims == 2
+            else "the layers are in the file, but the published 3D training leaves them out: "
+            "its classifiers take the raw latent",
         },
     )
 
