@@ -90,6 +90,19 @@ def find_offer(name: str) -> Offer:
     return offer(name)
 
 
+def choose(
+    name: str,
+    weights: str | None,
+    device: str,
+    settings: list[str] | None,
+    preparing: dict[str, Any],
+) -> Chooser:
+    """A chooser of what the options say, checked before any work begins."""
+    chooser = Chooser(name, weights, device, {**parse_settings(settings), **preparing})
+    chooser.check()
+    return chooser
+
+
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     """["rate=0.5", "lossless=true"] → {"rate": 0.5, "lossless": True}."""
     settings: dict[str, Any] = {}

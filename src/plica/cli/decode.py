@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, parse_settings
+from plica.cli.choosing import AUTO, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
 from plica.cli.writing import ending_for, endings, measure_bytes
@@ -38,8 +38,7 @@ def decode(
 
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
-    chooser = Chooser(codec, weights, device, parse_settings(settings))
-    chooser.check()
+    chooser = choose(codec, weights, device, settings, {})
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
     jobs = plan(found, out, endings=endings(like), existing=Existing(overwrite, resume))

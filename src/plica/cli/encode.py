@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, asked_preparing, parse_settings
+from plica.cli.choosing import AUTO, asked_preparing, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
 from plica.cli.reading import Reading
@@ -20,7 +20,6 @@ from plica.image import Image
 from plica.latent import Latent
 
 COLUMNS = ("codec", "voxels", "unit", "codes", "fewer", "read", "kept", "not kept")
-DTYPES = ("float32", "float16", "bfloat16", "int8")
 KINDS = ("raw", "projected")
 
 
@@ -29,33 +28,11 @@ def encode(
     out: o.Out,
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
-    dtype: Annotated[
-        str,
-        typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.", rich_help_panel=o.LATENT),
-    ] = "float32",
+    dtype: o.Dtype = "float32",
     weights: o.Weights = None,
-    latent: Annotated[
-        str,
-        typer.Option(
-            help="raw (what the decoder takes) or projected (what classifiers take).",
-            show_default=False,
-            rich_help_panel=o.LATENT,
-        ),
-    ] = "",
-    sample: Annotated[
-        bool,
-        typer.Option(
-            "--sample",
-            help="Draw from the posterior; otherwise its mean.",
-            rich_help_panel=o.LATENT,
-        ),
-    ] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Seed of --sample; 0 if left out.", rich_help_panel=o.LATENT, show_default=False
-        ),
-    ] = None,
+    latent: o.LatentKind = "",
+    sample: o.Sample = False,
+    seed: o.Seed = None,
     settings: o.Settings = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -77,14 +54,12 @@ def encode(
 
     Example: plica encode study/ -o latents/ --codec medvae-4x1-3d --weights vae_4x_1c_3D.ckpt
     """
-    _check_word("--dtype", dtype, DTYPES)
+    _check_word("--dtype", dtype, o.DTYPES)
     if latent:
         _check_word("--latent", latent, KINDS)
     drawn = _drawn_with(sample, seed)
-    chooser = Chooser(codec, weights, device, {
-        **parse_settings(settings), **asked_preparing(
-            axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
-    chooser.check()
+    preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
+    chooser = choose(codec, weights, device, settings, preparing)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}

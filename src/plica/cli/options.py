@@ -10,6 +10,8 @@ import typer
 READING, CODEC, PREPARING, LATENT, OUTPUT = "Reading", "Codec", "Preparing", "Latent", "Output"
 """Sections of a command's help."""
 
+DTYPES = ("float32", "float16", "bfloat16", "int8")
+
 Sources = Annotated[
     list[Path],
     typer.Argument(
@@ -151,6 +153,46 @@ MaxBytes = Annotated[
     int,
     typer.Option(
         help="Refuse images of more decoded bytes than this.", rich_help_panel=READING, min=1
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.", rich_help_panel=LATENT),
+]
+LatentKind = Annotated[
+    str,
+    typer.Option(
+        help="raw (what the decoder takes) or projected (what classifiers take).",
+        show_default=False,
+        rich_help_panel=LATENT,
+    ),
+]
+Sample = Annotated[
+    bool,
+    typer.Option(
+        "--sample", help="Draw from the posterior; otherwise its mean.", rich_help_panel=LATENT
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of --sample; 0 if left out.", rich_help_panel=LATENT, show_default=False
+    ),
+]
+Residual = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write decoded − source here; a * becomes the name.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Panel = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a picture here; a * becomes the name.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 Overwrite = Annotated[

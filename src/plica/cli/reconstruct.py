@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, asked_preparing, parse_settings
+from plica.cli.choosing import AUTO, asked_preparing, choose
 from plica.cli.console import format_shape
 from plica.cli.encode import count_fewer
 from plica.cli.jobs import (
@@ -94,22 +94,8 @@ def reconstruct(
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
     weights: o.Weights = None,
-    residual: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write decoded − source here; a * becomes the name.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = None,
-    panel: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a picture here; a * becomes the name.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = None,
+    residual: o.Residual = None,
+    panel: o.Panel = None,
     settings: o.Settings = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -132,10 +118,8 @@ def reconstruct(
 
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
     """  # fmt: skip
-    chooser = Chooser(codec, weights, device, {
-        **parse_settings(settings), **asked_preparing(
-            axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)})  # fmt: skip
-    chooser.check()
+    preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
+    chooser = choose(codec, weights, device, settings, preparing)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing)

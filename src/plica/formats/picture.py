@@ -84,22 +84,7 @@ def read(
         >>> read(Path("thorax.png"), spacing_mm=(0.14, 0.14, 1)).unit  # doctest: +SKIP
         <Unit.DISPLAY: 'display'>
     """
-    if not path.is_file():
-        raise UnreadableFile(f"{path.name}: there is no such file; check the path")
-    try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # about odd metadata; what matters is checked here
-            pages, text = _read_pages(file, path, volume, max_bytes)
-    except _BROKEN as error:
-        if "pixel mode" in str(error):  # Pillow's word for a kind of TIFF it has no reader for
-            raise UnsupportedFormat(
-                f"{path.name} keeps its pixels in a way plica has no reader for; save it as grey "
-                "or RGB of 8 or 16 bits"
-            ) from error
-        raise UnreadableFile(
-            f"{path.name} cannot be read as a picture ({str(error)[:80]}); it is damaged or "
-            "truncated, get it again"
-        ) from error
+    pages, text = _open_pages(path, volume, max_bytes)
     imprint = read_imprint(text, path.name)
     stacked = np.stack([page.array for page in pages])  # (page, row, column, channel)
     pixels = stacked.transpose(3, 2, 1, 0)
@@ -119,6 +104,26 @@ def read(
         imprint=imprint,
         notes=notes,
     )
+
+
+def _open_pages(path: Path, volume: int | None, max_bytes: int) -> tuple[list[_Page], str]:
+    """The pages asked for, and the text plica may have left beside them."""
+    if not path.is_file():
+        raise UnreadableFile(f"{path.name}: there is no such file; check the path")
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # about odd metadata; what matters is checked here
+            return _read_pages(file, path, volume, max_bytes)
+    except _BROKEN as error:
+        if "pixel mode" in str(error):  # Pillow's word for a kind of TIFF it has no reader for
+            raise UnsupportedFormat(
+                f"{path.name} keeps its pixels in a way plica has no reader for; save it as grey "
+                "or RGB of 8 or 16 bits"
+            ) from error
+        raise UnreadableFile(
+            f"{path.name} cannot be read as a picture ({str(error)[:80]}); it is damaged or "
+            "truncated, get it again"
+        ) from error
 
 
 def _settle_grid(
