@@ -14,7 +14,6 @@ from plica.errors import TooLarge, UnreadableFile
 from plica.formats.dicom_file import Header, looks_like_dicom
 from plica.formats.limits import check_expansion
 
-DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 MEMBERS_ALLOWED = 50_000
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 

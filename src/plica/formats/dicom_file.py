@@ -176,11 +176,6 @@ class Header:
             or "DICOM file of no stated class"
         )
 
-    @property
-    def is_multiframe(self) -> bool:
-        """Whether it may hold several frames."""
-        return "NumberOfFrames" in self or "PerFrameFunctionalGroupsSequence" in self
-
 
 def is_dicom(path: Path) -> bool:
     """Whether the file looks like DICOM: by its preamble, or by its first element.
