@@ -1,0 +1,246 @@
+"""Recipe: what is trained, on what, towards what and for how long; TOML for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Setting = bool | int | float | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the weights are before the first step.
+
+    Args:
+        weights: "" begins from scratch; else a run's folder, a codec's folder or name, a weights
+            file, or "hub:repo@revision". Relative paths are also looked for in `--weights-dir`.
+        lift: Whether 2D weights are laid into a 3D network (`networks.lifting`).
+        adapters: Rank of the low-rank adapters (LoRA) that are trained instead of the
+            convolutions; 0 trains the weights themselves.
+        train: Beginnings of the names of the parameters that are trained; () trains all.
+    """
+
+    weights: str = ""
+    lift: bool = False
+    adapters: int = 0
+    train: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images that are drawn with one weight, however many they are.
+
+    Args:
+        name: For people; stands in the card's training data.
+        where: Values of the cohort's labels that select them; {} takes every case.
+        weight: How often the source is drawn, beside the others.
+    """
+
+    name: str
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may be done to a crop; each draw is its own.
+
+    Args:
+        scale: Least and greatest side of the crop before it is resized to `Data.crop`, as a
+            multiple of it; (1, 1) never resizes. The aspect ratio is kept.
+        flips: Axes of the network's input that may be mirrored.
+        quarter_turns: Whether 2D crops may be turned by 90°.
+        gain: Greatest relative change of contrast.
+        offset: Greatest shift of brightness, in units of [−1, 1].
+        gamma: Greatest |log₂ γ|.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    flips: tuple[int, ...] = ()
+    quarter_turns: bool = False
+    gain: float = 0.0
+    offset: float = 0.0
+    gamma: float = 0.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images, and what is cut from them.
+
+    Args:
+        cohort: A folder, a CSV or Parquet table, or a BIDS tree; `--data` replaces it.
+        sources: What is drawn from it; () takes the split as one source.
+        train: Split that is trained on.
+        validation: Split that is judged on; never trained on.
+        preparation: How an image becomes the network's input: full_range, radiograph or mr.
+        planes: For 2D networks, the axes (0 = i, 1 = j, 2 = k) volumes are sliced across.
+        crop: Side of the square or cubic patch, in voxels.
+        foreground: Share of the patches that must hold some foreground.
+        unreadable: Share of the images that may be unreadable before the run is refused.
+        validation_crop: Side of the centred crop that is judged; 0 judges whole images.
+        validation_cases: Cases that are judged at most, spread evenly over the split; 0 for all.
+        cache_precision: Of prepared images on disk.
+    """
+
+    cohort: str = ""
+    sources: tuple[Source, ...] = ()
+    train: str = "train"
+    validation: str = "dev-test"
+    preparation: Literal["full_range", "radiograph", "mr"] = "full_range"
+    planes: tuple[int, ...] = (2,)
+    crop: int = 128
+    foreground: float = 0.0
+    unreadable: float = 0.0
+    validation_crop: int = 0
+    validation_cases: int = 0
+    cache_precision: Literal["float32", "float16"] = "float32"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How steps are taken.
+
+    Args:
+        rate: Learning rate at its height, for the whole batch: nothing is multiplied into it.
+        schedule: How the rate goes from its height to `final` × `rate` at the last step.
+        warmup: Steps in which the rate rises from zero.
+        clip: Greatest norm of the gradient; 0 clips nothing.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: int = 0
+    final: float = 0.0
+    clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A patch discriminator (Isola et al., 2018) against which the decoder is trained.
+
+    Args:
+        weight: Of the adversarial term; 0 trains without.
+        start: First step at which it counts.
+        adaptive: Whether the weight is multiplied by |∇ reconstruction| / |∇ adversarial| at the
+            decoder's last layer (Esser et al., 2021, equation 7).
+        alternate: Whether decoder and discriminator take turns (MedVAE), or both learn from every
+            batch (latent diffusion).
+        width: Channels of the discriminator's first layer.
+        layers: Its layers of stride two.
+        normalisation: "batch" (published), "group" or "none".
+        optimiser: Of the discriminator; None takes the recipe's.
+    """
+
+    weight: float = 0.0
+    start: int = 0
+    adaptive: bool = True
+    alternate: bool = False
+    width: int = 64
+    layers: int = 3
+    normalisation: Literal["batch", "group", "none"] = "batch"
+    optimiser: Optimiser | None = None
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Towards x̂ = x: the terms, each with its weight; 0 leaves a term out.
+
+    Args:
+        pixel: "l1", "l2", or "psnr": the mean over the batch's images of log₁₀ of the squared
+            error, in which each image counts as it does in a mean of decibels.
+        pixel_weight: Of that term.
+        perceptual: Weight of LPIPS (Zhang et al., 2018).
+        perceptual_network: Its backbone.
+        kl: Weight of the divergence of the posterior from a standard normal.
+        embedding: Weight of the squared distance of BiomedCLIP's embeddings of x and x̂.
+        codebook: Weight of the codebook and commitment terms of VQ networks.
+        commitment: β in them (van den Oord et al., 2017).
+        reduction: "sum" adds up over each image's voxels and codes before the mean over the batch
+            (latent diffusion, MedVAE), "mean" averages over them.
+        slices: For volumes, the axes across which the terms of 2D networks (perceptual,
+            adversarial, embedding) see slices.
+        slice_share: Share of the slices they see, drawn anew at each step.
+    """
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    pixel: Literal["l1", "l2", "psnr"] = "l1"
+    pixel_weight: float = 1.0
+    perceptual: float = 0.0
+    perceptual_network: Literal["vgg16", "alexnet", "squeezenet"] = "vgg16"
+    kl: float = 0.0
+    embedding: float = 0.0
+    codebook: float = 0.0
+    commitment: float = 0.25
+    reduction: Literal["mean", "sum"] = "mean"
+    slices: tuple[int, ...] = (0, 1, 2)
+    slice_share: float = 1.0
+    adversary: Adversary = field(default_factory=Adversary)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Towards b(z̄) = b(x): MedVAE's second stage in 2D, on the projection layers alone.
+
+    Args:
+        divisor: What the projected latent is divided by before it is embedded as an image; 4.6 is
+            the published, empirical number.
+    """
+
+    kind: Literal["projection"] = "projection"
+    divisor: float = 4.6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training, from the first weights to the last.
+
+    Args:
+        name: For people; the run's folder and the exported codec are named after it.
+        summary: One sentence.
+        network: `kind`, a name in the table of networks, and the arguments of its constructor.
+        objective: What is minimised.
+        steps: Steps of the optimiser.
+        batch: Images per step, over all processes and accumulations.
+        accumulate: Parts a process's share of the batch is computed in, one after another.
+        precision: "bfloat16" computes under autocast; the weights stay float32.
+        average: Decay of the moving average of the weights, which is judged and exported; 0 keeps
+            none.
+        seed: Of everything drawn.
+        evaluate_every: Steps between judgements on the validation split.
+        checkpoint_every: Steps between checkpoints.
+        log_every: Steps between lines of the log.
+        metric: Which of the objective's measures chooses the best checkpoint; "" takes its first.
+        tolerance: How far, in the metric's unit, a judgement may fall behind that of the first
+            weights before the run is stopped.
+        smoke: Settings by dotted name that `--smoke` changes, so that a minute on two cores is
+            enough to walk the whole way.
+        licence: Of the weights it makes.
+        notes: What a reader of the card should know.
+    """
+
+    name: str
+    summary: str
+    network: dict[str, Setting]
+    steps: int
+    batch: int
+    objective: Reconstruction | Projection = field(default_factory=Reconstruction)
+    start: Start = field(default_factory=Start)
+    data: Data = field(default_factory=Data)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    average: float = 0.0
+    seed: int = 0
+    evaluate_every: int = 1000
+    checkpoint_every: int = 1000
+    log_every: int = 50
+    metric: str = ""
+    tolerance: float = 1.0
+    smoke: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    notes: str = ""
