@@ -16,11 +16,13 @@ import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from plica.codecs.card import CodecCard
 from plica.codecs.codec import Codec, Offer, Request, check_options
-from plica.errors import UnknownName, WeightsError
+from plica.errors import PlicaError, UnknownName, WeightsError
 from plica.registry import Registry
 
 CARD = "card.json"
@@ -43,6 +45,8 @@ PREPARATIONS = Registry(
 )
 _MOST_CARD_BYTES = 2**20
 _MOST_SETTING = 2**16  # channels, codebook entries, levels: no published network comes near it
+_MOST_BLOCKS = 64
+_MOST_PARTS = 16
 _PADDINGS = ("background", "edge", "reflect")
 
 
@@ -145,27 +149,53 @@ def _build(card: CodecCard, folder: Path, request: Request) -> Codec:
 
 
 def _make_network(card: CodecCard) -> Any:
-    settings = dict(card.extras["network"])
-    kind = NETWORKS.get_thing(str(settings.pop("kind", "")))
+    return make_network(card.extras["network"], of=f"the card of {card.name}")
+
+
+def make_network(
+    settings: Mapping[str, Any], *, of: str, fault: type[PlicaError] = WeightsError
+) -> Any:
+    """The network that settings describe, with weights as its constructor makes them.
+
+    Args:
+        settings: "kind", one of `NETWORKS`, and the arguments of its constructor.
+        of: Whose settings they are, for messages: "the card of my-codec".
+        fault: What is raised where they describe no network.
+
+    Raises:
+        UnknownName: There is no such kind.
+        SettingsError: The constructor refuses the numbers.
+    """
+    given = dict(settings)
+    kind = NETWORKS.get_thing(str(given.pop("kind", "")))
     parameters = inspect.signature(kind).parameters
     needed = {name for name, one in parameters.items() if one.default is one.empty}
-    unknown, missing = sorted(set(settings) - set(parameters)), sorted(needed - set(settings))
+    unknown, missing = sorted(set(given) - set(parameters)), sorted(needed - set(given))
     if unknown or missing:
-        raise WeightsError(
-            f"the card of {card.name} does not describe its network: it lacks "
-            f"{', '.join(missing) or 'nothing'} and has unknown {', '.join(unknown) or 'nothing'}"
+        raise fault(
+            f"{of} does not describe its network: it lacks "
+            f"{', '.join(missing) or 'nothing'} and has unknown {', '.join(unknown) or 'nothing'}; "
+            f"a network of this kind has {', '.join(parameters)}"
         )
-    return kind(**{name: _check_setting(card, name, value) for name, value in settings.items()})
+    kinds = get_type_hints(kind.__init__)
+    checked = {}
+    for name, value in given.items():
+        checked[name] = tuple(value) if isinstance(value, list) else value
+        if not _is_sound(name, checked[name], kinds[name]):
+            raise fault(f"{of} sets {name} to {value!r}, which no network has")
+    return kind(**checked)
 
 
-def _check_setting(card: CodecCard, name: str, value: Any) -> Any:
-    numbers = value if isinstance(value, list) else [value]
-    whole = all(isinstance(one, int) and 0 <= one <= _MOST_SETTING for one in numbers)
-    if not whole or len(numbers) > 16 or (name == "blocks" and value > 64):
-        raise WeightsError(
-            f"the card of {card.name} sets {name} to {value!r}, which no network has"
-        )
-    return tuple(value) if isinstance(value, list) else value
+def _is_sound(name: str, value: Any, kind: Any) -> bool:
+    """Whether a setting is of the constructor's type and of a size that networks have."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    parts = value if isinstance(value, tuple) else (value,)
+    numbers = [part for part in parts if isinstance(part, int | float)]
+    small = all(0 <= number <= _MOST_SETTING for number in numbers) and len(parts) <= _MOST_PARTS
+    return small and not (name == "blocks" and value > _MOST_BLOCKS)
 
 
 def _check_facts(card: CodecCard, network: Any) -> None:
