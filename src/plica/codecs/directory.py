@@ -33,6 +33,7 @@ NETWORKS = Registry(
         ("kl", "plica.networks.kl:KlAutoencoder"),
         ("vq", "plica.networks.vq:VqAutoencoder"),
         ("linear", "plica.networks.linear:Linear"),
+        ("compact", "plica.networks.compact:Compact"),
     ),
 )
 PREPARATIONS = Registry(
