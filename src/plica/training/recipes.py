@@ -142,10 +142,11 @@ def _unknown(name: str, names: list[str]) -> str:
 def _put(table: dict[str, Any], name: str, value: Any) -> None:
     *outer, last = name.split(".")
     for place, part in enumerate(outer):
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
+        inner: Any = table.setdefault(part, {})
+        if not isinstance(inner, dict):
             inside = ".".join(outer[: place + 1])
             raise SettingsError(f"{name}: {inside} is a single setting and holds no others")
+        table = inner
     if name == "objective.kind" and table.get("kind") != value:
         table.clear()  # settings of the other objective, which this one does not know
     table[last] = value
