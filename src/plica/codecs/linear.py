@@ -12,7 +12,7 @@ from plica.codecs.codec import Codec, Offer, Request, check_options
 
 # Weights and their index, as `python -m plica.codecs.linear_fitting` writes them.
 FITTED = Path(__file__).parent / "fitted"
-_SIZES = ((4, 1, 2), (4, 3, 2), (8, 1, 2), (8, 4, 2), (4, 1, 3), (8, 1, 3))
+_SIZES = ((4, 1, 2), (4, 3, 2), (8, 1, 2), (8, 4, 2), (4, 1, 3), (8, 1, 3), (4, 4, 3))
 
 
 @cache
