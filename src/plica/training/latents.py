@@ -63,6 +63,11 @@ def draw(
     return Draw(z, z)
 
 
+def decode(network: nn.Module, z: Tensor) -> Tensor:
+    """The image of codes that `draw` gave."""
+    return cast("Autoencoder", network).decode(z)
+
+
 def _sample(network: Sampling, x: Tensor, seeds: tuple[int, ...]) -> Draw:
     mean, logvar = (moment.float() for moment in network.posterior(x))
     noise = draw_noise(seeds, tuple(mean.shape[1:])).to(mean.device)
@@ -95,7 +100,7 @@ def draw_noise(seeds: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def describe(codes: Draw) -> dict[str, float]:
+def describe(codes: Draw) -> dict[str, float | Tensor]:
     """Facts about a batch's codes for the log.
 
     latent_deviation is that of the codes' means, channel by channel, averaged; active_channels
@@ -104,15 +109,14 @@ def describe(codes: Draw) -> dict[str, float]:
     """
     mean = codes.mean.float()
     by_channel = mean.movedim(1, 0).flatten(1)
-    facts = {
-        "latent_deviation": float(by_channel.std(1, correction=0).mean()),
-        "active_channels": float((by_channel.var(1, correction=0) > ACTIVE_VARIANCE).sum()),
+    facts: dict[str, float | Tensor] = {
+        "latent_deviation": by_channel.std(1, correction=0).mean(),
+        "active_channels": (by_channel.var(1, correction=0) > ACTIVE_VARIANCE).sum(),
     }
     if len(mean) > 1:
-        varying = mean.var(0) > ACTIVE_VARIANCE
-        facts["active_units"] = float(varying.float().mean())
+        facts["active_units"] = (mean.var(0) > ACTIVE_VARIANCE).float().mean()
     if codes.kl is not None:
-        facts["kl"] = float(codes.kl.mean())
+        facts["divergence"] = codes.kl.mean()
     if codes.usage is not None:
         facts["codebook_usage"] = codes.usage
     return facts

@@ -1,8 +1,19 @@
-"""Reconstruction: towards x̂ = x, with the terms of latent diffusion and of MedVAE."""
+"""Reconstruction: towards x̂ = x, with the terms of latent diffusion and of MedVAE.
+
+    pixel         |x̂ − x|, (x̂ − x)², or log₁₀ of an image's mean square error
+    perceptual    LPIPS(x, x̂)
+    adversarial   − λ D(x̂), see `adversary`
+    kl, codebook  what holds the codes in shape, see `latents`
+    embedding     ‖b(x) − b(x̂)‖², b: BiomedCLIP's image tower, of images from 0 to 1
+
+Each is a mean over the batch's images. Where a recipe's reduction is "sum", pixel, kl and codebook
+add up over an image's voxels and codes, and the perceptual term counts once for each voxel: the
+published programs broadcast it over the map of pixel errors before they sum.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,8 +24,10 @@ from plica.errors import SettingsError
 from plica.metrics.metric import Pair
 from plica.metrics.pixel import MAE, PSNR
 from plica.metrics.structural import SSIM
-from plica.training.latents import Draw, describe, draw
+from plica.training.adversary import Opponent, adaptive_weight
+from plica.training.latents import Draw, decode, describe, draw
 from plica.training.objective import Batch, Measure, Player, Terms
+from plica.training.pictures import Cut, choose_cuts, mean_over_pictures
 from plica.training.recipe import Recipe, Reconstruction
 
 MEASURES = (
@@ -22,9 +35,12 @@ MEASURES = (
     Measure("mae", "1", "lower"),
     Measure("ssim", "1", "higher"),
 )
+CODEC, DISCRIMINATOR = "codec", "discriminator"
 DATA_RANGE = 2.0
-# log₁₀ of a squared error of 1e-10 of the range: what an image in 16 bits cannot fall below.
-_LEAST_SQUARE = 4e-10
+# An image of 16 bits, rounded, has a mean square error of 8e-11 of this range.
+_LEAST_SQUARE = 1e-10
+
+Likeness = Callable[[Tensor, Tensor], Tensor]
 
 
 class ReconstructionObjective:
@@ -33,40 +49,111 @@ class ReconstructionObjective:
     Args:
         settings: The terms and their weights.
         network: An Autoencoder.
+        perceptual: Pairs of pictures in [−1, 1] → one distance each; where the term is wanted.
+        embedding: Pairs of pictures in [−1, 1] → one squared distance of embeddings each; where
+            the term is wanted.
+        opponent: The discriminator; where the term is wanted.
     """
 
     measures = MEASURES
 
-    def __init__(self, settings: Reconstruction, network: nn.Module) -> None:
+    def __init__(
+        self,
+        settings: Reconstruction,
+        network: nn.Module,
+        *,
+        perceptual: Likeness | None = None,
+        embedding: Likeness | None = None,
+        opponent: Opponent | None = None,
+    ) -> None:
         self.settings = settings
         self.network = network
+        self._perceptual = perceptual
+        self._embedding = embedding
+        self._opponent = opponent
+        self._last = last_layer(network)
         self._trained = tuple(p for p in network.parameters() if p.requires_grad)
         if not self._trained:
             raise SettingsError("the network has no parameter that is trained: see start.train")
 
+    # -- who is trained ----------------------------------------------------------------------
+
     def modules(self) -> Mapping[str, nn.Module]:
         """Everything that is kept in a checkpoint, by name."""
-        return {"network": self.network}
+        modules = {"network": self.network}
+        if self._opponent is not None:
+            modules[DISCRIMINATOR] = self._opponent.discriminator
+        return modules
 
     def players(self) -> Mapping[Player, tuple[nn.Parameter, ...]]:
         """The parameters each player trains."""
-        return {"codec": self._trained}
+        players = {CODEC: self._trained}
+        if self._opponent is not None:
+            players[DISCRIMINATOR] = tuple(self._opponent.discriminator.parameters())
+        return players
 
     def turns(self, step: int) -> tuple[Player, ...]:
-        """Who is trained at `step`."""
-        return ("codec",)
+        """Who is trained at `step`: the discriminator from its start step on."""
+        if self._opponent_at(step) is None:
+            return (CODEC,)
+        if self.settings.adversary.alternate:
+            return (DISCRIMINATOR,) if step % 2 else (CODEC,)
+        return (CODEC, DISCRIMINATOR)
 
     def probe(self, player: Player) -> nn.Parameter:
         """The parameter at which the terms' shares of the gradient are compared."""
-        return last_kernel(self._trained)
+        if player == DISCRIMINATOR or not self._last.requires_grad:
+            return last_kernel(self.players()[player])
+        return self._last
+
+    def _opponent_at(self, step: int) -> Opponent | None:
+        return self._opponent if step >= self.settings.adversary.start else None
+
+    # -- what is minimised -------------------------------------------------------------------
 
     def terms(self, player: Player, batch: Batch, step: int) -> Terms:
         """What `player` minimises on the batch."""
-        codes = draw(self.network, batch.x, batch.seeds, commitment=self.settings.commitment)
-        y = self.network.decode(codes.z).float()  # type: ignore[operator]  # an Autoencoder
-        parts = {"pixel": self.settings.pixel_weight * self._pixel(batch.x, y)}
+        if player == DISCRIMINATOR and self._opponent is not None:
+            return self._learn(self._opponent, batch)
+        codes, y = self._run(batch)
+        cuts = self._cut(batch)
+        parts = self._compare(batch.x, y, cuts)
+        reconstruction = torch.stack(tuple(parts.values())).sum()
+        facts = describe(codes) | {"batch_psnr": _psnr(batch.x, y)}
+        if self._embedding is not None:
+            distance = mean_over_pictures(self._embedding, batch.x, y, cuts)
+            parts["embedding"] = self.settings.embedding * distance
         parts |= self._hold(codes)
-        return Terms(parts, describe(codes))
+        if "kl" in parts:
+            facts["kl_to_reconstruction"] = (parts["kl"] / reconstruction).detach()
+        opponent = self._opponent_at(step)
+        if opponent is not None:
+            adversarial = opponent.resist(y, cuts)
+            ratio = self._weigh(reconstruction, adversarial, batch.average)
+            parts["adversarial"] = self.settings.adversary.weight * ratio * adversarial
+            facts["adaptive_weight"] = ratio
+        return Terms(parts, facts)
+
+    def _run(self, batch: Batch) -> tuple[Draw, Tensor]:
+        codes = draw(self.network, batch.x, batch.seeds, commitment=self.settings.commitment)
+        return codes, decode(self.network, codes.z).float()
+
+    def _cut(self, batch: Batch) -> tuple[Cut, ...]:
+        return choose_cuts(
+            tuple(batch.x.shape[2:]),
+            batch.seeds,
+            axes=self.settings.slices,
+            share=self.settings.slice_share,
+        )
+
+    def _compare(self, x: Tensor, y: Tensor, cuts: tuple[Cut, ...]) -> dict[str, Tensor]:
+        """The terms that the adaptive weight weighs the adversary against."""
+        parts = {"pixel": self.settings.pixel_weight * self._pixel(x, y)}
+        if self._perceptual is not None:
+            voxels = x[0].numel() if self.settings.reduction == "sum" else 1
+            distance = mean_over_pictures(self._perceptual, x, y, cuts)
+            parts["perceptual"] = self.settings.perceptual * voxels * distance
+        return parts
 
     def _pixel(self, x: Tensor, y: Tensor) -> Tensor:
         error = (y - x).flatten(1)
@@ -76,21 +163,55 @@ class ReconstructionObjective:
         return each.mean() if self.settings.reduction == "mean" else each.sum(1).mean()
 
     def _hold(self, codes: Draw) -> dict[str, Tensor]:
+        """What holds the codes in shape."""
         held = {}
         for name, each in (("kl", codes.kl), ("codebook", codes.codebook)):
             weight: float = getattr(self.settings, name)
             if weight and each is not None:
-                value = each.mean()
-                if self.settings.reduction == "mean":
-                    value = value / codes.mean[0].numel()
-                held[name] = weight * value
+                share = 1 if self.settings.reduction == "sum" else codes.mean[0].numel()
+                held[name] = weight * each.mean() / share
         return held
+
+    def _weigh(
+        self, reconstruction: Tensor, adversarial: Tensor, average: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """What the adversary's weight is multiplied by: λ, or 1."""
+        if not self.settings.adversary.adaptive:
+            return torch.ones((), device=adversarial.device)
+        return adaptive_weight(reconstruction, adversarial, self._last, average)
+
+    def _learn(self, opponent: Opponent, batch: Batch) -> Terms:
+        """What the discriminator minimises."""
+        with torch.no_grad():
+            _, y = self._run(batch)
+        hinge, facts = opponent.learn(batch.x, y, self._cut(batch))
+        return Terms({"hinge": hinge}, facts)
+
+    # -- how it is judged --------------------------------------------------------------------
 
     @torch.no_grad()
     def judge(self, network: nn.Module, x: Tensor) -> tuple[Mapping[str, float], Tensor | None]:
         """PSNR, mean absolute error and SSIM of one case, clamped to [−1, 1] as images are."""
+        training = network.training
+        network.eval()
         y = reconstruct(network, x).float().clamp(-1, 1)
+        network.train(training)
         return compare(x, y), y
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """Pictures in [−1, 1], three channels from 0 to 1: what vision networks were trained on."""
+    unit = ((x + 1) / 2).clamp(0, 1)
+    return unit.expand(-1, 3, -1, -1) if unit.shape[1] == 1 else unit
+
+
+def embedding_distance(embed: Callable[[Tensor], Tensor]) -> Likeness:
+    """The squared distance of the embeddings of two pictures, under an embedding of [0, 1]."""
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return (embed(to_unit(x)) - embed(to_unit(y))).float().square().sum(1)
+
+    return distance
 
 
 def reconstruct(network: nn.Module, x: Tensor) -> Tensor:
@@ -114,10 +235,24 @@ def compare(x: Tensor, y: Tensor) -> dict[str, float]:
     return {metric.name: metric.function(pair).value for metric in (PSNR, MAE, SSIM)}
 
 
+def last_layer(network: nn.Module) -> nn.Parameter:
+    """The kernel of the decoder's last layer, trained or not."""
+    decoder = getattr(network, "decoder", None)
+    inside = tuple(decoder.parameters()) if isinstance(decoder, nn.Module) else ()
+    return last_kernel(inside or tuple(network.parameters()))
+
+
 def last_kernel(parameters: tuple[nn.Parameter, ...]) -> nn.Parameter:
     """The last of the parameters that is a kernel or matrix, else the last."""
     kernels = [parameter for parameter in parameters if parameter.ndim > 1]
     return (kernels or list(parameters))[-1]
+
+
+@torch.no_grad()
+def _psnr(x: Tensor, y: Tensor) -> Tensor:
+    """Mean over the images of their PSNR, in dB."""
+    squares = (y - x).flatten(1).square().mean(1).clamp_min(_LEAST_SQUARE)
+    return (10 * (DATA_RANGE**2 / squares).log10()).mean()
 
 
 def build(
