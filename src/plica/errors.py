@@ -13,6 +13,8 @@
     ├── OutputError               the result cannot be written where it was asked for
     ├── LatentError               a latent file that is damaged or was made by another codec
     ├── WeightsError              weights that are missing, damaged or of another network
+    ├── TrainingStopped           a training that leads nowhere: not finite, or falling behind
+    ├── TrainingInterrupted       a training that was asked to stop, and can be resumed
     ├── UnknownName               no codec, step or format of that name
     └── MissingExtra              an optional package is needed; says the pip line
 
@@ -70,6 +72,14 @@ class LatentError(PlicaError):
 
 class WeightsError(PlicaError):
     """The weights are missing, damaged, or belong to another network."""
+
+
+class TrainingStopped(PlicaError):
+    """The training leads nowhere: a number is not finite, or falls behind that of the start."""
+
+
+class TrainingInterrupted(PlicaError):
+    """The training was asked to stop, has written a checkpoint, and can be resumed."""
 
 
 class UnknownName(PlicaError, KeyError):

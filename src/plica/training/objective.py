@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 Player = str  # "codec", "discriminator": parameters with an optimiser of their own
+
+
+def alone(x: Tensor) -> Tensor:
+    """The mean over processes where there is one."""
+    return x
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,14 @@ class Batch:
         x: (batch, channel, *space) in [−1, 1] on the objective's device.
         seeds: One per patch, the same however many processes share the batch: noise for a patch
             is drawn from a generator with its seed.
+        average: The mean of a tensor over the processes that share the batch, without a gradient:
+            for numbers that are not a mean over patches, such as a ratio of gradients. All
+            processes ask for the same, in the same order.
     """
 
     x: Tensor
     seeds: tuple[int, ...]
+    average: Callable[[Tensor], Tensor] = alone
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,11 @@ class Terms:
     Args:
         parts: The weighted terms by name; their sum is minimised.
         facts: Numbers worth a line in the log: the deviation of the latent, active units, …
+            A tensor of one number need not be fetched from the device; the loop does it in time.
     """
 
     parts: Mapping[str, Tensor]
-    facts: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float | Tensor] = field(default_factory=dict)
 
     @property
     def total(self) -> Tensor:

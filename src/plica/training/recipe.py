@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from plica import settings
 
 Setting = bool | int | float | str | tuple[int, ...]
 
@@ -49,6 +52,7 @@ class Augmentation:
     Args:
         scale: Least and greatest side of the crop before it is resized to `Data.crop`, as a
             multiple of it; (1, 1) never resizes. The aspect ratio is kept.
+        resized: Share of the crops that are resized so; the others keep the image's own voxels.
         flips: Axes of the network's input that may be mirrored.
         quarter_turns: Whether 2D crops may be turned by 90°.
         gain: Greatest relative change of contrast.
@@ -57,6 +61,7 @@ class Augmentation:
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
+    resized: float = 1.0
     flips: tuple[int, ...] = ()
     quarter_turns: bool = False
     gain: float = 0.0
@@ -244,3 +249,28 @@ class Recipe:
     smoke: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     notes: str = ""
+
+    def optimiser_of(self, player: str) -> Optimiser:
+        """How `player` takes its steps: the discriminator may have an optimiser of its own."""
+        if player == "discriminator" and isinstance(self.objective, Reconstruction):
+            return self.objective.adversary.optimiser or self.optimiser
+        return self.optimiser
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """A short hash of what in `recipe` decides the weights that come out.
+
+    Words for people are not in it, nor where the cohort lies, nor how often something is logged.
+
+    Example:
+        fingerprint(recipe) == fingerprint(replace(recipe, notes="…"))
+    """
+    return hashlib.sha256(settings.to_toml(_deciding(recipe)).encode()).hexdigest()[:16]
+
+
+def _deciding(recipe: Recipe) -> Recipe:
+    return replace(
+        recipe, name="", summary="", notes="", licence="", smoke={},
+        data=replace(recipe.data, cohort=""),
+        log_every=1, evaluate_every=1, checkpoint_every=1,
+    )  # fmt: skip
