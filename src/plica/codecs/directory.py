@@ -32,6 +32,7 @@ NETWORKS = Registry(
     (
         ("kl", "plica.networks.kl:KlAutoencoder"),
         ("vq", "plica.networks.vq:VqAutoencoder"),
+        ("stitched", "plica.networks.stitched:Stitched"),
         ("linear", "plica.networks.linear:Linear"),
         ("compact", "plica.networks.compact:Compact"),
     ),
