@@ -5,7 +5,7 @@ import torch
 from tests.networks.made import make_input, make_state
 
 from plica.networks.autoencoder import Autoencoder
-from plica.networks.vq import Codebook, VqAutoencoder
+from plica.networks.vq import Codebook, Quantised, VqAutoencoder
 
 
 def small(dims: int = 2) -> VqAutoencoder:
@@ -79,3 +79,59 @@ def test_the_codebook_learns():
     z.sum().backward()
 
     assert network.quantize.embedding.weight.grad.abs().sum() > 0
+
+
+def test_the_gradient_passes_by_the_look_up():
+    network = small()
+    codes = network.quantise(make_input("pass", (1, 3, 8, 8)))
+    codes.h.retain_grad()
+
+    torch.testing.assert_close(codes.z, codes.e)
+    (codes.z * 3).sum().backward()
+
+    assert torch.equal(codes.h.grad, torch.full_like(codes.h, 3))
+    assert network.quantize.embedding.weight.grad is None
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_beta_weighs_the_commitment_of_the_encoder(legacy):
+    h = make_input("h", (2, 3, 4)).requires_grad_()
+    e = make_input("e", (2, 3, 4)).requires_grad_()
+    Quantised(h, e, torch.zeros(2, 4)).losses(beta=0.1, legacy=legacy).sum().backward()
+    gap = 2 * (h - e).detach()
+
+    torch.testing.assert_close(h.grad, gap * (1.0 if legacy else 0.1))
+    torch.testing.assert_close(e.grad, -gap * (0.1 if legacy else 1.0))
+
+
+def test_the_losses_are_sums_over_each_image():
+    h, e = make_input("h", (2, 3, 4)), make_input("e", (2, 3, 4))
+    losses = Quantised(h, e, torch.zeros(2, 4)).losses(beta=0.5)
+
+    torch.testing.assert_close(losses, 1.5 * (h - e).square().sum((1, 2)))
+
+
+def test_usage_and_perplexity_count_entries():
+    codes = Quantised(torch.zeros(1), torch.zeros(1), torch.tensor([[0, 0, 3, 3], [3, 0, 0, 3]]))
+
+    assert codes.usage(8) == 0.25
+    assert codes.perplexity(8) == pytest.approx(2.0)
+
+
+def test_entries_are_decoded_as_they_are():
+    network = small()
+    x = make_input("vq", (1, 3, 8, 8))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network.decode_entries(network.quantise(x).z), network.decode(network.encode(x))
+        )
+
+
+def test_the_nearest_entry_is_the_same_under_autocast():
+    book = Codebook(entries=500, channels=3)
+    book.load_state_dict(make_state(book))
+    h = make_input("codes", (2, 3, 20, 20))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = book.indices(h)
+
+    assert torch.equal(found, book.indices(h))

@@ -8,9 +8,19 @@ The codes here are the quantised vectors z: what the decoder is trained on, and 
 kept as one whole number. `decode` looks the nearest entries up again, as Rombach et al. (2022) do
 with the output of a diffusion model: codes that came through `encode` are entries already and stay
 what they are; rounded or sampled ones become entries.
+
+In training the gradient passes by the look-up, and two terms draw codes and entries together
+(van den Oord et al., 2017, equation 3; sg stops the gradient):
+
+    z = h + sg(e − h)                |sg(h) − e|² + β |h − sg(e)|²
+
+The program of Esser et al. (2021), and with it latent diffusion's published models, weighed the
+first term by β instead of the second, which its authors call a bug; `legacy=True` does the same.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +42,8 @@ class Codebook(nn.Module):
     def __init__(self, *, entries: int, channels: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(entries, channels)
+        # As published: all entries begin nearer to each other than to most codes.
+        nn.init.uniform_(self.embedding.weight, -1 / entries, 1 / entries)
 
     def forward(self, h: Tensor, table: int = TABLE) -> Tensor:
         """The nearest entries of codes h, of h's shape."""
@@ -47,14 +59,59 @@ class Codebook(nn.Module):
             table: How many distances may exist at a time.
         """
         e = self.embedding.weight
-        tokens = h.movedim(1, -1).reshape(-1, h.shape[1])
+        tokens = h.movedim(1, -1).reshape(-1, h.shape[1]).to(e.dtype)
         squares = e.square().sum(1)
         rows = max(1, table // len(e))
-        nearest = [
-            torch.addmm(squares, part, e.T, alpha=-2.0).argmin(1)
-            for part in torch.split(tokens, rows)
-        ]
+        # In half precision, which autocast would choose, distances are too coarse to compare.
+        with torch.autocast(h.device.type, enabled=False):
+            nearest = [
+                torch.addmm(squares, part, e.T, alpha=-2.0).argmin(1)
+                for part in torch.split(tokens, rows)
+            ]
         return torch.cat(nearest).reshape(h.shape[0], *h.shape[2:])
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Codes of a batch beside their nearest entries.
+
+    Args:
+        h: (batch, code, *space), as the encoder gave them.
+        e: The nearest entries, of h's shape.
+        indices: Their numbers, (batch, *space).
+    """
+
+    h: Tensor
+    e: Tensor
+    indices: Tensor
+
+    @property
+    def z(self) -> Tensor:
+        """The entries, whose gradient goes to h as if nothing had been looked up."""
+        return self.h + (self.e - self.h).detach()
+
+    def losses(self, *, beta: float = 0.25, legacy: bool = False) -> Tensor:
+        """Codebook and commitment terms of each image, (batch,): summed over its codes.
+
+        Args:
+            beta: Weight of the commitment of the encoder to its entries.
+            legacy: Whether β weighs the codebook's term instead, as latent diffusion's published
+                models were trained.
+        """
+        h, e = self.h.float(), self.e.float()
+        codebook = (h.detach() - e).square().flatten(1).sum(1)
+        commitment = (h - e.detach()).square().flatten(1).sum(1)
+        return beta * codebook + commitment if legacy else codebook + beta * commitment
+
+    def usage(self, entries: int) -> float:
+        """Share of a codebook's entries that the batch uses."""
+        return torch.unique(self.indices).numel() / entries
+
+    def perplexity(self, entries: int) -> float:
+        """How many entries are used, evenly counted: e to the entropy of their frequencies."""
+        counts = torch.bincount(self.indices.flatten(), minlength=entries)
+        p = counts / counts.sum()
+        return float(torch.exp(-torch.xlogy(p, p).sum()))
 
 
 class VqAutoencoder(nn.Module):
@@ -119,8 +176,22 @@ class VqAutoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The nearest codebook entries of x's codes."""
-        return self.quantize(self.quant_conv(self.encoder(x)))
+        return self.quantize(self.continuous(x))
+
+    def continuous(self, x: Tensor) -> Tensor:
+        """The codes h of x before the nearest entries are looked up."""
+        return self.quant_conv(self.encoder(x))
+
+    def quantise(self, x: Tensor) -> Quantised:
+        """The codes of x for training: what `decode_entries` is given, and what holds them."""
+        h = self.continuous(x)
+        indices = self.quantize.indices(h)
+        return Quantised(h, self.quantize.embedding(indices).movedim(-1, 1), indices)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image of the codebook entries nearest to z, about [−1, 1]; not clamped."""
-        return self.decoder(self.post_quant_conv(self.quantize(z)))
+        return self.decode_entries(self.quantize(z))
+
+    def decode_entries(self, z: Tensor) -> Tensor:
+        """The image of codes that are entries already; the gradient reaches them."""
+        return self.decoder(self.post_quant_conv(z))
