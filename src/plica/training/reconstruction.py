@@ -192,10 +192,7 @@ class ReconstructionObjective:
     @torch.no_grad()
     def judge(self, network: nn.Module, x: Tensor) -> tuple[Mapping[str, float], Tensor | None]:
         """PSNR, mean absolute error and SSIM of one case, clamped to [−1, 1] as images are."""
-        training = network.training
-        network.eval()
         y = reconstruct(network, x).float().clamp(-1, 1)
-        network.train(training)
         return compare(x, y), y
 
 

@@ -15,14 +15,16 @@ from plica.codecs.card import WeightsSource
 from plica.codecs.directory import CARD, WEIGHTS, make_network
 from plica.codecs.layouts import to_compvis
 from plica.codecs.networkcodec import NetworkCodec
-from plica.errors import SettingsError, WeightsError
+from plica.errors import SettingsError, UnreadableFile, WeightsError
 from plica.networks.lifting import lift
 from plica.networks.lora import fold_lora
+from plica.training import checkpoint
 from plica.training.recipe import Recipe, Start
 
 # MedVAE's projection layers are trained by themselves, after or without the rest: weights may lack
 # them, which leaves them as they are made, or hold them for nothing.
 SEPARABLE = ("channel_ds.", "channel_proj.")
+CHECKPOINTS = "checkpoints"
 _HUB = "hub:"
 _ANALYSIS = {"analysis", "synthesis"}
 
@@ -154,9 +156,29 @@ def _places(given: str, weights_dir: Path | None) -> list[Path]:
 def _read_folder(folder: Path) -> dict[str, Tensor]:
     if (folder / CARD).is_file() and (folder / WEIGHTS).is_file():
         return weights.read(folder / WEIGHTS)
+    if (folder / CHECKPOINTS).is_dir():
+        return read_run(folder)
     raise WeightsError(
         f"start.weights: {folder} is neither a run's folder nor a codec's ({CARD} and {WEIGHTS})"
     )
+
+
+def read_run(folder: Path) -> dict[str, Tensor]:
+    """The weights a run has made: of its best checkpoint, or the last; their average if it has one.
+
+    Raises:
+        WeightsError: The run has no checkpoint that is whole.
+    """
+    place = folder / CHECKPOINTS
+    try:
+        latest, _ = checkpoint.load_latest(place)
+        if latest is None:
+            raise WeightsError(f"the run {folder} has no checkpoint yet: train it first")
+        best = latest.record.best_step
+        chosen = checkpoint.load(place, best) if best in checkpoint.list_steps(place) else latest
+    except UnreadableFile as error:
+        raise WeightsError(f"the run {folder} cannot be begun from: {error}") from error
+    return dict(chosen.contents.get("average") or chosen.contents["network"])
 
 
 def _read_codec(name: str, weights_dir: Path | None) -> dict[str, Tensor]:

@@ -1,0 +1,93 @@
+"""Projection: MedVAE's second stage in 2D, towards b(z̄) = b(x) on the projection layers alone.
+
+    L = mean over images of ‖b(x) − b(z̄ / d)‖²        b: BiomedCLIP's image tower
+                                                      z̄: the projected latent, d: `divisor`
+
+x is clamped to 0 … 1; z̄ / d is averaged over its channels, put in all three of a picture's, and
+not clamped: as in the published program (Varma et al., 2025, appendix A.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from plica.errors import SettingsError
+from plica.training.latents import describe, draw
+from plica.training.objective import Batch, Measure, Player, Terms
+from plica.training.recipe import Projection, Recipe
+from plica.training.reconstruction import CODEC, last_kernel, to_unit
+from plica.training.starting import SEPARABLE
+
+MEASURES = (Measure("embedding_distance", "1", "lower"),)
+
+
+class ProjectionObjective:
+    """Trains the layers of the second latent; everything else in the network is frozen.
+
+    Args:
+        settings: The divisor.
+        network: A two-dimensional autoencoder with projection layers.
+        embed: Pictures of three channels from 0 to 1 → one vector each.
+
+    Raises:
+        SettingsError: The network has no projection layers, or is not for pictures.
+    """
+
+    measures = MEASURES
+
+    def __init__(
+        self, settings: Projection, network: nn.Module, embed: Callable[[Tensor], Tensor]
+    ) -> None:
+        if not getattr(network, "projects", False) or network.dims != 2:
+            raise SettingsError(
+                "the projection objective trains the projection layers of a 2D network: "
+                "set network.projection = true and network.dims = 2"
+            )
+        self.settings = settings
+        self.network = network
+        self._embed = embed
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith(SEPARABLE))
+        self._trained = tuple(p for p in network.parameters() if p.requires_grad)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The network."""
+        return {"network": self.network}
+
+    def players(self) -> Mapping[Player, tuple[nn.Parameter, ...]]:
+        """The projection layers' parameters."""
+        return {CODEC: self._trained}
+
+    def turns(self, step: int) -> tuple[Player, ...]:
+        """There is one player."""
+        return (CODEC,)
+
+    def probe(self, player: Player) -> nn.Parameter:
+        """The last projection."""
+        return last_kernel(self._trained)
+
+    def terms(self, player: Player, batch: Batch, step: int) -> Terms:
+        """The mean squared distance of the embeddings; z is a sample, as published."""
+        self.network.eval()  # nothing in encoder and decoder may learn from what it sees
+        with torch.no_grad():
+            codes = draw(self.network, batch.x, batch.seeds)
+        distance = self._measure(self.network, batch.x, codes.z).mean()
+        return Terms({"embedding": distance}, describe(codes))
+
+    @torch.no_grad()
+    def judge(self, network: nn.Module, x: Tensor) -> tuple[Mapping[str, float], Tensor | None]:
+        """The squared distance of the embeddings of one case, from the posterior's mean."""
+        z: Tensor = network.encode(x)  # type: ignore[operator]  # an Autoencoder
+        return {"embedding_distance": float(self._measure(network, x, z))}, None
+
+    def _measure(self, network: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+        """One squared distance per image."""
+        with torch.no_grad():
+            wanted = self._embed(to_unit(x))
+        projected: Tensor = network.project(z)  # type: ignore[operator]  # Projecting
+        picture = (projected / self.settings.divisor).mean(1, keepdim=True)
+        return (wanted - self._embed(picture.expand(-1, 3, -1, -1))).float().square().sum(1)
