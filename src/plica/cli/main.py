@@ -18,7 +18,7 @@ from plica.cli.console import (
     ready_streams,
     speak_shell,
 )
-from plica.errors import PlicaError
+from plica.errors import PlicaError, TrainingInterrupted
 from plica.registry import Registry
 
 COMMANDS = Registry(
@@ -30,6 +30,9 @@ COMMANDS = Registry(
         ("compare", "plica.cli.compare:compare"),
         ("inspect", "plica.cli.inspect:inspect"),
         ("codecs", "plica.cli.codecs:codecs"),
+        ("card", "plica.cli.card:card"),
+        ("train", "plica.cli.train:train"),
+        ("export", "plica.cli.export:export"),
         ("demo", "plica.cli.demo:demo"),
     ),
 )
@@ -108,6 +111,9 @@ def main() -> None:
     try:
         if not _inspect_at_once(sys.argv[1:]):
             app()
+    except TrainingInterrupted as error:
+        _say(speak_shell(str(error)))
+        sys.exit(EXIT_INTERRUPTED)
     except (PlicaError, OSError, MemoryError) as error:
         _say(speak_shell(str(error)) or "there is not enough memory")
         sys.exit(EXIT_FAILED)

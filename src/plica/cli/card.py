@@ -1,0 +1,49 @@
+"""plica card: the model card of a codec."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plica.cli import options as o
+from plica.cli.choosing import find_offer
+from plica.cli.console import print_note
+from plica.codecs.directory import WEIGHTS
+from plica.codecs.modelcard import write_model_card
+from plica.formats.atomic import new_file
+
+
+def card(
+    codec: Annotated[
+        str, typer.Argument(help="A codec's name, or the folder of one.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write it here, as README.md say.", show_default=False),
+    ] = None,
+    overwrite: o.Overwrite = False,
+) -> None:
+    """Print the model card of a codec as Markdown: data, licence, metrics, limits.
+
+    Example: plica card compact-4x3-2d
+    """
+    offered = find_offer(codec)
+    folder = Path(codec)
+    own = folder / WEIGHTS if offered.card.weights.kind != "packaged" else None
+    sha256 = _hash(own) if own is not None and own.is_file() else ""
+    text = write_model_card(offered.card, sha256=sha256)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    with new_file(out, overwrite=overwrite) as file:
+        file.write(text.encode())
+    print_note(f"{out} written")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

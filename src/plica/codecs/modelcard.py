@@ -1,0 +1,210 @@
+"""Model cards: a codec's facts as a page of Markdown, for people and for model hubs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from plica.codecs.card import CodecCard
+
+_FOLDS = {0: "images of any kind", 2: "pictures, and volumes slice by slice", 3: "volumes"}
+# Licences a hub has a word for; all others are "other", with their name.
+_HUB_LICENCES = {
+    "mit": "mit",
+    "apache-2.0": "apache-2.0",
+    "bsd-3-clause": "bsd-3-clause",
+    "cc0-1.0": "cc0-1.0",
+    "cc-by-4.0": "cc-by-4.0",
+    "cc-by-sa-4.0": "cc-by-sa-4.0",
+    "cc-by-nc-4.0": "cc-by-nc-4.0",
+}
+_WEIGHTS = {
+    "packaged": "inside plica",
+    "hub": "from the hub",
+    "file": "only from the user, who names the file",
+    "none": "none: the codec has no weights",
+}
+_NOT_A_DEVICE = (
+    "Research software. It is not a medical device, has not been cleared or approved by any "
+    "authority, and must not be used to diagnose or treat. What a decoded image shows or lacks may "
+    "differ from the patient; keep the originals."
+)
+
+
+def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
+    """The card as Markdown, opened by what model hubs read (YAML).
+
+    What stands in `card.extras["training"]`, as `plica export` writes it, becomes the tables of
+    training data and of metrics.
+
+    Args:
+        sha256: Of the weights file at hand, where the card does not know it.
+
+    Example:
+        print(write_model_card(plica.load("linear-4x3-2d").card))
+    """
+    training = card.extras.get("training")
+    told = training if isinstance(training, Mapping) else {}
+    parts = [
+        _front_matter(card),
+        f"# {_plain(card.name)}\n\n{_plain(card.summary)}",
+        "\n".join(_facts(card)),
+        _use(card),
+        "\n".join(_data(card, told)),
+        "\n".join(_made(told)),
+        "\n".join(_metrics(told)),
+        "\n".join(_limits(card)),
+        f"## Not a medical device\n\n{_NOT_A_DEVICE}",
+        "\n".join(_weights(card, sha256)),
+        _cite(card),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(card: CodecCard) -> str:
+    known = _HUB_LICENCES.get(card.licence.lower())
+    lines = [f"license: {known}" if known else "license: other"]
+    if not known:
+        lines.append(f"license_name: {_yaml(card.licence or 'not stated')}")
+    tags = ["medical-imaging", "autoencoder", "plica", f"{card.dims}d", card.family]
+    lines += ["library_name: plica", f"tags: [{', '.join(_yaml(tag) for tag in tags)}]"]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _facts(card: CodecCard) -> Iterator[str]:
+    codes = card.total_factor / card.channels if card.channels else 1.0
+    sees = f"{card.receptive_field} voxels per axis" if card.receptive_field else "the whole image"
+    yield from _table(
+        ("fact", "value"),
+        [
+            ("folds", _FOLDS[card.dims]),
+            ("coarser per axis", f"{card.factor}×"),
+            ("code channels", str(card.channels)),
+            ("voxels per code", f"{codes:.3g}"),
+            ("image channels", str(card.in_channels)),
+            ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}"),
+            ("one code sees", sees),
+            ("tiles", "exact: any tile size gives the same" if card.tileable else "not exact"),
+        ],
+    )
+
+
+def _use(card: CodecCard) -> str:
+    wanted = {0: "what is read", 2: "a picture or a volume", 3: "a volume"}[card.dims]
+    name = json.dumps(_plain(card.name))
+    return (
+        "## What it is for\n\n"
+        "Research: keeping images in fewer numbers, and training classifiers, diffusion models or "
+        f"other networks on latents instead of images. It takes {wanted}: {_plain(card.expects)}\n"
+        "\n```python\nimport plica\n\n"
+        f"codec = plica.load({name})  # or the folder this card lies in\n"
+        'latent = codec.encode(plica.read("image.nii.gz"))\n'
+        "decoded = codec.decode(latent)  # on the image's own grid, in its own unit\n```"
+    )
+
+
+def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("## Training data", "")
+    sources = _records(told.get("data"))
+    if card.training_data:
+        yield from (_plain(card.training_data), "")
+    elif not sources:
+        yield "Nothing was learned from data." if card.weights.kind == "none" else "Not stated."
+    if sources:
+        columns = ("source", "split", "images", "patients", "licence", "attribution")
+        yield from _table(columns, [_row(one, columns) for one in sources])
+
+
+def _made(told: Mapping[str, Any]) -> Iterator[str]:
+    if not told:
+        return
+    facts = ("recipe", "objective", "steps", "batch", "seed", "started from", "checkpoint")
+    yield from ("## Training", "")
+    yield from _table(
+        ("fact", "value"), [(name, _cell(told[name])) for name in facts if told.get(name)]
+    )
+
+
+def _metrics(told: Mapping[str, Any]) -> Iterator[str]:
+    metrics = _records(told.get("metrics"))
+    if not metrics:
+        return
+    columns = ("metric", "mean", "deviation", "unit", "better", "n", "split")
+    yield from ("## Metrics", "")
+    yield from _table(columns, [_row(one, columns) for one in metrics])
+    yield from ("", "One value per case; the deviation is that between cases.")
+
+
+def _limits(card: CodecCard) -> Iterator[str]:
+    yield from ("## Limits", "")
+    lossless = card.dims == 0 and card.family in {"identity", "jpeg2000", "jpegxl"}
+    if not lossless:
+        yield (
+            "- What is decoded is not what was encoded: fine structure is lost, and may be replaced "
+            "by what the training images have there."
+        )
+    if card.weights.kind != "none":
+        yield "- Images unlike its training data may come out worse than the metrics say."
+    if card.dims == 2:
+        yield "- Volumes are folded slice by slice; neighbouring slices know nothing of each other."
+    if not card.tileable and card.dims:
+        window = f", and runs in windows of {card.native_window}" if card.native_window else ""
+        yield f"- Parts of an image do not give parts of its latent{window}."
+    for name, fact in card.extras.items():
+        if name in {"weights_checked", "weights_note", "projected", "notes"} and fact:
+            yield f"- {name.replace('_', ' ')}: {_plain(str(fact))}"
+
+
+def _weights(card: CodecCard, sha256: str) -> Iterator[str]:
+    source = card.weights
+    found = sha256 or source.sha256
+    place = f"{source.repo}@{source.revision or 'newest'}: {source.filename}"
+    rows = [
+        ("weights", place if source.kind == "hub" else _WEIGHTS[source.kind]),
+        ("SHA-256", found or ("" if source.kind == "none" else "not known")),
+        ("licence", card.licence or "not stated by who made them"),
+    ]
+    yield from ("## Weights and licence", "")
+    yield from _table(("fact", "value"), [row for row in rows if row[1]])
+
+
+def _cite(card: CodecCard) -> str:
+    source = _plain(card.source)
+    return (
+        f"## How to cite\n\n{source}{'' if source.endswith('.') else '.'} "
+        "And plica, with its version: CITATION.cff stands in its repository."
+    )
+
+
+# -- Markdown ------------------------------------------------------------------------------------
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{' --- |' * len(columns)}"
+    for row in rows:
+        yield f"| {' | '.join(_plain(cell).replace('|', '∣') for cell in row)} |"
+
+
+def _records(value: Any) -> list[Mapping[str, Any]]:
+    """What a stranger's card says in a list of tables; anything else says nothing."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def _row(record: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_cell(record.get(column, "")) for column in columns)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """One line without control characters: a card may come from a stranger, a terminal obeys."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _yaml(text: str) -> str:
+    """A string as JSON writes it is one in YAML."""
+    return json.dumps(_plain(text), ensure_ascii=False)

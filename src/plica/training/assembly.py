@@ -1,0 +1,180 @@
+"""Assembly: a recipe, images and a folder become a training that runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plica.cohort import Cohort
+from plica.errors import OutputError, SettingsError
+from plica.run import Run
+from plica.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from plica.training.data import Prepared
+    from plica.training.engine import Engine
+    from plica.training.loop import Outcome
+    from plica.training.progress import Watcher
+
+CACHE = "cache"
+BEGUN = "assembled"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a training finds and leaves things.
+
+    Args:
+        run: The run's folder.
+        resume: Whether the run is there already and goes on.
+        weights_dir: Where weights files lie.
+        cache: Where prepared images are kept; None: in the folder "cache" beside the run's.
+        device: "auto", "cpu", "cuda", …
+    """
+
+    run: Path
+    resume: bool = False
+    weights_dir: Path | None = None
+    cache: Path | None = None
+    device: str = "auto"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where prepared images are kept."""
+        return self.run.parent / CACHE if self.cache is None else self.cache
+
+
+def recipe_of(run: Path) -> Recipe:
+    """The recipe a run was started with.
+
+    Raises:
+        SettingsError: The folder is no training run.
+    """
+    if not (run / "recipe.toml").is_file():
+        raise SettingsError(f"{run} is no run: a folder that `plica train` made was expected")
+    return Run(run).recipe(Recipe)
+
+
+def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -> Outcome:
+    """Train as a recipe says, from its first step or from a run's last checkpoint.
+
+    What could stop it later is checked first: the recipe, the cohort, the weights it starts from
+    or is judged by, the images; only then is the run's folder made.
+
+    Args:
+        watcher: Is told how it goes.
+
+    Raises:
+        SettingsError: The recipe does not fit itself, its data, or the run that goes on.
+        InputError: The cohort or too many of its images cannot be read.
+        WeightsError: Weights the recipe asks for are missing; names the path.
+        OutputError: The run's folder is taken, or cannot be written.
+        TrainingInterrupted: It was asked to stop; it can be resumed.
+        TrainingStopped: It led nowhere.
+
+    Example:
+        run_recipe(read_recipe("compact-4x3-2d"), Places(Path("runs/mine")))
+    """
+    from plica.training.batches import Batches
+    from plica.training.engine import Engine
+    from plica.training.loop import train
+    from plica.training.objectives import build_objective
+    from plica.training.starting import build_network
+
+    cohort = read_given_cohort(recipe)
+    _check_place(places)
+    engine = Engine(places.device, recipe.precision)
+    network = build_network(recipe, weights_dir=places.weights_dir)
+    objective = build_objective(
+        recipe, network=network, weights_dir=places.weights_dir, device=engine.device
+    )
+    prepared = _prepare(recipe, cohort, network, places, engine, watcher)
+    run = _open_run(recipe, places, engine)
+    if engine.is_first:
+        measures = [asdict(measure) for measure in objective.measures]
+        run.log(BEGUN, sources=describe_cohort(recipe, cohort), measures=measures)
+    batches = Batches(prepared, recipe)
+    return train(
+        recipe, objective, batches, prepared.validation, run, engine=engine, watcher=watcher
+    )
+
+
+def read_given_cohort(recipe: Recipe) -> Cohort:
+    """The cohort a recipe, or who runs it, names.
+
+    Raises:
+        SettingsError: None is named.
+        InputError: It cannot be read, or breaks the rules of a cohort.
+    """
+    if not recipe.data.cohort:
+        raise SettingsError(
+            f"the recipe {recipe.name} names no images: give a folder, a table or a BIDS tree "
+            "with --data"
+        )
+    return Cohort.from_manifest(recipe.data.cohort)
+
+
+def describe_cohort(recipe: Recipe, cohort: Cohort) -> list[dict[str, Any]]:
+    """What the model card says of the images: per split and source, counts and licences."""
+    rows = []
+    for split in (recipe.data.train, recipe.data.validation):
+        inside = cohort.filter(lambda case, split=split: case.split == split)  # type: ignore[misc]
+        names = Counter(case.labels.get("source", "") for case in inside)
+        for name in names:
+            cases = [case for case in inside if case.labels.get("source", "") == name]
+            licences = dict.fromkeys(case.labels.get("licence", "") for case in cases)
+            rows.append(
+                {
+                    "source": name or "unnamed",
+                    "split": split,
+                    "images": len(cases),
+                    "patients": len({case.patient for case in cases}),
+                    "licence": ", ".join(filter(None, licences)) or "not stated",
+                }
+            )
+    return rows
+
+
+def _check_place(places: Places) -> None:
+    """Before hours of preparing: is the run's folder there to go on in, or free to begin in?"""
+    if places.resume:
+        recipe_of(places.run)
+    elif places.run.exists() and (places.run.is_file() or any(places.run.iterdir())):
+        raise OutputError(
+            f"{places.run} is not empty: give the run a folder of its own, or go on in it with "
+            f"`plica train --resume {places.run}`"
+        )
+
+
+def _prepare(
+    recipe: Recipe,
+    cohort: Cohort,
+    network: Any,
+    places: Places,
+    engine: Engine,
+    watcher: Watcher | None,
+) -> Prepared:
+    """Images on disk; the first process makes them, the others then find them."""
+    from plica.training.data import Shape, prepare_cases
+
+    def make() -> Prepared:
+        return prepare_cases(recipe.data, cohort, Shape.of(network), cache=places.cache_folder)
+
+    if not engine.is_first:
+        engine.wait()
+        return make()
+    prepared = make()
+    engine.wait()
+    for case in prepared.unreadable if watcher is not None else ():
+        watcher.said(f"left out: {case.name}: {case.reason}")  # type: ignore[union-attr]
+    return prepared
+
+
+def _open_run(recipe: Recipe, places: Places, engine: Engine) -> Run:
+    """The run's folder, begun by the first process or there already."""
+    if engine.is_first and not places.resume:
+        Run.start(places.run, recipe)
+    engine.wait()
+    return Run(places.run)
