@@ -121,7 +121,7 @@ class Cohort:
         """The cases for which `keep` is true, in the same order."""
         return Cohort(tuple(case for case in self.cases if keep(case)))
 
-    def where(self, **labels: str | Iterable[str]) -> Cohort:
+    def where(self, /, **labels: str | Iterable[str]) -> Cohort:
         """The cases whose labels have the given value, or one of the given values.
 
         Raises:

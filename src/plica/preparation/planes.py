@@ -67,4 +67,9 @@ def find_plane(grid: Grid) -> str:
         slicing = largest
     else:
         return "axial"
-    return _PLANE_ACROSS.get(grid.orientation[slicing], "axial")
+    return plane_across(grid.orientation[slicing])
+
+
+def plane_across(direction: str) -> str:
+    """The plane that slices across an axis lie in, by the direction the axis grows in: "S"."""
+    return _PLANE_ACROSS.get(direction, "axial")

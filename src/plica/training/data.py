@@ -1,0 +1,347 @@
+"""Data: the cohort's images as a recipe wants them, prepared once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.cohort import Case, Cohort, Key
+from plica.errors import InputError, SettingsError
+from plica.training.cache import Array, Cache, identify
+from plica.training.crops import least_side
+from plica.training.prepared import VERSION, PreparedImage, see, turn
+from plica.training.recipe import Data, Source
+
+Float32 = NDArray[np.float32]
+SERIES_LABEL = "dicom_series"
+"""Label of a case that says which series of its path it is, as `read` takes it."""
+
+_NAMED = 5
+
+
+class Progress(NamedTuple):
+    """How far preparing has come."""
+
+    done: int
+    total: int
+    name: str
+
+
+class Unreadable(NamedTuple):
+    """A case that cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network is given.
+
+    Args:
+        dims: Axes of space.
+        factor: Its codes are coarser by, per axis.
+        in_channels: Image channels.
+    """
+
+    dims: int
+    factor: int
+    in_channels: int
+
+    @classmethod
+    def of(cls, network: Any) -> Shape:
+        """Of an Autoencoder."""
+        return cls(int(network.dims), int(network.factor), int(network.in_channels))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images of one source.
+
+    Args:
+        name: Of the source.
+        weight: How often it is drawn, beside the others.
+        images: At least one.
+    """
+
+    name: str
+    weight: float
+    images: tuple[PreparedImage, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a training draws from and is judged on.
+
+    Args:
+        pools: What is trained on.
+        validation: What is judged.
+        unreadable: Cases that are left out, and why.
+    """
+
+    pools: tuple[Pool, ...]
+    validation: Validation
+    unreadable: tuple[Unreadable, ...]
+
+
+def prepare_cases(
+    data: Data,
+    cohort: Cohort,
+    shape: Shape,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Prepared:
+    """Prepare what a recipe trains on and is judged on, each case once.
+
+    Args:
+        shape: Of the network; `Shape.of(network)`.
+        cache: Folder of prepared images; None takes the user's cache folder.
+        progress: Told of each case before it is prepared.
+
+    Raises:
+        SettingsError: A source selects nothing, or a crop does not fit the images.
+        InputError: Too many images are unreadable; names them.
+        OutputError: The cache cannot be written.
+
+    Example:
+        prepared = prepare_cases(recipe.data, cohort, Shape.of(network))
+    """
+    _check(data, shape)
+    train = [(source, _select(source, cohort, data.train)) for source in _sources(data)]
+    judged = _select_judged(data, cohort)
+    for source, cases in train:
+        if not cases:
+            raise SettingsError(
+                f"the source '{source.name}' selects no image of the split '{data.train}': "
+                f"look at its where = {_spell(source)}"
+            )
+    asked = {case.key: case for _, cases in train for case in cases}
+    asked |= {case.key: case for case in judged}
+    found, unreadable = _prepare_all(list(asked.values()), data, shape, cache, progress)
+    pools = tuple(_pool(source, cases, found, data, shape) for source, cases in train)
+    _refuse_small(pools, data, shape)
+    validation = [found[case.key] for case in judged if case.key in found]
+    return Prepared(pools, Validation(tuple(validation), data, shape), unreadable)
+
+
+def _check(data: Data, shape: Shape) -> None:
+    augmentation = data.augmentation
+    if data.crop % shape.factor or data.validation_crop % shape.factor:
+        raise SettingsError(
+            f"data.crop = {data.crop} and data.validation_crop = {data.validation_crop} must be "
+            f"multiples of the network's factor {shape.factor}"
+        )
+    if any(axis >= shape.dims for axis in augmentation.flips):
+        raise SettingsError(
+            f"data.augmentation.flips names axes 0 to {shape.dims - 1} of the network's input, "
+            f"but got {augmentation.flips}"
+        )
+    if augmentation.quarter_turns and shape.dims == 3:
+        raise SettingsError("data.augmentation.quarter_turns is for 2D crops: leave it out")
+
+
+# -- choosing ------------------------------------------------------------------------------------
+
+
+def _sources(data: Data) -> tuple[Source, ...]:
+    return data.sources or (Source("all images"),)
+
+
+def _select(source: Source, cohort: Cohort, split: str) -> tuple[Case, ...]:
+    return cohort.of_split(split).where(**source.where).cases
+
+
+def _select_judged(data: Data, cohort: Cohort) -> list[Case]:
+    """Cases of the validation split that any source selects, spread evenly where only some count.
+
+    Sources may have no images in that split, but one must.
+    """
+    if data.validation not in cohort.splits:
+        raise SettingsError(
+            f"data.validation: the cohort has no split '{data.validation}'; "
+            f"there are: {', '.join(map(repr, cohort.splits))}"
+        )
+    split = cohort.of_split(data.validation)
+    chosen: dict[Key, Case] = {}
+    for source in _sources(data):
+        try:
+            chosen |= {case.key: case for case in split.where(**source.where)}
+        except InputError:
+            continue  # the label is known in the training split, or `_select` has said so
+    cases = [case for case in split if case.key in chosen]
+    if not cases:
+        raise SettingsError(f"no source selects an image of the split '{data.validation}'")
+    count = min(data.validation_cases or len(cases), len(cases))
+    return [cases[(2 * n + 1) * len(cases) // (2 * count)] for n in range(count)]
+
+
+def _spell(source: Source) -> str:
+    return "{" + ", ".join(f"{key} = {list(values)}" for key, values in source.where.items()) + "}"
+
+
+def _name(case: Case) -> str:
+    return "/".join(part for part in (case.patient, case.study, case.series) if part)
+
+
+# -- preparing -----------------------------------------------------------------------------------
+
+
+def _prepare_all(
+    cases: list[Case],
+    data: Data,
+    shape: Shape,
+    folder: Path | None,
+    progress: Callable[[Progress], None] | None,
+) -> tuple[dict[Key, PreparedImage], tuple[Unreadable, ...]]:
+    cache = Cache(folder, data.cache_precision)
+    found: dict[Key, PreparedImage] = {}
+    unreadable: list[Unreadable] = []
+    for done, case in enumerate(cases):
+        if progress is not None:
+            progress(Progress(done, len(cases), _name(case)))
+        try:
+            found[case.key] = prepare_case(case, data, shape, cache)
+        except InputError as error:
+            unreadable.append(Unreadable(_name(case), str(error)))
+    if progress is not None:
+        progress(Progress(len(cases), len(cases), ""))
+    _refuse_unreadable(unreadable, len(cases), data)
+    return found, tuple(unreadable)
+
+
+def prepare_case(case: Case, data: Data, shape: Shape, cache: Cache) -> PreparedImage:
+    """One case, read and prepared, or found in the cache.
+
+    Raises:
+        InputError: It cannot be read or used.
+        OutputError: The cache cannot be written.
+    """
+    series = case.labels.get(SERIES_LABEL) or None
+    sliced = shape.dims == 2
+    done = f"{data.preparation} {VERSION} {'slices' if sliced else 'volume'} {series or ''}"
+
+    def make() -> tuple[Array, dict[str, Any]]:
+        from plica.formats.doors import read
+
+        return see(read(case.path, series=series), data.preparation, sliced=sliced)
+
+    entry = cache.fetch(f"{done} {identify(case.path)}", make)
+    image = PreparedImage.from_entry(_name(case), entry)
+    if shape.dims == 3 and not image.is_volume:
+        raise InputError(f"{case.path.name} is one slice, but the network sees volumes")
+    if image.channels > 1 and image.channels % shape.in_channels:
+        raise InputError(
+            f"{case.path.name} has {image.channels} channels, but the network takes "
+            f"{shape.in_channels}"
+        )
+    return image
+
+
+def _refuse_unreadable(unreadable: list[Unreadable], total: int, data: Data) -> None:
+    if len(unreadable) <= data.unreadable * total:
+        return
+    named = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:_NAMED])
+    more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+    raise InputError(
+        f"{len(unreadable)} of {total} images cannot be used, and data.unreadable allows "
+        f"{data.unreadable:g} of them: {named}{more}"
+    )
+
+
+def _pool(
+    source: Source,
+    cases: tuple[Case, ...],
+    found: dict[Key, PreparedImage],
+    data: Data,
+    shape: Shape,
+) -> Pool:
+    images = tuple(found[case.key] for case in cases if case.key in found)
+    if not images:
+        raise InputError(f"no image of the source '{source.name}' can be used")
+    return Pool(source.name, source.weight, images)
+
+
+def usable_planes(image: PreparedImage, data: Data) -> tuple[int, ...]:
+    """The planes of an image a crop fits into."""
+    planes = data.planes if image.is_volume else (2,)
+    least = least_side(data.crop, data.augmentation)
+    return tuple(axis for axis in planes if min(image.plane_shape(axis)) >= least)
+
+
+def _refuse_small(pools: tuple[Pool, ...], data: Data, shape: Shape) -> None:
+    least = least_side(data.crop, data.augmentation)
+    small: dict[str, int] = {}
+    for image in (image for pool in pools for image in pool.images):
+        if shape.dims == 3 and min(image.shape[1:]) < least:
+            small[image.name] = min(image.shape[1:])
+        elif shape.dims == 2 and not usable_planes(image, data):
+            planes = data.planes if image.is_volume else (2,)
+            small[image.name] = max(min(image.plane_shape(axis)) for axis in planes)
+    if not small:
+        return
+    fitting = min(small.values()) // shape.factor * shape.factor
+    named = ", ".join(f"{name} ({side})" for name, side in list(small.items())[:_NAMED])
+    more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
+    raise SettingsError(
+        f"{len(small)} images are smaller than the crop, which needs sides of {least} voxels: "
+        f"{named}{more}; leave them out (data.sources, where), or crop no more than {fitting}"
+    )
+
+
+# -- judging -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a training is judged on: whole images or centred crops, the same every time.
+
+    For 2D networks a volume counts by the middle slice across the first of the recipe's planes.
+    Sides are cut to multiples of the network's factor; what is smaller than one code is filled
+    with its border's voxels. Of an image with more channels than the network takes, the first
+    count.
+    """
+
+    images: tuple[PreparedImage, ...]
+    data: Data
+    shape: Shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> tuple[str, Float32]:
+        image = self.images[number]
+        return image.name, self._cut(self._see(image))
+
+    def __iter__(self) -> Iterator[tuple[str, Float32]]:
+        return (self[number] for number in range(len(self)))
+
+    def _see(self, image: PreparedImage) -> Array:
+        pixels = spread_channels(image.entry.open(), self.shape.in_channels, group=0)
+        if self.shape.dims == 3:
+            return pixels
+        turned = turn(pixels, image.turn_to(self.data.planes[0]))
+        return turned[..., turned.shape[3] // 2].transpose(0, 2, 1)
+
+    def _cut(self, pixels: Array) -> Float32:
+        factor, most = self.shape.factor, self.data.validation_crop
+        middle: list[slice] = []
+        for side in pixels.shape[1:]:
+            kept = max(min(side, most or side) // factor * factor, min(side, factor))
+            start = (side - kept) // 2
+            middle.append(slice(start, start + kept))
+        x = np.asarray(pixels[(slice(None), *middle)], np.float32)
+        missing = [(0, max(0, factor - side)) for side in x.shape[1:]]
+        return np.ascontiguousarray(np.pad(x, [(0, 0), *missing], mode="edge"))
+
+
+def spread_channels(pixels: Array, wanted: int, group: int) -> Array:
+    """The channels a network is given: grey as often as it wants, or one group of several."""
+    if pixels.shape[0] == 1:
+        return np.broadcast_to(pixels, (wanted, *pixels.shape[1:]))
+    return pixels[group * wanted : (group + 1) * wanted]

@@ -1,0 +1,88 @@
+"""Foreground: in which cells of an image there is more than air."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.preparation.threshold import find_air_ceiling
+
+CELL = 8
+"""Voxels along each axis of a cell."""
+
+_ENOUGH = 1 / 8
+"""Share of a cell's voxels above air, from which it counts: noise alone comes seldom so far."""
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """What is known of an image's foreground.
+
+    Args:
+        cells: Which cells of `CELL` voxels a side hold some, (i, j, k).
+        ceiling: Voxels above it are foreground.
+    """
+
+    cells: NDArray[np.bool_]
+    ceiling: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record; `from_json` gives an equal one."""
+        packed = base64.b64encode(np.packbits(self.cells).tobytes()).decode()
+        return {"shape": list(self.cells.shape), "cells": packed, "ceiling": self.ceiling}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Foreground:
+        """Read back what `to_json` made.
+
+        Raises:
+            ValueError: The record is not one of a foreground.
+        """
+        try:
+            shape = tuple(int(side) for side in record["shape"])
+            bits = np.frombuffer(base64.b64decode(record["cells"]), np.uint8)
+            cells = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape)
+            return cls(cells.astype(np.bool_), float(record["ceiling"]))
+        except (KeyError, TypeError, binascii.Error) as error:
+            raise ValueError(f"not the record of a foreground: {error!r}") from error
+
+
+def find_foreground(pixels: NDArray[Any]) -> Foreground:
+    """The foreground of pixels (channel, i, j, k); a voxel belongs to it by its brightest channel.
+
+    Where nothing is above air (an even image), all of it counts.
+    """
+    brightest = pixels.max(axis=0)
+    ceiling = find_air_ceiling(brightest)
+    above = brightest > ceiling
+    for axis in range(3):
+        starts = np.arange(0, above.shape[axis], CELL)
+        above = np.add.reduceat(above, starts, axis=axis, dtype=np.int32)
+    sides = [np.diff([*range(0, n, CELL), n]) for n in brightest.shape]
+    voxels = sides[0][:, None, None] * sides[1][:, None] * sides[2]
+    cells = above >= np.maximum(voxels * _ENOUGH, 1)
+    if not cells.any():
+        return Foreground(np.ones_like(cells), float(brightest.min()) - 1)
+    return Foreground(cells, float(ceiling))
+
+
+def draw_voxel(
+    rng: np.random.Generator, pixels: NDArray[Any], foreground: Foreground
+) -> tuple[int, int, int]:
+    """A voxel of the foreground: a cell by chance, and one of its voxels above air."""
+    cells = np.flatnonzero(foreground.cells)
+    cell = np.unravel_index(int(cells[rng.integers(len(cells))]), foreground.cells.shape)
+    start = [int(n) * CELL for n in cell]
+    block = pixels[(slice(None), *(slice(n, n + CELL) for n in start))].max(axis=0)
+    above = np.flatnonzero(block > foreground.ceiling)
+    if not len(above):  # what was just above air may not be so in half precision
+        above = np.arange(block.size)
+    inside = np.unravel_index(int(above[rng.integers(len(above))]), block.shape)
+    i, j, k = (first + int(n) for first, n in zip(start, inside, strict=True))
+    return i, j, k

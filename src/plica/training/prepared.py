@@ -1,0 +1,148 @@
+"""Prepared images: what a network is shown of one case, on disk, and how it may be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.codecs.directory import PREPARATIONS
+from plica.codecs.preparing import Preparing
+from plica.image import Image
+from plica.preparation.planes import ORIENTATIONS, plane_across
+from plica.preparation.reorient import find_turn
+from plica.preparation.trail import prepare
+from plica.training.cache import Entry
+from plica.training.foreground import CELL, Foreground, draw_voxel, find_foreground
+
+Array = NDArray[Any]
+Preparation = Literal["full_range", "radiograph", "mr"]
+Turn = tuple[list[int], list[bool]]
+STRAIGHT: Turn = ([0, 1, 2], [False, False, False])
+
+VERSION = 1
+"""Of what is done to an image before it is kept; entries of another version are made anew."""
+
+
+def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array, dict[str, Any]]:
+    """What a codec with this preparation shows its network, without padding, and facts about it.
+
+    Grey stored as several equal channels is one channel.
+
+    Args:
+        sliced: Whether the network sees slices along k.
+
+    Raises:
+        UnusablePixels: Values are not finite.
+    """
+    steps = Preparing().steps(
+        image,
+        intensity=PREPARATIONS.get_thing(preparation),
+        in_channels=1,
+        factor=(1, 1, 1),
+        sliced=sliced,
+    )
+    prepared = prepare(image, steps)[0]
+    pixels = prepared.pixels
+    if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
+        pixels = pixels[:1]
+    facts = {
+        "shape": list(pixels.shape),
+        "orientation": prepared.grid.orientation,
+        "foreground": find_foreground(pixels).to_json(),
+    }
+    return pixels, facts
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """One case as networks see it.
+
+    Args:
+        name: Of the case, for tables and messages.
+        entry: Its pixels on disk.
+        shape: Of them: (channel, i, j, k).
+        orientation: Directions of growing i, j, k, such as "LPS".
+        foreground: Where there is more than air.
+    """
+
+    name: str
+    entry: Entry
+    shape: tuple[int, int, int, int]
+    orientation: str
+    foreground: Foreground
+
+    @classmethod
+    def from_entry(cls, name: str, entry: Entry) -> PreparedImage:
+        """From what the cache knows.
+
+        Raises:
+            ValueError: It knows something else.
+        """
+        facts: Mapping[str, Any] = entry.facts
+        try:
+            channels, i, j, k = (int(side) for side in facts["shape"])
+            orientation = str(facts["orientation"])
+            foreground = Foreground.from_json(facts["foreground"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the facts of a prepared image: {error!r}") from error
+        return cls(name, entry, (channels, i, j, k), orientation, foreground)
+
+    @property
+    def channels(self) -> int:
+        """Image channels: 1 for grey."""
+        return self.shape[0]
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether there is more than one voxel along k."""
+        return self.shape[3] > 1
+
+    def turn_to(self, across: int) -> Turn:
+        """Order and flips of the axes that bring slices across an axis to k, the right way up."""
+        if not self.is_volume or across == 2:
+            return STRAIGHT
+        wanted = ORIENTATIONS[plane_across(self.orientation[across])]
+        return find_turn(self.orientation, wanted)
+
+    def plane_shape(self, across: int) -> tuple[int, int]:
+        """Rows and columns of a slice across an axis."""
+        order, _ = self.turn_to(across)
+        return self.shape[1 + order[1]], self.shape[1 + order[0]]
+
+    def slices(self, across: int) -> NDArray[np.int64]:
+        """The slices across an axis, counted after the turn, that hold some foreground."""
+        return self._slices[across]
+
+    @cached_property
+    def _slices(self) -> dict[int, NDArray[np.int64]]:
+        return {across: self._find_slices(across) for across in range(3)}
+
+    def _find_slices(self, across: int) -> NDArray[np.int64]:
+        cells = turn(self.foreground.cells[None], self.turn_to(across))[0]
+        order, flipped = self.turn_to(across)
+        length = self.shape[1 + order[2]]
+        held = np.repeat(cells.any(axis=(0, 1)), CELL)
+        # The last cell may be cut short; after a flip it comes first.
+        held = held[len(held) - length :] if flipped[2] else held[:length]
+        return np.flatnonzero(held)
+
+    def draw_voxel(self, rng: np.random.Generator, pixels: Array, turned: Turn) -> Sequence[int]:
+        """A voxel of the foreground, in the turned axes."""
+        voxel = draw_voxel(rng, pixels, self.foreground)
+        order, flipped = turned
+        return [
+            self.shape[1 + axis] - 1 - voxel[axis] if flip else voxel[axis]
+            for axis, flip in zip(order, flipped, strict=True)
+        ]
+
+
+def turn(pixels: Array, by: Turn) -> Array:
+    """Pixels (channel, i, j, k) with their axes in another order, some reversed: a view."""
+    order, flipped = by
+    steps = tuple(slice(None, None, -1 if flip else 1) for flip in flipped)
+    return pixels.transpose(0, *(axis + 1 for axis in order))[(slice(None), *steps)]
