@@ -58,6 +58,21 @@ class Run:
         run._write(RECIPE, text)
         return run
 
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """A run that was started before.
+
+        Raises:
+            UnreadableFile: The folder is not there, or is no run's.
+
+        Example:
+            recipe = Run.open("runs/linear").recipe(Recipe)
+        """
+        run = cls(Path(folder))
+        if not (run.folder / RECIPE).is_file():
+            raise UnreadableFile(f"{folder} is no run's folder: there is no {RECIPE} in it")
+        return run
+
     def log(self, event: str, **facts: Any) -> None:
         """Add one line to the log: the time (UTC), the event and its facts, as JSON.
 

@@ -40,18 +40,18 @@ class Record:
     Args:
         step: Steps that are done.
         recipe: As TOML.
-        fingerprint: Of what in the recipe decides the weights.
         evaluated: The step after which was last judged; −1 before the first time.
         first: The metric of the first weights.
+        last: The metric at the last judgement.
         best: The best metric so far.
         best_step: After which step it was.
     """
 
     step: int
     recipe: str
-    fingerprint: str
     evaluated: int = -1
     first: float | None = None
+    last: float | None = None
     best: float | None = None
     best_step: int = -1
 

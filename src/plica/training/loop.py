@@ -20,7 +20,7 @@ from plica.training.guards import check_progress, is_better
 from plica.training.interruption import Interruption
 from plica.training.judging import Cases, Judgement, judge
 from plica.training.logs import Logs
-from plica.training.objective import Batch, Measure, Objective
+from plica.training.objective import Batch, Measure, Objective, Player
 from plica.training.panels import write_panels
 from plica.training.progress import Clock, Progress, Watcher
 from plica.training.recipe import Recipe, fingerprint
@@ -90,9 +90,11 @@ def train(
     Raises:
         TrainingStopped: A term is not finite, or the metric fell behind that of the first weights.
         TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint of the last step was written.
-        SettingsError: The run's checkpoint was made by another recipe.
+        SettingsError: The run's checkpoint was made by another recipe, the run is finished, or
+            the batch cannot be shared by the processes.
         OutputError: The run's folder cannot be written; the checkpoints in it are left.
     """
+    _refuse_what_cannot_be(recipe, run, engine)
     training = _Training(recipe, objective, cases, run, engine=engine, watcher=watcher)
     with Interruption() as interruption:
         return training.go(batches, interruption)
@@ -109,9 +111,10 @@ class _Training:
         self._measure = _choose_measure(objective, recipe.metric)
         self._state = State(recipe, objective, engine)
         self._tally = Tally(engine)
+        self._clock = Clock(engine.device, batch=recipe.batch, steps=recipe.steps)
+        self._compared: set[Player] = set()  # whose terms were, since the last line of the log
         self._folder = run.folder / CHECKPOINTS
         self._logs: Logs | None = None
-        self._last: float | None = None
 
     # -- from the first step to the last ---------------------------------------------------------
 
@@ -144,27 +147,23 @@ class _Training:
             processes=self._engine.world, precision=self._engine.precision,
         )  # fmt: skip
         self._engine.wait()  # until all have read what the first one may remove later
-        self._clock = Clock(
-            self._engine.device, batch=self._recipe.batch, first=state.step,
-            steps=self._recipe.steps,
-        )  # fmt: skip
 
     def _run_steps(self, batches: Batches, interruption: Interruption) -> None:
         first, last = self._state.step, self._recipe.steps
         if self._state.evaluated < first and self._is_due(self._recipe.evaluate_every):
             self._judge_and_save(interruption, due=False)
+        self._clock.start(first)
         stream = batches.stream(first, last, rank=self._engine.rank, world=self._engine.world)
         with closing(stream):
             for step in range(first, last):
                 self._take(self._next(stream), step)
                 self._state.step = step + 1
-                self._clock.end_step()
+                self._clock.end_step(step + 1)
                 self._follow(interruption)
 
     def _next(self, stream: Stream) -> Batch:
-        self._clock.begin_waiting()
-        x, seeds = next(stream)
-        self._clock.end_waiting()
+        with self._clock.wait():
+            x, seeds = next(stream)
         tensor = torch.from_numpy(x if x.flags.writeable else x.copy())
         if self._engine.device.type == "cuda":
             tensor = tensor.pin_memory()
@@ -173,12 +172,13 @@ class _Training:
 
     def _take(self, batch: Batch, step: int) -> None:
         """One turn of each player whose turn it is."""
-        compare = (step + 1) % self._recipe.log_every == 0
         for player in self._objective.turns(step):
             turn = self._state.learners[player].learn(
-                batch, step, engine=self._engine, parts=self._recipe.accumulate, compare=compare
-            )
+                batch, step, engine=self._engine, parts=self._recipe.accumulate,
+                compare=player not in self._compared,
+            )  # fmt: skip
             self._tally.add(step, turn)
+            self._compared.add(player)
         if self._state.average is not None:
             self._state.average.update(self._state.modules["network"], step)
 
@@ -203,6 +203,7 @@ class _Training:
 
     def _write_losses(self, progress: Progress) -> None:
         numbers = self._tally.close()
+        self._compared.clear()
         loop = {"images_per_second": progress.images_per_second, "waiting": progress.waiting}
         if self._logs is not None:
             logged = {**numbers, **{("loop", "fact", key): value for key, value in loop.items()}}
@@ -212,11 +213,12 @@ class _Training:
 
     def _judge_and_save(self, interruption: Interruption, *, due: bool) -> None:
         self._tally.check()
-        judgement = judge(
-            self._objective, self._state.judged, self._cases, self._engine,
-            lambda: interruption.asked,
-        )  # fmt: skip
-        improved = judgement is not None and self._take_in(judgement)
+        with self._clock.pause():
+            judgement = judge(
+                self._objective, self._state.judged, self._cases, self._engine,
+                lambda: interruption.asked,
+            )  # fmt: skip
+            improved = judgement is not None and self._take_in(judgement)
         if improved or due or judgement is None:
             self._save()
         if judgement is None:
@@ -229,14 +231,14 @@ class _Training:
         if not judgement.rows:
             return False
         means = judgement.means(self._objective)
-        self._last = means[measure.name]
-        improved = is_better(measure, self._last, state.best)
+        state.last = means[measure.name]
+        improved = is_better(measure, state.last, state.best)
         if improved:
-            state.best, state.best_step = self._last, state.step
+            state.best, state.best_step = state.last, state.step
         self._tell(judgement, means, improved)
         if state.first is None:
-            state.first = self._last
-        check_progress(measure, state.first, self._last, state.step, self._recipe.tolerance)
+            state.first = state.last
+        check_progress(measure, state.first, state.last, state.step, self._recipe.tolerance)
         return improved
 
     def _tell(self, judgement: Judgement, means: dict[str, float], improved: bool) -> None:
@@ -253,18 +255,22 @@ class _Training:
     def _save(self) -> None:
         """Write a checkpoint; keep the last two and the best."""
         self._tally.check()
-        state = self._state
-        if not state.is_finite():
+        if not self._state.is_finite():
             raise TrainingStopped(
-                f"after {state.step} steps a weight is not finite; the last checkpoint is left as "
-                f"it is: try a lower rate, or clip the gradient (optimiser.clip)"
+                f"after {self._state.step} steps a weight is not finite; the last checkpoint is "
+                f"left as it is: try a lower rate, or clip the gradient (optimiser.clip)"
             )
-        if self._engine.is_first:
-            checkpoint.save(self._folder, state.contents(), state.record())
-            last = checkpoint.list_steps(self._folder)[-2:]
-            checkpoint.prune(self._folder, {*last, state.best_step})
-            self._note("checkpoint", step=state.step)
-        self._engine.wait()
+        with self._clock.pause():
+            if self._engine.is_first:
+                self._write_checkpoint()
+            self._engine.wait()
+
+    def _write_checkpoint(self) -> None:
+        state = self._state
+        checkpoint.save(self._folder, state.contents(), state.record())
+        last = checkpoint.list_steps(self._folder)[-2:]
+        checkpoint.prune(self._folder, {*last, state.best_step})
+        self._note("checkpoint", step=state.step)
 
     def _give_way(self) -> None:
         step, folder = self._state.step, self._run.folder
@@ -278,7 +284,7 @@ class _Training:
         state, progress = self._state, self._clock.progress(self._state.step)
         best = state.best_step if state.best_step >= 0 else state.step
         outcome = Outcome(
-            steps=state.step, metric=self._measure.name, first=state.first, last=self._last,
+            steps=state.step, metric=self._measure.name, first=state.first, last=state.last,
             best=state.best, best_step=best,
             images_per_second=self._clock.images_per_second(state.step),
             waiting=progress.waiting, checkpoint=checkpoint.locate(self._folder, best),
@@ -296,6 +302,16 @@ class _Training:
     def _say(self, sentence: str) -> None:
         if self._watcher is not None:
             self._watcher.said(sentence)
+
+
+def _refuse_what_cannot_be(recipe: Recipe, run: Run, engine: Engine) -> None:
+    if run.is_finished:
+        raise SettingsError(f"{run.folder} is finished; start another run")
+    if recipe.batch % (recipe.accumulate * engine.world):
+        raise SettingsError(
+            f"batch: {recipe.batch} images cannot be shared evenly by {engine.world} processes, "
+            f"each computing its share in {recipe.accumulate} parts"
+        )
 
 
 def _choose_measure(objective: Objective, name: str) -> Measure:

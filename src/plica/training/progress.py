@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+
+_LATE = 100  # steps that count as of late
 
 
 @dataclass(frozen=True)
@@ -56,47 +60,60 @@ class Clock:
     Args:
         device: Where the steps run.
         batch: Images per step, over all processes.
-        first: Steps done before.
         steps: Of the whole training.
     """
 
-    def __init__(self, device: torch.device, *, batch: int, first: int, steps: int) -> None:
-        self._batch, self._first, self._steps = batch, first, steps
-        self._begun = self._mark = time.perf_counter()
-        self._stepping = self._waited = 0.0
-        self._pace = 0.0  # seconds per step, of late
+    def __init__(self, device: torch.device, *, batch: int, steps: int) -> None:
+        self._batch, self._steps = batch, steps
+        self._waited = self._paused = 0.0
         self._busy: Any = None
         if device.type == "cuda":
             self._busy = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self.start(0)
 
-    def begin_waiting(self) -> None:
-        """The loop asks for the next batch."""
-        self._mark = time.perf_counter()
+    def start(self, first: int) -> None:
+        """Steps begin, after `first` that were done before."""
+        self._begun = time.perf_counter()
+        # The time at the end of late steps, and at the first's beginning; pauses are left out.
+        self._late = deque([(first, 0.0)], maxlen=_LATE + 1)
+        self._first = first
 
-    def end_waiting(self) -> None:
-        """The batch is here. While an accelerator still computes, nobody waited."""
+    @property
+    def _stepping(self) -> float:
+        return time.perf_counter() - self._begun - self._paused
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """The loop waits for a batch; while an accelerator still computes, nobody waits."""
+        begun = time.perf_counter()
+        yield
         if self._busy is None or self._busy.query():
-            self._waited += time.perf_counter() - self._mark
+            self._waited += time.perf_counter() - begun
 
-    def end_step(self) -> None:
-        """The step is taken, or given to the accelerator."""
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Something else than steps goes on: judging, writing a checkpoint."""
+        begun = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - begun
+
+    def end_step(self, step: int) -> None:
+        """`step` steps are taken, or given to the accelerator."""
         if self._busy is not None:
             self._busy.record()
-        took = time.perf_counter() - self._mark
-        self._stepping += took
-        self._pace = took if not self._pace else 0.98 * self._pace + 0.02 * took
+        self._late.append((step, self._stepping))
 
     def progress(self, step: int) -> Progress:
         """How it stands after `step` steps."""
-        done = max(step - self._first, 1)
+        (before, begun), (now, ended) = self._late[0], self._late[-1]
         elapsed = time.perf_counter() - self._begun
         return Progress(
             step=step, steps=self._steps,
-            images_per_second=self._batch / max(self._pace, 1e-9),
-            seconds_left=(self._steps - step) * elapsed / done,
+            images_per_second=(now - before) * self._batch / max(ended - begun, 1e-9),
+            seconds_left=(self._steps - step) * elapsed / max(step - self._first, 1),
             waiting=self._waited / max(self._stepping, 1e-9),
         )  # fmt: skip
 
     def images_per_second(self, step: int) -> float:
-        """Over all steps since the clock began."""
+        """Over all steps since the clock was started."""
         return (step - self._first) * self._batch / max(self._stepping, 1e-9)

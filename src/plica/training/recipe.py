@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from plica import settings
+from plica.training.ranges import check_ranges
 
 Setting = bool | int | float | str | tuple[int, ...]
 
@@ -226,6 +229,9 @@ class Recipe:
             enough to walk the whole way.
         licence: Of the weights it makes.
         notes: What a reader of the card should know.
+
+    Raises:
+        SettingsError: A value is out of its range; names it by its dotted name.
     """
 
     name: str
@@ -250,6 +256,9 @@ class Recipe:
     licence: str = ""
     notes: str = ""
 
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
     def optimiser_of(self, player: str) -> Optimiser:
         """How `player` takes its steps: the discriminator may have an optimiser of its own."""
         if player == "discriminator" and isinstance(self.objective, Reconstruction):
@@ -265,12 +274,36 @@ def fingerprint(recipe: Recipe) -> str:
     Example:
         fingerprint(recipe) == fingerprint(replace(recipe, notes="…"))
     """
-    return hashlib.sha256(settings.to_toml(_deciding(recipe)).encode()).hexdigest()[:16]
+    return hashlib.sha256(_deciding(recipe).encode()).hexdigest()[:16]
 
 
-def _deciding(recipe: Recipe) -> Recipe:
-    return replace(
-        recipe, name="", summary="", notes="", licence="", smoke={},
-        data=replace(recipe.data, cohort=""),
-        log_every=1, evaluate_every=1, checkpoint_every=1,
+def compare(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
+    """Where two recipes differ in what decides the weights: dotted name, and both values.
+
+    Example:
+        >>> compare(recipe, replace(recipe, steps=10))  # doctest: +SKIP
+        [('steps', 20, 10)]
+    """
+    tables = [dict(_flatten(tomllib.loads(_deciding(recipe)))) for recipe in (one, other)]
+    ours, theirs = tables
+    return [
+        (name, ours.get(name, "nothing"), theirs.get(name, "nothing"))
+        for name in {**ours, **theirs}
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _deciding(recipe: Recipe) -> str:
+    silent = replace(
+        recipe, name="-", summary="", notes="", licence="", smoke={}, log_every=1,
+        evaluate_every=1, checkpoint_every=1, data=replace(recipe.data, cohort=""),
     )  # fmt: skip
+    return settings.to_toml(silent)
+
+
+def _flatten(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +14,10 @@ from plica.training.checkpoint import Checkpoint, Record
 from plica.training.engine import Engine
 from plica.training.objective import Objective
 from plica.training.players import Learner
-from plica.training.recipe import Recipe, fingerprint
+from plica.training.recipe import Recipe, compare
 
 NETWORK, AVERAGE, OPTIMISER = "network", "average", "optimiser."
+_NAMED = 4  # settings a message names
 
 
 class State:
@@ -44,6 +43,7 @@ class State:
         }
         self.step, self.evaluated = 0, -1
         self.first: float | None = None
+        self.last: float | None = None
         self.best: float | None = None
         self.best_step = -1
         self._recipe = recipe
@@ -57,8 +57,8 @@ class State:
         """What a checkpoint says of now."""
         return Record(
             step=self.step, recipe=settings.to_toml(self._recipe),
-            fingerprint=fingerprint(self._recipe), evaluated=self.evaluated, first=self.first,
-            best=self.best, best_step=self.best_step,
+            evaluated=self.evaluated, first=self.first, last=self.last, best=self.best,
+            best_step=self.best_step,
         )  # fmt: skip
 
     def contents(self) -> dict[str, Mapping[str, Tensor]]:
@@ -82,8 +82,7 @@ class State:
             WeightsError: It holds other modules or shapes than the objective.
         """
         record = checkpoint.record
-        if record.fingerprint != fingerprint(self._recipe):
-            raise SettingsError(_describe_difference(record, self._recipe))
+        self._refuse_another_recipe(record)
         expected = self.contents().keys()
         if expected != checkpoint.contents.keys():
             raise WeightsError(
@@ -93,7 +92,21 @@ class State:
         for name, tensors in checkpoint.contents.items():
             self._restore(name, tensors)
         self.step, self.evaluated = record.step, record.evaluated
-        self.first, self.best, self.best_step = record.first, record.best, record.best_step
+        self.first, self.last = record.first, record.last
+        self.best, self.best_step = record.best, record.best_step
+
+    def _refuse_another_recipe(self, record: Record) -> None:
+        # Read as a recipe: a setting that did not exist when it was written has its default.
+        differing = compare(settings.parse(Recipe, record.recipe), self._recipe)
+        if differing:
+            listed = ", ".join(
+                f"{name} ({there} there, {here} here)" for name, there, here in differing[:_NAMED]
+            )
+            more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+            raise SettingsError(
+                f"the checkpoint of step {record.step} was made by another recipe: {listed}{more}; "
+                "give this training a run of its own"
+            )
 
     def _restore(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if name.startswith(OPTIMISER):
@@ -106,26 +119,3 @@ class State:
             raise WeightsError(
                 f"the checkpoint's '{name}' is of another network: {error}"
             ) from error
-
-
-def _describe_difference(record: Record, recipe: Recipe) -> str:
-    there = dict(_flatten(tomllib.loads(record.recipe)))
-    here = dict(_flatten(tomllib.loads(settings.to_toml(recipe))))
-    silent = ("name", "summary", "notes", "licence", "log_every", "smoke", "data.cohort")
-    differing = [
-        f"{key} ({there.get(key, 'absent')} there, {here.get(key, 'absent')} here)"
-        for key in {**there, **here}
-        if there.get(key) != here.get(key) and not key.startswith(silent)
-    ]
-    return (
-        f"the checkpoint of step {record.step} was made by another recipe, which differs in "
-        f"{', '.join(differing[:4])}; give the training a run's folder of its own"
-    )
-
-
-def _flatten(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
