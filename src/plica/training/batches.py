@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -164,7 +164,7 @@ class Batches:
 
     def stream(
         self, first: int, last: int, *, rank: int = 0, world: int = 1, threads: int = 1
-    ) -> Iterator[Share]:
+    ) -> Generator[Share, None, None]:
         """The shares of the steps from `first` up to `last`, made ahead while a step is computed.
 
         `waited` counts the seconds the next share was not ready when it was asked for.

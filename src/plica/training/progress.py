@@ -65,7 +65,6 @@ class Clock:
 
     def __init__(self, device: torch.device, *, batch: int, steps: int) -> None:
         self._batch, self._steps = batch, steps
-        self._waited = self._paused = 0.0
         self._busy: Any = None
         if device.type == "cuda":
             self._busy = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -74,6 +73,7 @@ class Clock:
     def start(self, first: int) -> None:
         """Steps begin, after `first` that were done before."""
         self._begun = time.perf_counter()
+        self._waited = self._paused = 0.0
         # The time at the end of late steps, and at the first's beginning; pauses are left out.
         self._late = deque([(first, 0.0)], maxlen=_LATE + 1)
         self._first = first
