@@ -1,4 +1,4 @@
-"""Watching a training: a bar that says how it goes on a terminal, a line per judgement elsewhere."""
+"""Watching a training: a bar on a terminal, a line for each judgement elsewhere."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Watching:
         self._bar.update(self._task, completed=progress.step, pace=pace)
 
     def logged(self, step: int, numbers: Mapping[tuple[str, str, str], float]) -> None:
-        """A line of the log: the terms by name, those of other players than the codec with theirs."""
+        """A line of the log: the terms by name; those of other players by the players'."""
         parts = " ".join(
             f"{name if player == 'codec' else player} {value:.3g}"
             for (player, kind, name), value in numbers.items()

@@ -141,8 +141,8 @@ def _limits(card: CodecCard) -> Iterator[str]:
     lossless = card.dims == 0 and card.family in {"identity", "jpeg2000", "jpegxl"}
     if not lossless:
         yield (
-            "- What is decoded is not what was encoded: fine structure is lost, and may be replaced "
-            "by what the training images have there."
+            "- What is decoded is not what was encoded: fine structure is lost, and may be "
+            "replaced by what the training images have there."
         )
     if card.weights.kind != "none":
         yield "- Images unlike its training data may come out worse than the metrics say."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plica.cohort import Cohort
+from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
 from plica.run import Run
 from plica.training.recipe import Recipe
@@ -50,11 +50,10 @@ def recipe_of(run: Path) -> Recipe:
     """The recipe a run was started with.
 
     Raises:
-        SettingsError: The folder is no training run.
+        UnreadableFile: The folder is no run's.
+        SettingsError: It was started with something else than a training's recipe.
     """
-    if not (run / "recipe.toml").is_file():
-        raise SettingsError(f"{run} is no run: a folder that `plica train` made was expected")
-    return Run(run).recipe(Recipe)
+    return Run.open(run).recipe(Recipe)
 
 
 def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -> Outcome:
@@ -94,7 +93,7 @@ def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -
     run = _open_run(recipe, places, engine)
     if engine.is_first:
         measures = [asdict(measure) for measure in objective.measures]
-        run.log(BEGUN, sources=describe_cohort(recipe, cohort), measures=measures)
+        run.log(BEGUN, sources=describe_images(recipe, cohort, prepared), measures=measures)
     batches = Batches(prepared, recipe)
     return train(
         recipe, objective, batches, prepared.validation, run, engine=engine, watcher=watcher
@@ -108,33 +107,45 @@ def read_given_cohort(recipe: Recipe) -> Cohort:
         SettingsError: None is named.
         InputError: It cannot be read, or breaks the rules of a cohort.
     """
+    from plica.training.cohorts import read_cohort
+
     if not recipe.data.cohort:
         raise SettingsError(
             f"the recipe {recipe.name} names no images: give a folder, a table or a BIDS tree "
             "with --data"
         )
-    return Cohort.from_manifest(recipe.data.cohort)
+    return read_cohort(recipe.data.cohort)
 
 
-def describe_cohort(recipe: Recipe, cohort: Cohort) -> list[dict[str, Any]]:
-    """What the model card says of the images: per split and source, counts and licences."""
+def describe_images(recipe: Recipe, cohort: Cohort, prepared: Prepared) -> list[dict[str, Any]]:
+    """What a model card says of the images that are drawn or judged: counts and licences.
+
+    The cohort's labels `source`, `licence` and `attribution` are taken over where it has them.
+    """
+    from plica.training.data import name_of
+
+    drawn = {image.name for pool in prepared.pools for image in pool.images}
+    judged = {image.name for image in prepared.validation.images}
     rows = []
-    for split in (recipe.data.train, recipe.data.validation):
-        inside = cohort.filter(lambda case, split=split: case.split == split)  # type: ignore[misc]
-        names = Counter(case.labels.get("source", "") for case in inside)
-        for name in names:
-            cases = [case for case in inside if case.labels.get("source", "") == name]
-            licences = dict.fromkeys(case.labels.get("licence", "") for case in cases)
+    for split, names in ((recipe.data.train, drawn), (recipe.data.validation, judged)):
+        used = [case for case in cohort if case.split == split and name_of(case) in names]
+        for source in dict.fromkeys(case.labels.get("source", "") for case in used):
+            cases = [case for case in used if case.labels.get("source", "") == source]
             rows.append(
                 {
-                    "source": name or "unnamed",
+                    "source": source or "unnamed",
                     "split": split,
                     "images": len(cases),
                     "patients": len({case.patient for case in cases}),
-                    "licence": ", ".join(filter(None, licences)) or "not stated",
+                    "licence": _spell_label(cases, "licence") or "not stated",
+                    "attribution": _spell_label(cases, "attribution"),
                 }
             )
     return rows
+
+
+def _spell_label(cases: Iterable[Case], label: str) -> str:
+    return ", ".join(filter(None, dict.fromkeys(case.labels.get(label, "") for case in cases)))
 
 
 def _check_place(places: Places) -> None:
@@ -177,4 +188,4 @@ def _open_run(recipe: Recipe, places: Places, engine: Engine) -> Run:
     if engine.is_first and not places.resume:
         Run.start(places.run, recipe)
     engine.wait()
-    return Run(places.run)
+    return Run.open(places.run)

@@ -185,7 +185,8 @@ def _spell(source: Source) -> str:
     return "{" + ", ".join(f"{key} = {list(values)}" for key, values in source.where.items()) + "}"
 
 
-def _name(case: Case) -> str:
+def name_of(case: Case) -> str:
+    """What a case is called in tables, logs and messages."""
     return "/".join(part for part in (case.patient, case.study, case.series) if part)
 
 
@@ -204,11 +205,11 @@ def _prepare_all(
     unreadable: list[Unreadable] = []
     for done, case in enumerate(cases):
         if progress is not None:
-            progress(Progress(done, len(cases), _name(case)))
+            progress(Progress(done, len(cases), name_of(case)))
         try:
             found[case.key] = prepare_case(case, data, shape, cache)
         except InputError as error:
-            unreadable.append(Unreadable(_name(case), str(error)))
+            unreadable.append(Unreadable(name_of(case), str(error)))
     if progress is not None:
         progress(Progress(len(cases), len(cases), ""))
     _refuse_unreadable(unreadable, len(cases), data)
@@ -232,7 +233,7 @@ def prepare_case(case: Case, data: Data, shape: Shape, cache: Cache) -> Prepared
         return see(read(case.path, series=series), data.preparation, sliced=sliced)
 
     entry = cache.fetch(f"{done} {identify(case.path)}", make)
-    image = PreparedImage.from_entry(_name(case), entry)
+    image = PreparedImage.from_entry(name_of(case), entry)
     if shape.dims == 3 and not image.is_volume:
         raise InputError(f"{case.path.name} is one slice, but the network sees volumes")
     if image.channels > 1 and image.channels % shape.in_channels:
