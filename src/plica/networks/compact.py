@@ -1,13 +1,12 @@
 """The compact autoencoder: residual blocks around the optimal linear one.
 
 ```text
-      ┌───────────── analysis ──────────────┐
-x ──►─┤                                     +─►─ standardise ─►─ z        f voxels per code cell
-      └─ unshuffle ─ conv ─ blocks ─ conv ──┘                             and axis; u: z before it
-                                                                          is standardised
-      ┌───────────── synthesis ─────────────┐
-u ──►─┤                                     +─►─ shuffle ─►─ x̂
-      └─ conv ─ blocks ─ conv ──────────────┘
+      ┌────────── analysis ──────────┐
+x ──►─┤                              +─►─ u ─ standardise ─►─ z           f voxels per code cell
+      └─ cells ─ conv ─ blocks ─ conv┘                                    and axis
+      ┌────────── synthesis ─────────┐
+u ──►─┤                              +─►─ x̂
+      └─ conv ─ blocks ─ conv ─ cells┘
 ```
 
 Analysis and synthesis are those of `networks.linear`. The last convolution of either branch begins
@@ -18,40 +17,18 @@ so that tiles with such a halo give the very result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from plica.errors import SettingsError, WeightsError
-from plica.networks.blocks import CONVOLUTION, activate, add
-from plica.networks.cells import shuffle, unshuffle
+from plica.networks.blocks import CONVOLUTION, add
+from plica.networks.branches import CONVOLVE, Block, Decoding, Encoding, pad_cells, read_stages
+from plica.networks.cells import expect_deviations, make_cosines, shuffle
 
 MOST_FACTOR = 64
-MOST_WIDTH = 2048
-MOST_BLOCKS = 64
-_CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
-# What a block adds begins small, so that a deep branch does not grow from block to block.
-_BLOCK_GAIN = 0.2
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Blocks on one grid.
-
-    Args:
-        side: Voxels of the image per cell and axis.
-        width: Channels.
-        blocks: How many.
-    """
-
-    side: int
-    width: int
-    blocks: int
 
 
 class Compact(nn.Module):
@@ -75,6 +52,7 @@ class Compact(nn.Module):
         >>> Compact(dims=2, factor=4, code_channels=3, encoder=(4, 96, 5), decoder=(4, 96, 8))
     """
 
+    code_scale: Tensor
     code_mean: Tensor
     code_deviation: Tensor
 
@@ -95,17 +73,19 @@ class Compact(nn.Module):
         self.factor = factor
         self.in_channels = 1
         self.code_channels = code_channels
-        self.encoder_stages = _read_stages("encoder", encoder, factor)
-        self.decoder_stages = _read_stages("decoder", decoder, factor)
-        self.kernels = tuple(kernels)
-        voxels = factor**dims
+        self.expansion = expansion
         self.analysis = nn.Parameter(torch.zeros(code_channels, 1, *[factor] * dims))
-        self.synthesis = nn.Parameter(torch.zeros(voxels, code_channels, *[3] * dims))
+        self.synthesis = nn.Parameter(torch.zeros(factor**dims, code_channels, *[3] * dims))
+        self.register_buffer("code_scale", torch.ones(code_channels))
         self.register_buffer("code_mean", torch.zeros(code_channels))
         self.register_buffer("code_deviation", torch.ones(code_channels))
-        block = partial(Block, dims=dims, kernels=self.kernels, expansion=expansion)
-        self.encoder = _Encoder(dims, factor, code_channels, self.encoder_stages, block)
-        self.decoder = _Decoder(dims, factor, code_channels, self.decoder_stages, block)
+        self.encoder_stages = read_stages("encoder", encoder, factor)
+        self.decoder_stages = read_stages("decoder", decoder, factor)
+        block = partial(Block, dims=dims, kernels=tuple(kernels), expansion=expansion)
+        if self.encoder_stages:
+            self.encoder = Encoding(dims, factor, code_channels, self.encoder_stages, block)
+        if self.decoder_stages:
+            self.decoder = Decoding(dims, factor, code_channels, self.decoder_stages, block)
 
     # -- folding and unfolding -------------------------------------------------------------------
 
@@ -113,33 +93,28 @@ class Compact(nn.Module):
         """Codes (batch, code, *space / factor), standardised."""
         u = self._analyse(x)
         if self.encoder_stages:
-            u = add(self.encoder(x).to(u.dtype), u)
-        mean, deviation = self._statistics()
-        return (u - mean) / deviation
+            u = add(self.encoder(x).to(u.dtype) * self._per_code(self.code_scale), u)
+        return (u - self._per_code(self.code_mean)) / self._per_code(self.code_deviation)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image of codes z, about [−1, 1]; not clamped."""
-        mean, deviation = self._statistics()
-        around = functional.pad(z * deviation + mean, [1, 1] * self.dims, mode="replicate")
-        x = shuffle(self._synthesise(around), self.factor)
+        u = z * self._per_code(self.code_deviation) + self._per_code(self.code_mean)
+        x = shuffle(self._synthesise(u), self.factor)
         if self.decoder_stages:
-            x = add(self.decoder(around).to(x.dtype), x)
+            x = add(self.decoder(u / self._per_code(self.code_scale)).to(x.dtype), x)
         return x
 
     def _analyse(self, x: Tensor) -> Tensor:
-        """The linear codes, never in half precision: a branch cannot repair what is rounded."""
+        """The linear codes, never in half precision: no branch can repair what is rounded."""
         with torch.autocast(x.device.type, enabled=False):
-            return _CONVOLVE[self.dims](
-                x.to(self.analysis.dtype), self.analysis, stride=self.factor
-            )
+            return CONVOLVE[self.dims](x.to(self.analysis.dtype), self.analysis, stride=self.factor)
 
-    def _synthesise(self, around: Tensor) -> Tensor:
-        with torch.autocast(around.device.type, enabled=False):
-            return _CONVOLVE[self.dims](around.to(self.synthesis.dtype), self.synthesis)
+    def _synthesise(self, u: Tensor) -> Tensor:
+        with torch.autocast(u.device.type, enabled=False):
+            return CONVOLVE[self.dims](pad_cells(u.to(self.synthesis.dtype)), self.synthesis)
 
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        shape = (-1, *[1] * self.dims)
-        return self.code_mean.reshape(shape), self.code_deviation.reshape(shape)
+    def _per_code(self, numbers: Tensor) -> Tensor:
+        return numbers.reshape(-1, *[1] * self.dims)
 
     # -- weights from elsewhere ------------------------------------------------------------------
 
@@ -160,6 +135,14 @@ class Compact(nn.Module):
                     "dims, factor and channels"
                 )
             own.copy_(given)
+        self.code_scale.copy_(self._expect_scale())
+
+    def _expect_scale(self) -> Tensor:
+        """Deviations of the linear codes: those of cosines, seen through the analysis."""
+        cosines = torch.from_numpy(make_cosines(self.factor, self.dims))
+        deviations = torch.from_numpy(expect_deviations(self.factor, self.dims))
+        rows = self.analysis.detach().flatten(1).double().cpu()
+        return torch.linalg.vector_norm((rows @ cosines.T) * deviations, dim=1).to(self.code_scale)
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
@@ -185,188 +168,45 @@ class Compact(nn.Module):
     @property
     def encoder_reach(self) -> int:
         """How many code cells away a voxel may lie, per axis, for a code to see it."""
-        return -(-self._encoder_reach_voxels // self.factor)
-
-    @property
-    def _encoder_reach_voxels(self) -> int:
-        stages = self.encoder_stages
-        if not stages:
-            return 0
-        last = self.factor if stages[-1].side == self.factor else 0
-        return stages[0].side + last + sum(self._widening(stage) for stage in stages)
+        return -(-self._reach_voxels // self.factor)
 
     @property
     def decoder_reach(self) -> int:
         """How many code cells away a code may lie, per axis, for a voxel to see it."""
-        stages = self.decoder_stages
-        if not stages:
-            return 1
-        reach = stages[-1].side  # in voxels, around a cell of the grid in hand
-        for stage in reversed(stages):
-            reach = -(-reach // stage.side) * stage.side + self._widening(stage)
-        return -(-reach // self.factor) + 1
-
-    def _widening(self, stage: Stage) -> int:
-        return stage.side * stage.blocks * sum(side // 2 for side in self.kernels)
+        return self.decoder.reach if self.decoder_stages else 1
 
     @property
     def receptive_field(self) -> int:
         """Voxels per axis that one code sees."""
-        return self.factor + 2 * self._encoder_reach_voxels
+        return self.factor + 2 * self._reach_voxels
+
+    @property
+    def _reach_voxels(self) -> int:
+        return self.encoder.reach_voxels if self.encoder_stages else 0
+
+    @property
+    def floats_per_voxel(self) -> tuple[float, float]:
+        """About how many numbers are held at once per voxel: encoding, decoding.
+
+        Of a block: what came, the inner map, the result, and as much again as a convolution's
+        workspace. Around it: the image, its cells, and the cells with a border.
+        """
+        maps = 3 + self.expansion
+        encoder, decoder = (
+            max((maps * one.width / one.side**self.dims for one in stages), default=0.0)
+            for stages in (self.encoder_stages, self.decoder_stages)
+        )
+        return 3 + encoder, 3 + decoder
 
     def multiply_adds(self) -> tuple[float, float]:
         """Multiplications with a weight per voxel of the image: to encode, and to decode."""
-        analysis = self.analysis.numel() / self.factor**self.dims
-        synthesis = self.synthesis.numel() / self.factor**self.dims
-        encoder, decoder = (
-            sum(part.weight.numel() / side**self.dims for part, side in branch.placed())
-            for branch in (self.encoder, self.decoder)
+        voxels = self.factor**self.dims
+        return (
+            self.analysis.numel() / voxels
+            + (self.encoder.multiply_adds() if self.encoder_stages else 0),
+            self.synthesis.numel() / voxels
+            + (self.decoder.multiply_adds() if self.decoder_stages else 0),
         )
-        return analysis + encoder, synthesis + decoder
-
-
-class Block(nn.Module):
-    """x + conv(silu(conv(x))): no normalisation, so that nothing but the kernels looks around."""
-
-    def __init__(self, *, dims: int, width: int, kernels: tuple[int, ...], expansion: int) -> None:
-        super().__init__()
-        first, second = kernels
-        self.conv1 = _convolution(dims, width, width * expansion, first)
-        self.conv2 = _convolution(dims, width * expansion, width, second, gain=_BLOCK_GAIN)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's result, of x's shape."""
-        return add(self.conv2(activate(self.conv1(x))), x)
-
-
-MakeBlock = Callable[..., Block]
-Convolution = nn.Conv2d | nn.Conv3d
-
-
-class _Encoder(nn.Module):
-    """unshuffle, conv, then blocks and 1×1 convolutions to coarser grids, then conv."""
-
-    def __init__(
-        self,
-        dims: int,
-        factor: int,
-        code_channels: int,
-        stages: tuple[Stage, ...],
-        block: MakeBlock,
-    ) -> None:
-        super().__init__()
-        self.stages = stages
-        self.factor = factor
-        if not stages:
-            return
-        first, last = stages[0], stages[-1]
-        self.head = _convolution(dims, first.side**dims, first.width, 3, padding=0)
-        self.blocks = _make_blocks(stages, block)
-        self.changes = nn.ModuleList(
-            _convolution(dims, (b.side // a.side) ** dims * a.width, b.width, 1)
-            for a, b in pairwise(stages)
-        )
-        ratio = factor // last.side
-        side = 3 if ratio == 1 else 1  # a code that gathers several cells sees around it already
-        self.tail = _convolution(dims, ratio**dims * last.width, code_channels, side, gain=0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What is added to the linear codes of x."""
-        side = self.stages[0].side
-        h = unshuffle(x, side)
-        h = self.head(functional.pad(h, [1, 1] * (h.ndim - 2), mode="replicate"))
-        for index, stage in enumerate(self.stages):
-            if stage.side != side:
-                h = self.changes[index - 1](unshuffle(h, stage.side // side))
-            side = stage.side
-            h = self.blocks[index](h)
-        return self.tail(unshuffle(h, self.factor // side))
-
-    def placed(self) -> Iterator[tuple[Convolution, int]]:
-        """Every convolution and the side of the cells it is computed for."""
-        if not self.stages:
-            return
-        yield self.head, self.stages[0].side
-        for stage, blocks in zip(self.stages, self.blocks, strict=True):
-            yield from ((part, stage.side) for part in _convolutions(blocks))
-        sides = [stage.side for stage in self.stages[1:]]
-        yield from zip(_convolutions(self.changes), sides, strict=True)
-        yield self.tail, self.factor
-
-
-class _Decoder(nn.Module):
-    """conv, then blocks and 1×1 convolutions to finer grids, then conv and shuffle."""
-
-    def __init__(
-        self,
-        dims: int,
-        factor: int,
-        code_channels: int,
-        stages: tuple[Stage, ...],
-        block: MakeBlock,
-    ) -> None:
-        super().__init__()
-        self.stages = stages
-        self.factor = factor
-        if not stages:
-            return
-        first, last = stages[0], stages[-1]
-        widened = (factor // first.side) ** dims * first.width
-        self.head = _convolution(dims, code_channels, widened, 3, padding=0)
-        self.blocks = _make_blocks(stages, block)
-        self.changes = nn.ModuleList(
-            _convolution(dims, a.width, (a.side // b.side) ** dims * b.width, 1)
-            for a, b in pairwise(stages)
-        )
-        self.tail = _convolution(dims, last.width, last.side**dims, 3, gain=0)
-
-    def forward(self, around: Tensor) -> Tensor:
-        """What is added to the linear image of the codes, which come with one more cell around."""
-        side = self.factor
-        h = self.head(around)
-        for index, stage in enumerate(self.stages):
-            if index:
-                h = self.changes[index - 1](h)
-            h = self.blocks[index](shuffle(h, side // stage.side))
-            side = stage.side
-        return shuffle(self.tail(h), side)
-
-    def placed(self) -> Iterator[tuple[Convolution, int]]:
-        """Every convolution and the side of the cells it is computed for."""
-        if not self.stages:
-            return
-        yield self.head, self.factor
-        for stage, blocks in zip(self.stages, self.blocks, strict=True):
-            yield from ((part, stage.side) for part in _convolutions(blocks))
-        sides = [stage.side for stage in self.stages[:-1]]
-        yield from zip(_convolutions(self.changes), sides, strict=True)
-        yield self.tail, self.stages[-1].side
-
-
-# -- making and checking -----------------------------------------------------------------------
-
-
-def _make_blocks(stages: tuple[Stage, ...], block: MakeBlock) -> nn.ModuleList:
-    return nn.ModuleList(
-        nn.Sequential(*(block(width=stage.width) for _ in range(stage.blocks))) for stage in stages
-    )
-
-
-def _convolution(
-    dims: int, width_in: int, width_out: int, side: int, *, gain: float = 1, padding: int = -1
-) -> Convolution:
-    """A convolution with the weights of He et al. (2015), times `gain`, and no bias at first."""
-    padding = side // 2 if padding < 0 else padding
-    convolution = CONVOLUTION[dims](width_in, width_out, side, padding=padding)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # there is one
-    with torch.no_grad():
-        convolution.weight.mul_(gain)
-    return convolution
-
-
-def _convolutions(module: nn.Module) -> Iterator[Convolution]:
-    return (part for part in module.modules() if isinstance(part, Convolution))
 
 
 def _check_numbers(
@@ -383,27 +223,3 @@ def _check_numbers(
             "a compact network's blocks have two kernels of side 1, 3, 5 or 7 and an expansion of "
             f"1 to 8, but kernels {kernels!r} and expansion {expansion!r} came"
         )
-
-
-def _read_stages(name: str, numbers: tuple[int, ...], factor: int) -> tuple[Stage, ...]:
-    """(side, width, blocks, …) as stages whose grids fit into one another."""
-    if not isinstance(numbers, tuple | list) or len(numbers) % 3:
-        raise SettingsError(
-            f"the stages of a compact network's {name} are written as (side, width, blocks, …), "
-            f"but {numbers!r} came"
-        )
-    stages = tuple(Stage(*numbers[at : at + 3]) for at in range(0, len(numbers), 3))
-    sides = [stage.side for stage in stages]
-    grids = [*sides, factor] if name == "encoder" else [*reversed(sides), factor]
-    nested = all(fine > 0 and coarse % fine == 0 for fine, coarse in pairwise(grids))
-    if not nested or len(set(sides)) < len(sides):
-        raise SettingsError(
-            f"the sides of the {name}'s stages must divide one another and the factor {factor}, "
-            f"{'growing' if name == 'encoder' else 'shrinking'}, but they are {sides}"
-        )
-    if any(not (1 <= one.width <= MOST_WIDTH and 0 <= one.blocks <= MOST_BLOCKS) for one in stages):
-        raise SettingsError(
-            f"a stage of a compact network has 1 to {MOST_WIDTH} channels and at most "
-            f"{MOST_BLOCKS} blocks, but the {name} was given {numbers!r}"
-        )
-    return stages
