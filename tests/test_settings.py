@@ -117,3 +117,30 @@ def test_a_thing_without_a_form_in_toml_is_refused():
 )
 def test_what_is_written_is_read_back_equal(recipe):
     assert settings.parse(Recipe, settings.to_toml(recipe)) == recipe
+
+
+@dataclass(frozen=True)
+class Circle:
+    kind: Literal["circle"] = "circle"
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class Square:
+    kind: Literal["square"] = "square"
+    side: float = 1.0
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shape: Circle | Square = field(default_factory=Circle)
+
+
+def test_a_union_is_told_apart_by_its_kind():
+    assert settings.parse(Drawing, 'shape = { kind = "square", side = 2.0 }').shape == Square(
+        side=2.0
+    )
+    with pytest.raises(SettingsError, match="shape: no setting 'side'"):
+        settings.parse(Drawing, 'shape = { kind = "circle", side = 2.0 }')
+    with pytest.raises(SettingsError, match="shape.kind: Input should be 'circle' or 'square'"):
+        settings.parse(Drawing, 'shape = { kind = "line" }')

@@ -89,7 +89,7 @@ def _unknown_keys(
 ) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
     """Each key of `value` that no dataclass in `kind` has, with its place and the known keys."""
     if isinstance(value, Mapping):
-        dataclass_fields = _fields_of(kind)
+        dataclass_fields = _fields_of(_choose_by_kind(kind, value))
         if dataclass_fields:
             for key, item in value.items():
                 if key not in dataclass_fields:
@@ -104,6 +104,18 @@ def _unknown_keys(
         for number, item in enumerate(value):
             for inner in _arguments(kind):
                 yield from _unknown_keys(inner, item, (*where, str(number)))
+
+
+def _choose_by_kind(kind: Any, value: Mapping[str, Any]) -> Any:
+    """Of a union of dataclasses the one whose literal field `kind` has the value's `kind`.
+
+    Else a setting of another one would be taken for known, and then be ignored.
+    """
+    for part in typing.get_args(kind):
+        own = typing.get_type_hints(part).get("kind") if dataclasses.is_dataclass(part) else None
+        if value.get("kind") in typing.get_args(own):
+            return part
+    return kind
 
 
 def _fields_of(kind: Any) -> dict[str, Any]:
@@ -139,11 +151,17 @@ def _unknown_message(where: tuple[str, ...], unknown: str, known: list[str]) -> 
 
 
 def _invalid_message(error: pydantic.ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     place = ".".join(str(part) for part in first["loc"]) or "the settings"
     if first["type"] == "missing":
         return f"{place}: this setting is missing and has no default"
     got = first["input"]
+    kinds = [one for one in errors if one["type"] == "literal_error" and one["loc"][-1] == "kind"]
+    if len(kinds) > 1:  # of a union: pydantic names the class it tried in the middle of the place
+        place = ".".join(str(part) for part in (*first["loc"][:-2], "kind"))
+        words = " or ".join(dict.fromkeys(one["ctx"]["expected"] for one in kinds))
+        return f"{place}: Input should be {words}; but got {got!r} ({type(got).__name__})"
     return f"{place}: {first['msg']}; but got {got!r} ({type(got).__name__})"
 
 

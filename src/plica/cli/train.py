@@ -98,7 +98,12 @@ def train(
         try:
             outcome = run_recipe(chosen, places, watching)
         except TrainingInterrupted as error:
-            raise TrainingInterrupted(f"{error}; {_advise(places)}") from error
+            raise TrainingInterrupted(f"{error}{_repeat(places)}") from error
+        except KeyboardInterrupt as error:  # once steps are taken, the loop answers signals
+            raise TrainingInterrupted(
+                "stopped before the first step; what was prepared is kept: run the same command "
+                "again"
+            ) from error
     if first:
         _report(chosen, outcome, places, time.perf_counter() - begun, as_json=as_json, quiet=quiet)
 
@@ -136,11 +141,10 @@ def _change(recipe: Recipe, data: Path | None, settings: list[str] | None, smoke
     return change(recipe, changes) if changes else recipe
 
 
-def _advise(places: Places) -> str:
-    words = ["plica", "train", "--resume", str(places.run)]
-    for option, given in (("--weights-dir", places.weights_dir), ("--cache", places.cache)):
-        words += [option, str(given)] if given is not None else []
-    return f"go on with: {' '.join(words)}"
+def _repeat(places: Places) -> str:
+    """Options that the command to go on with needs again; the run does not know them."""
+    given = (("--weights-dir", places.weights_dir), ("--cache", places.cache))
+    return "".join(f" {option} {path}" for option, path in given if path is not None)
 
 
 def _report(
