@@ -162,6 +162,8 @@ class Reconstruction:
         pixel: "l1", "l2", or "psnr": the mean over the batch's images of log₁₀ of the squared
             error, in which each image counts as it does in a mean of decibels.
         pixel_weight: Of that term.
+        pixel_floor: Added to the squared error under "psnr", so that crops of mere background,
+            which any network knows to many decibels, do not outweigh the others.
         perceptual: Weight of LPIPS (Zhang et al., 2018).
         perceptual_network: Its backbone.
         kl: Weight of the divergence of the posterior from a standard normal.
@@ -178,6 +180,7 @@ class Reconstruction:
     kind: Literal["reconstruction"] = "reconstruction"
     pixel: Literal["l1", "l2", "psnr"] = "l1"
     pixel_weight: float = 1.0
+    pixel_floor: float = 1e-5
     perceptual: float = 0.0
     perceptual_network: Literal["vgg16", "alexnet", "squeezenet"] = "vgg16"
     kl: float = 0.0

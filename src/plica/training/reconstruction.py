@@ -4,7 +4,7 @@
     perceptual    LPIPS(x, x̂)
     adversarial   − λ D(x̂), see `adversary`
     kl, codebook  what holds the codes in shape, see `latents`
-    embedding     ‖b(x) − b(x̂)‖², b: BiomedCLIP's image tower, of images from 0 to 1
+    embedding     ‖b(x) − b(x̂)‖², b: BiomedCLIP's image tower
 
 Each is a mean over the batch's images. Where a recipe's reduction is "sum", pixel, kl and codebook
 add up over an image's voxels and codes, and the perceptual term counts once for each voxel: the
@@ -24,7 +24,9 @@ from plica.errors import SettingsError
 from plica.metrics.metric import Pair
 from plica.metrics.pixel import MAE, PSNR
 from plica.metrics.structural import SSIM
-from plica.training.adversary import Opponent, adaptive_weight
+from plica.networks.discriminator import last_kernel
+from plica.networks.vision import VisionTower
+from plica.training.adversary import Opponent, weigh
 from plica.training.latents import Draw, decode, describe, draw
 from plica.training.objective import Batch, Measure, Player, Terms
 from plica.training.pictures import Cut, choose_cuts, mean_over_pictures
@@ -50,8 +52,7 @@ class ReconstructionObjective:
         settings: The terms and their weights.
         network: An Autoencoder.
         perceptual: Pairs of pictures in [−1, 1] → one distance each; where the term is wanted.
-        embedding: Pairs of pictures in [−1, 1] → one squared distance of embeddings each; where
-            the term is wanted.
+        tower: BiomedCLIP's image tower; where the embedding term is wanted.
         opponent: The discriminator; where the term is wanted.
     """
 
@@ -63,13 +64,13 @@ class ReconstructionObjective:
         network: nn.Module,
         *,
         perceptual: Likeness | None = None,
-        embedding: Likeness | None = None,
+        tower: VisionTower | None = None,
         opponent: Opponent | None = None,
     ) -> None:
         self.settings = settings
         self.network = network
         self._perceptual = perceptual
-        self._embedding = embedding
+        self._tower = tower
         self._opponent = opponent
         self._last = last_layer(network)
         self._trained = tuple(p for p in network.parameters() if p.requires_grad)
@@ -102,9 +103,7 @@ class ReconstructionObjective:
 
     def probe(self, player: Player) -> nn.Parameter:
         """The parameter at which the terms' shares of the gradient are compared."""
-        if player == DISCRIMINATOR or not self._last.requires_grad:
-            return last_kernel(self.players()[player])
-        return self._last
+        return last_kernel(self.modules()["network" if player == CODEC else player])
 
     def _opponent_at(self, step: int) -> Opponent | None:
         return self._opponent if step >= self.settings.adversary.start else None
@@ -120,9 +119,10 @@ class ReconstructionObjective:
         parts = self._compare(batch.x, y, cuts)
         reconstruction = torch.stack(tuple(parts.values())).sum()
         facts = describe(codes) | {"batch_psnr": _psnr(batch.x, y)}
-        if self._embedding is not None:
-            distance = mean_over_pictures(self._embedding, batch.x, y, cuts)
-            parts["embedding"] = self.settings.embedding * distance
+        if self._tower is not None:
+            parts["embedding"] = self.settings.embedding * mean_over_pictures(
+                embedding_distance(self._tower), batch.x, y, cuts, side=self._tower.side
+            )
         parts |= self._hold(codes)
         if "kl" in parts:
             facts["kl_to_reconstruction"] = (parts["kl"] / reconstruction).detach()
@@ -158,7 +158,7 @@ class ReconstructionObjective:
     def _pixel(self, x: Tensor, y: Tensor) -> Tensor:
         error = (y - x).flatten(1)
         if self.settings.pixel == "psnr":
-            return error.square().mean(1).clamp_min(_LEAST_SQUARE).log10().mean()
+            return (error.square().mean(1) + self.settings.pixel_floor).log10().mean()
         each = error.abs() if self.settings.pixel == "l1" else error.square()
         return each.mean() if self.settings.reduction == "mean" else each.sum(1).mean()
 
@@ -178,7 +178,7 @@ class ReconstructionObjective:
         """What the adversary's weight is multiplied by: λ, or 1."""
         if not self.settings.adversary.adaptive:
             return torch.ones((), device=adversarial.device)
-        return adaptive_weight(reconstruction, adversarial, self._last, average)
+        return weigh(reconstruction, adversarial, self._last, average)
 
     def _learn(self, opponent: Opponent, batch: Batch) -> Terms:
         """What the discriminator minimises."""
@@ -196,17 +196,11 @@ class ReconstructionObjective:
         return compare(x, y), y
 
 
-def to_unit(x: Tensor) -> Tensor:
-    """Pictures in [−1, 1], three channels from 0 to 1: what vision networks were trained on."""
-    unit = ((x + 1) / 2).clamp(0, 1)
-    return unit.expand(-1, 3, -1, -1) if unit.shape[1] == 1 else unit
-
-
-def embedding_distance(embed: Callable[[Tensor], Tensor]) -> Likeness:
-    """The squared distance of the embeddings of two pictures, under an embedding of [0, 1]."""
+def embedding_distance(tower: VisionTower) -> Likeness:
+    """The squared distance of the tower's embeddings of two pictures, both clamped to [−1, 1]."""
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
-        return (embed(to_unit(x)) - embed(to_unit(y))).float().square().sum(1)
+        return (tower.embed(x) - tower.embed(y)).float().square().sum(1)
 
     return distance
 
@@ -236,13 +230,9 @@ def last_layer(network: nn.Module) -> nn.Parameter:
     """The kernel of the decoder's last layer, trained or not."""
     decoder = getattr(network, "decoder", None)
     inside = tuple(decoder.parameters()) if isinstance(decoder, nn.Module) else ()
-    return last_kernel(inside or tuple(network.parameters()))
-
-
-def last_kernel(parameters: tuple[nn.Parameter, ...]) -> nn.Parameter:
-    """The last of the parameters that is a kernel or matrix, else the last."""
+    parameters = inside or tuple(network.parameters())
     kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-    return (kernels or list(parameters))[-1]
+    return (kernels or parameters)[-1]
 
 
 @torch.no_grad()
