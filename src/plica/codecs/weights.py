@@ -12,7 +12,8 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +49,11 @@ _DAMAGED = (
     ArithmeticError,
     RuntimeError,
     MemoryError,
+    AssertionError,
     OSError,
 )
+# How files of PyTorch before 1.6 begin: a pickled number, by which it knows its own.
+_OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9"
 
 
 class Inert:
@@ -190,11 +194,13 @@ def read(path: Path, *, sha256: str = "") -> Weights:
     try:
         if start.startswith(b"PK\x03\x04"):
             loaded = _unpickle(path, size)
+        elif start == _OLD:
+            loaded = _unpickle_old(path, size)
         elif start[8:] == b"{":
             loaded = load_file(path)
         else:
             raise WeightsError(
-                f"{path.name} is neither safetensors nor a PyTorch file of version 1.6 or newer: "
+                f"{path.name} is neither safetensors nor a PyTorch file: "
                 "save its weights as one of them"
             )
     except SafetensorError as error:
@@ -220,14 +226,38 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def _unpickle_old(path: Path, size: int) -> Any:
+    """A file in which the values follow their pickle, as the classifiers of 2017 still are."""
+    with _naming_damage(path):
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        # Its pickle says how large a value is before any of it is read; memory that was asked for
+        # and never filled is not taken yet.
+        if sum(_stored_by_storage(loaded).values()) > size:
+            raise WeightsError(f"{path.name} claims more values than it holds: it is damaged")
+        return loaded
+
+
+def _stored_by_storage(loaded: Any) -> dict[int, int]:
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else {}
+    values = state.values() if isinstance(state, Mapping) else ()
+    tensors = [value for value in values if isinstance(value, Tensor) and not value.is_sparse]
+    return {t.untyped_storage().data_ptr(): _stored_bytes(t) for t in tensors}
+
+
 def _unpickle(path: Path, size: int) -> Any:
-    try:
+    with _naming_damage(path):
         with zipfile.ZipFile(path) as archive:
             # PyTorch stores its members as they are; a compressed one would be a bomb.
             if sum(member.file_size for member in archive.infolist()) > size:
                 raise WeightsError(f"{path.name} holds compressed parts, which weights never do")
         with torch.serialization.safe_globals([(Inert, name) for name in _INERT]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except _DAMAGED as error:
         raise WeightsError(
             f"{path.name} could not be read as weights alone: {_first_line(error)}. "

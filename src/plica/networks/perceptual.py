@@ -13,6 +13,7 @@ made weights (tests/golden/perceptual).
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from plica.errors import SettingsError, UnusablePixels
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 _LEAST_LENGTH = 1e-10
+_COPIED = re.compile(r"^(\d+)\.weight$")
 
 # "conv", channels in and out, kernel, stride, padding; "pool", kernel, whether a rest is kept;
 # "fire", channels in, squeezed, expanded; "relu".
@@ -185,9 +187,17 @@ class Perceptual(nn.Module):
                 yield h
 
 
-def backbone_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The convolutions of a torchvision classifier's state dict: all but its classifier."""
-    return {key: value for key, value in state.items() if not key.startswith("classifier.")}
+def join_weights(
+    classifier: Mapping[str, Tensor], linear: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state dict of `Perceptual` from those of a classifier and of LPIPS' linear layers.
+
+    Args:
+        classifier: torchvision's or timm's; what follows its convolutions is left out.
+        linear: Under LPIPS' keys, or as {number}.weight in a copy of them.
+    """
+    features = {key: value for key, value in classifier.items() if key.startswith("features.")}
+    return features | {_COPIED.sub(r"lin\1.model.1.weight", k): v for k, v in linear.items()}
 
 
 def _layer(kind: str, *numbers: int) -> nn.Module:
