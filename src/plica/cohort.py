@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from plica.errors import InputError
+from plica.errors import InputError, SettingsError
+from plica.tables import Row, read_table
 
 Key = tuple[str, str, str]
+_NIFTI = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,75 @@ class Cohort:
             train = Cohort.from_manifest("data/MANIFEST.csv").of_split("train")
         """
         table = Path(path)
-        return cls(tuple(_case(row, table.parent) for row in _rows(table) if row["split"]))
+        columns = {"path": "path", "patient": "group_id", "split": "split", "series": "path"}
+        rows = read_table(table, ("path", "group_id", "split"))
+        study = "source" if rows and "source" in rows[0] else ""
+        return cls(_cases(table, rows, columns | {"study": study}))
+
+    @classmethod
+    def from_table(
+        cls,
+        path: str | Path,
+        *,
+        path_column: str = "path",
+        patient: str = "patient",
+        split: str = "split",
+        study: str = "",
+        series: str = "",
+    ) -> Cohort:
+        """Read a table with one row per image: CSV, or TSV or Parquet by their endings.
+
+        Rows without a split are no cases, as long as some have one. All columns become labels.
+
+        Args:
+            path_column: Where each image lies, relative to the table's folder.
+            patient: Column of whose image it is.
+            split: Column of the splits; "" where the table has none.
+            study: Column of the examinations; "" where there is none.
+            series: Column of the images' names within a study; "" takes their paths.
+
+        Raises:
+            InputError: The table cannot be read, lacks a column, or breaks the rules of a cohort.
+            MissingExtra: Parquet needs pyarrow.
+
+        Example:
+            cohort = Cohort.from_table("images.parquet", patient="subject", split="fold")
+        """
+        table = Path(path)
+        columns = {
+            "path": path_column,
+            "patient": patient,
+            "split": split,
+            "study": study,
+            "series": series or path_column,
+        }
+        rows = read_table(table, tuple(filter(None, columns.values())))
+        return cls(_cases(table, rows, columns))
+
+    @classmethod
+    def from_bids(cls, root: str | Path) -> Cohort:
+        """Read a tree in the Brain Imaging Data Structure: its raw NIfTI images.
+
+        Patients are the subjects (sub-…), studies their sessions (ses-…). What lies beside the
+        subjects (derivatives, sourcedata, code) is left out. Labels are `datatype` (anat, ct, …),
+        `suffix` (T1w, bold, …), the entities of the file's name, and the subject's columns in
+        participants.tsv, of which `split`, where there is one, gives the split.
+
+        Raises:
+            InputError: There are no subjects with images, or participants.tsv does not fit them.
+
+        Example:
+            brains = Cohort.from_bids("ds000001").where(datatype="anat")
+        """
+        tree = Path(root)
+        images = sorted(image for folder in tree.glob("sub-*") for image in _bids_images(folder))
+        if not images:
+            raise InputError(
+                f"{tree} holds no images in folders like sub-01/anat or sub-01/ses-1/anat, as a "
+                "BIDS tree does"
+            )
+        participants = _participants(tree / "participants.tsv")
+        return cls(tuple(_bids_case(tree, image, participants) for image in images))
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -116,6 +186,33 @@ class Cohort:
         if split not in self.splits:
             raise InputError(f"no split '{split}'; there are: {', '.join(map(repr, self.splits))}")
         return self.filter(lambda case: case.split == split)
+
+    def with_splits(self, shares: Mapping[str, float], *, seed: int = 0) -> Cohort:
+        """The cases with whole patients drawn for splits, the same ones whatever their order.
+
+        Args:
+            shares: Of the patients, by split; they add up to 1.
+            seed: Other seeds draw other patients.
+
+        Raises:
+            InputError: Cases have a split already, or there are fewer patients than splits.
+            SettingsError: A share is not above zero, or they do not add up to 1.
+
+        Example:
+            cohort.with_splits({"train": 0.8, "dev-test": 0.2})
+        """
+        if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+            raise SettingsError(f"shares are above zero and add up to 1, but got {dict(shares)}")
+        if taken := [name for name in self.splits if name]:
+            raise InputError(f"the cohort has splits already: {', '.join(map(repr, taken))}")
+        drawn = sorted(self.patients, key=lambda name: _draw(seed, name))
+        if len(drawn) < len(shares):
+            raise InputError(
+                f"{len(drawn)} patients cannot be drawn for {len(shares)} splits: each needs one "
+                "at least, and no patient stands in two"
+            )
+        split_of = _cut_shares(drawn, shares)
+        return Cohort(tuple(replace(case, split=split_of[case.patient]) for case in self.cases))
 
     def filter(self, keep: Callable[[Case], bool]) -> Cohort:
         """The cases for which `keep` is true, in the same order."""
@@ -165,30 +262,80 @@ def _labelled(case: Case, labels: Mapping[str, str]) -> Case:
     return replace(case, labels={**case.labels, **labels})
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-            columns = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the table {table} cannot be read: {error}") from error
-    if lacking := {"path", "group_id", "split"} - set(columns):
-        raise InputError(f"{table.name} lacks the column {', '.join(sorted(lacking))}")
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise InputError(
-                f"{table.name}, line {number}: the row has another number of cells than the header"
-            )
-    return rows
+# -- tables --------------------------------------------------------------------------------------
 
 
-def _case(row: Mapping[str, str], folder: Path) -> Case:
-    return Case(
-        patient=row["group_id"],
-        study=row.get("source", ""),
-        series=row["path"],
-        path=folder / row["path"],
-        split=row["split"],
-        labels=dict(row),
+def _cases(table: Path, rows: list[Row], columns: Mapping[str, str]) -> tuple[Case, ...]:
+    """Rows as cases; `columns` says which column is which field, "" where there is none."""
+    split = columns["split"]
+    if split and not any(row[split] for row in rows):
+        raise InputError(f"{table.name}: no row has anything in the column {split}")
+    return tuple(
+        _case(table, number, row, columns)
+        for number, row in enumerate(rows, start=1)
+        if not split or row[split]
     )
+
+
+def _case(table: Path, number: int, row: Row, columns: Mapping[str, str]) -> Case:
+    known = {name: row[column] if column else "" for name, column in columns.items()}
+    path = known.pop("path")
+    if not path or "\0" in path:
+        raise InputError(
+            f"{table.name}, image {number}: the column {columns['path']} names no file: {path!r}"
+        )
+    return Case(**known, path=table.parent / path, labels=dict(row))
+
+
+# -- splits --------------------------------------------------------------------------------------
+
+
+def _draw(seed: int, patient: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{patient}".encode()).digest()
+
+
+def _cut_shares(drawn: list[str], shares: Mapping[str, float]) -> dict[str, str]:
+    """Each patient's split: as near to the shares as whole patients allow, at least one each."""
+    split_of: dict[str, str] = {}
+    reached, begin, left = 0.0, 0, len(shares)
+    for split, share in shares.items():
+        reached, left = reached + share, left - 1
+        end = min(max(round(reached * len(drawn)), begin + 1), len(drawn) - left)
+        split_of |= dict.fromkeys(drawn[begin:end], split)
+        begin = end
+    return split_of
+
+
+# -- BIDS ----------------------------------------------------------------------------------------
+
+
+def _bids_images(subject: Path) -> list[Path]:
+    places = [*subject.glob("*/*"), *subject.glob("ses-*/*/*")]
+    return [
+        place
+        for place in places
+        if place.name.endswith(_NIFTI) and not place.parent.name.startswith("ses-")
+    ]
+
+
+def _participants(path: Path) -> dict[str, Row] | None:
+    """Each subject's row; None without the file."""
+    if not path.is_file():
+        return None
+    return {row["participant_id"]: row for row in read_table(path, ("participant_id",))}
+
+
+def _bids_case(tree: Path, image: Path, participants: Mapping[str, Row] | None) -> Case:
+    place = image.relative_to(tree)
+    subject, datatype = place.parts[0], place.parts[-2]
+    session = place.parts[1] if len(place.parts) == 4 else ""
+    *entities, suffix = place.name.removesuffix(".gz").removesuffix(".nii").split("_")
+    labels = {"datatype": datatype, "suffix": suffix}
+    labels |= {key: value for key, _, value in (part.partition("-") for part in entities)}
+    known: Row = {}
+    if participants is not None:
+        if subject not in participants:
+            raise InputError(f"participants.tsv has no row for {subject}, which has images")
+        known = participants[subject]
+    case = Case(subject, session, place.as_posix(), image, known.get("split", ""), labels)
+    return _labelled(case, {key: value for key, value in known.items() if key != "split"})
