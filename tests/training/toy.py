@@ -1,5 +1,7 @@
 """A tiny training whose every part is real: an autoencoder of four numbers on ramps of light."""
 
+import csv
+
 import numpy as np
 import torch
 from torch import nn
@@ -63,8 +65,17 @@ class Squared:
         decoded = self.network(x + 0.01 * noise)
         parts = {"squared": (decoded - x).square().mean()}
         if self.critic is not None and step >= 2:
-            parts["critic"] = 0.01 * self.critic(decoded.flatten(1)).square().mean()
+            parts["critic"] = 0.1 * self._balance(parts["squared"], decoded, batch)
         return Terms(parts, {"deviation": decoded.detach().std()})
+
+    def _balance(self, squared, decoded, batch):
+        """The critic's term, as strong at the last layer as the other over the whole batch."""
+        critic = self.critic(decoded.flatten(1)).square().mean()
+        norms = [
+            batch.average(torch.autograd.grad(term, self.network.up, retain_graph=True)[0]).norm()
+            for term in (squared, critic)
+        ]
+        return critic * norms[0] / norms[1]
 
     def probe(self, player):
         return self.network.up if player == "codec" else self.critic.weight
@@ -113,3 +124,36 @@ def make_recipe(**changes):
         "evaluate_every": 10, "checkpoint_every": 5, "log_every": 1, "tolerance": 3.0,
     }  # fmt: skip
     return Recipe(**{**settings, **changes})
+
+
+class Quiet:
+    """A watcher that remembers what it was told."""
+
+    def __init__(self):
+        self.progress, self.numbers, self.means, self.sentences = [], {}, {}, []
+
+    def advanced(self, progress):
+        self.progress.append(progress)
+
+    def logged(self, step, numbers):
+        self.numbers[step] = dict(numbers)
+
+    def judged(self, step, means, best):
+        self.means[step] = (dict(means), best)
+
+    def said(self, sentence):
+        self.sentences.append(sentence)
+
+
+def read_rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def read_losses(folder):
+    """Each number of losses.csv but those of time, by step, player and name."""
+    return {
+        (int(row["step"]), row["player"], row["kind"], row["name"]): float(row["value"])
+        for row in read_rows(folder / "losses.csv")
+        if row["player"] != "loop"
+    }
