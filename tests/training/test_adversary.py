@@ -8,7 +8,7 @@ import torch
 from tests.training.small import Critic
 from torch import nn
 
-from plica.training.adversary import Opponent, adaptive_weight
+from plica.training.adversary import Opponent, weigh
 from plica.training.objective import alone
 from plica.training.pictures import choose_cuts
 
@@ -100,7 +100,7 @@ def test_the_adaptive_weight_is_the_ratio_of_the_gradients_found_by_small_steps(
     torch.manual_seed(0)
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     w = nn.Parameter(torch.randn(1, 1, 3, 3, dtype=torch.float64))
-    found = adaptive_weight(*make_terms(w, x), w, alone)
+    found = weigh(*make_terms(w, x), w, alone)
 
     slopes = np.zeros((2, 9))
     for place in range(9):
@@ -118,20 +118,20 @@ def test_the_adaptive_weight_is_the_ratio_of_the_gradients_found_by_small_steps(
 def test_the_adaptive_weight_is_bounded_where_the_adversary_is_flat():
     w = nn.Parameter(torch.ones(1))
 
-    assert float(adaptive_weight((1e9 * w).sum(), (0 * w).sum(), w, alone)) == 1e4
+    assert float(weigh((1e9 * w).sum(), (0 * w).sum(), w, alone)) == 1e4
 
 
 def test_the_adaptive_weight_is_one_where_the_last_layer_is_frozen():
     w, v = nn.Parameter(torch.ones(1), requires_grad=False), nn.Parameter(torch.ones(1))
 
-    assert float(adaptive_weight((2 * v).sum(), v.sum(), w, alone)) == 1
+    assert float(weigh((2 * v).sum(), v.sum(), w, alone)) == 1
 
 
 def test_gradients_are_averaged_over_processes_before_their_norms_are_taken():
     w = nn.Parameter(torch.tensor([1.0, 1.0]))
     # the other process's gradients, of reconstruction and adversary in turn
     others = iter([torch.tensor([-3.0, 0.0]), torch.tensor([0.0, 1.0])])
-    found = adaptive_weight(
+    found = weigh(
         3 * w[0] + 4 * w[1], w[1], w, lambda gradient: (gradient + next(others)) / 2
     )
 

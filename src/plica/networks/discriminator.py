@@ -11,6 +11,7 @@ losses are those of Lim and Ye 2017, "Geometric GAN".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -117,7 +118,8 @@ class BatchNormalisation(nn.BatchNorm2d):
         n, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
         h = h - mean[:, None, None]
         variance = _sum_over_processes(h.square().sum((0, 2, 3))) / n
-        self._remember(mean.detach(), variance.detach() * n / (n - 1))
+        if self.track_running_stats:
+            self._remember(mean.detach(), variance.detach() * n / (n - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (h * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
@@ -174,7 +176,13 @@ def hinge_decoder(made: Tensor) -> Tensor:
     return -made.mean()
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, at: Tensor) -> Tensor:
+def adaptive_weight(
+    reconstruction: Tensor,
+    adversarial: Tensor,
+    at: Tensor,
+    *,
+    average: Callable[[Tensor], Tensor] = torch.detach,
+) -> Tensor:
     """|∇ reconstruction| / |∇ adversarial| at one tensor, so that both pull with like force.
 
     Esser et al. 2021, "Taming transformers", equation 7: the tensor is the decoder's last layer
@@ -184,9 +192,11 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, at: Tensor) -> 
         reconstruction: The reconstruction's loss, a number.
         adversarial: The adversarial one.
         at: A tensor both depend on.
+        average: The mean over the processes that share the batch: of gradients, not of norms, so
+            that any number of processes finds the weight that one would.
     """
     pulls = [
-        torch.autograd.grad(loss, at, retain_graph=True)[0].float().norm()
+        average(torch.autograd.grad(loss, at, retain_graph=True)[0].float()).norm()
         for loss in (reconstruction, adversarial)
     ]
     weight: Tensor = pulls[0] / (pulls[1] + _LEAST_GRADIENT)

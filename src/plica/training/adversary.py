@@ -18,10 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from plica.networks.discriminator import adaptive_weight, hinge_discriminator
 from plica.training.pictures import Cut, count_pictures, mean_over_pictures, pictures
-
-SMALLEST_GRADIENT = 1e-4
-MOST_WEIGHT = 1e4
 
 
 class Opponent:
@@ -61,13 +59,13 @@ class Opponent:
         facts = {name: torch.zeros((), device=x.device) for name in ("logits_real", "logits_fake")}
         for xs, ys in pictures(x, y.detach(), cuts):
             real, fake = (self.discriminator(side.contiguous()).float() for side in (xs, ys))
-            loss = loss + (_mean((1 - real).relu()) + _mean((1 + fake).relu())).sum() / (2 * n)
+            loss = loss + hinge_discriminator(real, fake) * len(xs) / n
             facts["logits_real"] += _mean(real.detach()).sum() / n
             facts["logits_fake"] += _mean(fake.detach()).sum() / n
         return loss, facts
 
 
-def adaptive_weight(
+def weigh(
     reconstruction: Tensor,
     adversarial: Tensor,
     last: nn.Parameter,
@@ -76,16 +74,11 @@ def adaptive_weight(
     """λ, a number without gradient; 1 where the last layer is frozen.
 
     Args:
-        average: The mean over the processes that share the batch: gradients are averaged before
-            their norms are taken, so that λ is the one of the whole batch.
+        average: The mean over the processes that share the batch.
     """
     if not last.requires_grad:
         return torch.ones((), device=last.device)
-    norms = [
-        average(torch.autograd.grad(term, last, retain_graph=True)[0]).norm()
-        for term in (reconstruction, adversarial)
-    ]
-    return (norms[0] / (norms[1] + SMALLEST_GRADIENT)).clamp(0, MOST_WEIGHT).detach()
+    return adaptive_weight(reconstruction, adversarial, last, average=average)
 
 
 def _mean(logits: Tensor) -> Tensor:

@@ -15,13 +15,14 @@ sg stops the gradient.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from plica.networks.autoencoder import Autoencoder, Sampling
+from plica.networks.vq import VqAutoencoder
 
 # A unit of the latent is active where its posterior mean varies more than this over the data
 # (Burda, Grosse and Salakhutdinov, 2016, section 5.3).
@@ -45,7 +46,7 @@ class Draw:
     mean: Tensor
     kl: Tensor | None = None
     codebook: Tensor | None = None
-    usage: float | None = field(default=None)
+    usage: float | None = None
 
 
 def draw(
@@ -59,12 +60,23 @@ def draw(
     """
     if isinstance(network, Sampling):
         return _sample(network, x, seeds)
+    if isinstance(network, VqAutoencoder):
+        found = network.quantise(x)
+        entries = network.quantize.embedding.num_embeddings
+        return Draw(
+            found.z,
+            found.e,
+            codebook=found.losses(beta=commitment),
+            usage=found.usage(entries),
+        )
     z = cast("Autoencoder", network).encode(x)
     return Draw(z, z)
 
 
 def decode(network: nn.Module, z: Tensor) -> Tensor:
     """The image of codes that `draw` gave."""
+    if isinstance(network, VqAutoencoder):
+        return network.decode_entries(z)
     return cast("Autoencoder", network).decode(z)
 
 

@@ -67,16 +67,21 @@ def choose_cuts(
 
 
 def pictures(
-    x: Tensor, y: Tensor, cuts: tuple[Cut, ...], *, most: int = CHUNK_PIXELS
+    x: Tensor, y: Tensor, cuts: tuple[Cut, ...], *, side: int = 0, most: int = CHUNK_PIXELS
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of pictures of x and y, all of them once, at most about `most` pixels at a time."""
+    """Pairs of pictures of x and y, all of them once, a few at a time.
+
+    Args:
+        side: Pictures count as at least so large: networks may enlarge what they see.
+        most: Pixels that come at a time, or one picture.
+    """
     if not cuts:
-        n = max(1, most // x[0, 0].numel())
+        n = max(1, most // max(x[0, 0].numel(), side**2))
         yield from zip(torch.split(x, n), torch.split(y, n), strict=True)
     for cut in cuts:
-        voxels = x[0, 0].numel() // x.shape[cut.axis + 2]
-        patches = max(1, most // (voxels * cut.numbers.shape[1]))
-        slices = max(1, most // (voxels * patches))
+        pixels = max(x[0, 0].numel() // x.shape[cut.axis + 2], side**2)
+        patches = max(1, most // (pixels * cut.numbers.shape[1]))
+        slices = max(1, most // (pixels * patches))
         for start in range(0, len(x), patches):
             part = slice(start, start + patches)
             for numbers in torch.split(cut.numbers[part], slices, dim=1):
@@ -89,19 +94,22 @@ def count_pictures(x: Tensor, cuts: tuple[Cut, ...]) -> int:
     return sum(cut.numbers.numel() for cut in cuts) if cuts else len(x)
 
 
-def mean_over_pictures(compare: Compare, x: Tensor, y: Tensor, cuts: tuple[Cut, ...]) -> Tensor:
+def mean_over_pictures(
+    compare: Compare, x: Tensor, y: Tensor, cuts: tuple[Cut, ...], *, side: int = 0
+) -> Tensor:
     """The term T; its gradient goes to y alone.
 
     Args:
         compare: Gives one number per pair of pictures.
+        side: Pictures count as at least so large where memory is bounded.
     """
     n = count_pictures(x, cuts)
     if not (y.requires_grad and torch.is_grad_enabled()):
-        values = [compare(xs, ys).float().sum() for xs, ys in pictures(x, y, cuts)]
+        values = [compare(xs, ys).float().sum() for xs, ys in pictures(x, y, cuts, side=side)]
         return torch.stack(values).sum() / n
     leaf = y.detach().requires_grad_()
     value, slope = torch.zeros((), device=y.device), torch.zeros_like(leaf)
-    for xs, ys in pictures(x, leaf, cuts):
+    for xs, ys in pictures(x, leaf, cuts, side=side):
         part = compare(xs, ys).float().sum() / n
         slope += torch.autograd.grad(part, leaf)[0]
         value += part.detach()

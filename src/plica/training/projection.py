@@ -3,23 +3,26 @@
     L = mean over images of ‖b(x) − b(z̄ / d)‖²        b: BiomedCLIP's image tower
                                                       z̄: the projected latent, d: `divisor`
 
-x is clamped to 0 … 1; z̄ / d is averaged over its channels, put in all three of a picture's, and
-not clamped: as in the published program (Varma et al., 2025, appendix A.3).
+x is shown from 0 to 1 and clamped; z̄ / d is averaged over its channels, shown as if it were from 0
+to 1, and not clamped: as in the published program (Varma et al., 2025, appendix A.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from plica.errors import SettingsError
+from plica.networks.discriminator import last_kernel
+from plica.networks.vision import VisionTower
 from plica.training.latents import describe, draw
 from plica.training.objective import Batch, Measure, Player, Terms
+from plica.training.pretrained import load_embedding
 from plica.training.recipe import Projection, Recipe
-from plica.training.reconstruction import CODEC, last_kernel, to_unit
+from plica.training.reconstruction import CODEC
 from plica.training.starting import SEPARABLE
 
 MEASURES = (Measure("embedding_distance", "1", "lower"),)
@@ -31,7 +34,7 @@ class ProjectionObjective:
     Args:
         settings: The divisor.
         network: A two-dimensional autoencoder with projection layers.
-        embed: Pictures of three channels from 0 to 1 → one vector each.
+        tower: BiomedCLIP's image tower.
 
     Raises:
         SettingsError: The network has no projection layers, or is not for pictures.
@@ -39,9 +42,7 @@ class ProjectionObjective:
 
     measures = MEASURES
 
-    def __init__(
-        self, settings: Projection, network: nn.Module, embed: Callable[[Tensor], Tensor]
-    ) -> None:
+    def __init__(self, settings: Projection, network: nn.Module, tower: VisionTower) -> None:
         if not getattr(network, "projects", False) or network.dims != 2:
             raise SettingsError(
                 "the projection objective trains the projection layers of a 2D network: "
@@ -49,7 +50,7 @@ class ProjectionObjective:
             )
         self.settings = settings
         self.network = network
-        self._embed = embed
+        self._tower = tower
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.startswith(SEPARABLE))
         self._trained = tuple(p for p in network.parameters() if p.requires_grad)
@@ -68,7 +69,7 @@ class ProjectionObjective:
 
     def probe(self, player: Player) -> nn.Parameter:
         """The last projection."""
-        return last_kernel(self._trained)
+        return last_kernel(self.network)
 
     def terms(self, player: Player, batch: Batch, step: int) -> Terms:
         """The mean squared distance of the embeddings; z is a sample, as published."""
@@ -87,7 +88,22 @@ class ProjectionObjective:
     def _measure(self, network: nn.Module, x: Tensor, z: Tensor) -> Tensor:
         """One squared distance per image."""
         with torch.no_grad():
-            wanted = self._embed(to_unit(x))
+            wanted = self._tower.embed(x)
         projected: Tensor = network.project(z)  # type: ignore[operator]  # Projecting
-        picture = (projected / self.settings.divisor).mean(1, keepdim=True)
-        return (wanted - self._embed(picture.expand(-1, 3, -1, -1))).float().square().sum(1)
+        picture = 2 * (projected / self.settings.divisor).mean(1, keepdim=True) - 1
+        return (wanted - self._tower.embed(picture, clamp=False)).float().square().sum(1)
+
+
+def build(
+    recipe: Recipe,
+    network: nn.Module,
+    *,
+    weights_dir: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> ProjectionObjective:
+    """The objective of a recipe; see `objectives.build_objective`."""
+    settings = recipe.objective
+    if not isinstance(settings, Projection):
+        raise SettingsError(f"the recipe {recipe.name} asks for no projection")
+    tower = load_embedding(weights_dir).to(device)
+    return ProjectionObjective(settings, network.to(device), tower)

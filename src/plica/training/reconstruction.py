@@ -24,13 +24,14 @@ from plica.errors import SettingsError
 from plica.metrics.metric import Pair
 from plica.metrics.pixel import MAE, PSNR
 from plica.metrics.structural import SSIM
-from plica.networks.discriminator import last_kernel
+from plica.networks.discriminator import PatchDiscriminator, last_kernel
 from plica.networks.vision import VisionTower
 from plica.training.adversary import Opponent, weigh
-from plica.training.latents import Draw, decode, describe, draw
+from plica.training.latents import Draw, decode, describe, draw, generator
 from plica.training.objective import Batch, Measure, Player, Terms
 from plica.training.pictures import Cut, choose_cuts, mean_over_pictures
-from plica.training.recipe import Recipe, Reconstruction
+from plica.training.pretrained import load_embedding, load_perceptual
+from plica.training.recipe import Adversary, Recipe, Reconstruction
 
 MEASURES = (
     Measure("psnr", "dB", "higher"),
@@ -253,4 +254,37 @@ def build(
     settings = recipe.objective
     if not isinstance(settings, Reconstruction):
         raise SettingsError(f"the recipe {recipe.name} asks for no reconstruction")
-    return ReconstructionObjective(settings, network.to(device))
+    perceptual = tower = opponent = None
+    if settings.perceptual:
+        perceptual = load_perceptual(settings.perceptual_network, weights_dir).to(device)
+        _check_crop(recipe, perceptual.least_side, "LPIPS")
+    if settings.embedding:
+        tower = load_embedding(weights_dir).to(device)
+    if settings.adversary.weight:
+        discriminator = _make_discriminator(recipe, network).to(device)
+        _check_crop(recipe, discriminator.least_side, "the discriminator")
+        opponent = Opponent(discriminator)
+    return ReconstructionObjective(
+        settings, network.to(device), perceptual=perceptual, tower=tower, opponent=opponent
+    )
+
+
+def _make_discriminator(recipe: Recipe, network: nn.Module) -> PatchDiscriminator:
+    settings: Adversary = recipe.objective.adversary  # type: ignore[union-attr]
+    in_channels: int = network.in_channels  # type: ignore[assignment]  # an Autoencoder
+    with torch.random.fork_rng(devices=[]):  # layers draw weights that are replaced at once
+        return PatchDiscriminator(
+            in_channels=in_channels,
+            width=settings.width,
+            layers=settings.layers,
+            normalisation=settings.normalisation,
+            generator=generator(recipe.seed, "discriminator"),
+        )
+
+
+def _check_crop(recipe: Recipe, least: int, whose: str) -> None:
+    if recipe.data.crop < least:
+        raise SettingsError(
+            f"data.crop is {recipe.data.crop}, but {whose} sees pictures of at least {least} "
+            "pixels a side: take larger crops"
+        )

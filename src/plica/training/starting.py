@@ -16,9 +16,13 @@ from plica.codecs.directory import CARD, WEIGHTS, make_network
 from plica.codecs.layouts import to_compvis
 from plica.codecs.networkcodec import NetworkCodec
 from plica.errors import SettingsError, UnreadableFile, WeightsError
+from plica.networks.adapters import adapt
+from plica.networks.blocks import lay_out
 from plica.networks.lifting import lift
 from plica.networks.lora import fold_lora
 from plica.training import checkpoint
+from plica.training.latents import generator
+from plica.training.pretrained import read_pretrained
 from plica.training.recipe import Recipe, Start
 
 # MedVAE's projection layers are trained by themselves, after or without the rest: weights may lack
@@ -41,20 +45,29 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
         SettingsError: The recipe describes no network, or trains parameters it does not have.
         WeightsError: Start weights are missing, damaged or of another network; names the path.
     """
+    start = recipe.start
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network: nn.Module = make_network(
             recipe.network, of=f"the recipe {recipe.name}", fault=SettingsError
         )
-    network.float().train()
-    if recipe.start.weights:
+    lay_out(network)
+    if start.weights:
         _begin_from(network, recipe, None if weights_dir is None else Path(weights_dir))
-    choose_trained(network, recipe.start.train)
-    return network
+    if start.adapters:
+        with torch.random.fork_rng(devices=[]):  # layers draw weights that are replaced at once
+            adapt(network, rank=start.adapters, generator=generator(recipe.seed, "adapters"))
+    choose_trained(network, start.train, adapted=start.adapters > 0)
+    return network.train()
 
 
-def choose_trained(network: nn.Module, beginnings: tuple[str, ...]) -> None:
-    """Freeze all parameters but those whose names begin so; () trains all.
+def choose_trained(
+    network: nn.Module, beginnings: tuple[str, ...], *, adapted: bool = False
+) -> None:
+    """Freeze all parameters but those whose names begin so; () leaves what the network trains.
+
+    Args:
+        adapted: Whether the network has adapters, which are trained besides.
 
     Raises:
         SettingsError: No parameter's name begins so.
@@ -66,9 +79,11 @@ def choose_trained(network: nn.Module, beginnings: tuple[str, ...]) -> None:
                 f"start.train: no parameter of the network is called {beginning}…; "
                 f"{_suggest(beginning, names)}"
             )
+    if not beginnings:
+        return
     for name, parameter in network.named_parameters():
-        trained = not beginnings or any(_begins(name, beginning) for beginning in beginnings)
-        parameter.requires_grad_(trained)
+        named = any(_begins(name, beginning) for beginning in beginnings)
+        parameter.requires_grad_(named or (adapted and parameter.requires_grad))
 
 
 def _begins(name: str, beginning: str) -> bool:
@@ -183,16 +198,9 @@ def read_run(folder: Path) -> dict[str, Tensor]:
 
 def _read_codec(name: str, weights_dir: Path | None) -> dict[str, Tensor]:
     """The weights of a codec in the table: packaged, in `weights_dir`, or from its hub."""
-    card = catalogue.offer(name).card
-    own = None
-    if weights_dir is not None and card.weights.filename:
-        local = weights_dir / card.weights.filename
-        own = local if local.is_file() else None
-        if own is None and card.weights.kind == "file":
-            raise WeightsError(
-                f"start.weights: {name} is not published on a hub, and there is nothing at {local}"
-            )
-    codec = catalogue.load(name, weights=own, device="cpu")
+    if catalogue.offer(name).card.weights.kind in {"file", "hub"}:
+        return read_pretrained(name, weights_dir)
+    codec = catalogue.load(name, device="cpu")
     if not isinstance(codec, NetworkCodec) or not isinstance(codec.network, nn.Module):
         raise WeightsError(f"start.weights: the codec {name} has no weights to begin from")
     return dict(codec.network.state_dict())
