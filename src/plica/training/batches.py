@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from plica.errors import SettingsError
 from plica.training.crops import cut, draw_side, draw_start, vary
-from plica.training.data import Pool, Prepared, spread_channels, usable_planes
-from plica.training.prepared import STRAIGHT, PreparedImage, turn
+from plica.training.data import Pool, Prepared, usable_planes
+from plica.training.prepared import STRAIGHT, PreparedImage, spread_channels, turn
 from plica.training.recipe import Recipe
 
 Float32 = NDArray[np.float32]
@@ -40,19 +40,11 @@ class Batches:
         prepared: What is drawn from.
         recipe: How.
 
-    Raises:
-        SettingsError: The recipe's seed or batch is out of range.
-
     Example:
         x, seeds = Batches(prepared, recipe).at(0)
     """
 
     def __init__(self, prepared: Prepared, recipe: Recipe) -> None:
-        if recipe.seed < 0 or recipe.batch < 1:
-            raise SettingsError(
-                f"a seed is not negative and a batch not empty, but got seed = {recipe.seed} and "
-                f"batch = {recipe.batch}"
-            )
         self._pools = prepared.pools
         self._shape = prepared.validation.shape
         self._data = recipe.data
@@ -199,7 +191,5 @@ class Batches:
 
 def _share_block(weights: list[float]) -> NDArray[np.int64]:
     """How many of a block's patches each source gets: by weight, and at least one."""
-    if not weights or min(weights) <= 0:
-        raise SettingsError(f"the weights of the sources must be above zero, but got {weights}")
     shares = np.array(weights) / sum(weights) * _BLOCK
     return np.maximum(1, np.rint(shares)).astype(np.int64)

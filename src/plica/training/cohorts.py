@@ -2,22 +2,107 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from plica.cohort import Cohort
+from plica.cohort import Case, Cohort
 from plica.errors import InputError
+from plica.formats.sources import Source, find_sources
+from plica.tables import read_table
+
+SERIES_LABEL = "dicom_series"
+"""Label of a case that says which series of its path it is, as `read` takes it."""
+
+MANIFEST = "MANIFEST.csv"
+SPLIT_FOLDERS = ("train", "training", "validation", "val", "valid", "dev", "dev-test", "test")
+_TABLES = (".csv", ".tsv", ".parquet")
+_BIDS_MARKS = ("dataset_description.json", "participants.tsv")
 
 
 def read_cohort(path: str | Path) -> Cohort:
     """The cohort at a path.
 
+    ```text
+    a table         .csv .tsv .parquet, with the columns `path` and `patient`, and `split`, `study`,
+                    `series` where it has them; or a manifest, with `path`, `group_id` and `split`
+    a folder        of MANIFEST.csv: that table; of dataset_description.json or participants.tsv:
+                    a BIDS tree; any other: all images below it
+    ```
+
     Raises:
-        InputError: There is nothing, or it is no cohort.
+        InputError: There is nothing, it holds no images, or it breaks the rules of a cohort.
+        MissingExtra: Parquet needs pyarrow.
 
     Example:
         cohort = read_cohort("images/MANIFEST.csv")
     """
     place = Path(path)
+    if place.is_dir():
+        if (place / MANIFEST).is_file():
+            return read_any_table(place / MANIFEST)
+        if any((place / mark).is_file() for mark in _BIDS_MARKS):
+            return Cohort.from_bids(place)
+        return read_folder(place)
     if not place.is_file():
-        raise InputError(f"there is no table at {place}")
-    return Cohort.from_manifest(place)
+        raise InputError(f"there is no folder or table at {place}: check the path")
+    if place.suffix.lower() not in _TABLES:
+        raise InputError(
+            f"{place.name} is no cohort: give a folder of images, a BIDS tree, or a table "
+            f"({', '.join(_TABLES)})"
+        )
+    return read_any_table(place)
+
+
+def read_any_table(table: Path) -> Cohort:
+    """A table by the columns it has.
+
+    Raises:
+        InputError: It cannot be read, or lacks `path` or whose image each is.
+    """
+    rows = read_table(table, ("path",))
+    if not rows:
+        raise InputError(f"{table.name} has no rows")
+    has = rows[0].keys()
+    if "group_id" in has and "split" in has:
+        return Cohort.from_manifest(table)
+    return Cohort.from_table(
+        table,
+        patient="group_id" if "group_id" in has else "patient",
+        split="split" if "split" in has else "",
+        study="study" if "study" in has else "",
+        series="series" if "series" in has else "",
+    )
+
+
+def read_folder(folder: str | Path) -> Cohort:
+    """All images below a folder, each DICOM series one.
+
+    The first folders are the patients; a file beside them is a patient of its own. Where all
+    first folders are called like splits (train, validation, val, dev, dev-test, test, …), the
+    second ones are the patients. Folders between a patient and a file are the study.
+
+    Raises:
+        InputError: There are no images, or it breaks the rules of a cohort.
+
+    Example:
+        cohort = read_folder("images")
+    """
+    tree = Path(folder)
+    sources = find_sources([tree]).sources
+    if not sources:
+        raise InputError(f"{tree} holds no images; was another folder meant?")
+    firsts = {PurePosixPath(source.name).parts[0] for source in sources}
+    nested = all("/" in source.name for source in sources)
+    splits = nested and firsts <= set(SPLIT_FOLDERS)
+    return Cohort(tuple(_case(tree, source, splits=splits) for source in sources))
+
+
+def _case(tree: Path, source: Source, *, splits: bool) -> Case:
+    parts = PurePosixPath(source.name).parts
+    split, parts = (parts[0], parts[1:]) if splits else ("", parts)
+    # Two files of one stem are two images: the name with its ending tells them apart.
+    below = source.path.relative_to(tree).as_posix()
+    labels = {"name": source.name, "folder": str(PurePosixPath(source.name).parent)}
+    if source.series is not None:
+        labels[SERIES_LABEL] = source.series
+        below = source.name
+    return Case(parts[0], "/".join(parts[1:-1]), below, source.path, split, labels)

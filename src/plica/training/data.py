@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from plica.cohort import Case, Cohort, Key
 from plica.errors import InputError, SettingsError
 from plica.training.cache import Array, Cache, identify
+from plica.training.cohorts import SERIES_LABEL
 from plica.training.crops import least_side
-from plica.training.prepared import VERSION, PreparedImage, see, turn
+from plica.training.prepared import VERSION, PreparedImage, Shape, see
 from plica.training.recipe import Data, Source
+from plica.training.validation import Validation
 
-Float32 = NDArray[np.float32]
-SERIES_LABEL = "dicom_series"
-"""Label of a case that says which series of its path it is, as `read` takes it."""
+TRAIN_SHARE = 0.9
+"""Of the patients of a cohort that names no splits; the others are judged."""
 
 _NAMED = 5
 
@@ -37,26 +35,6 @@ class Unreadable(NamedTuple):
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network is given.
-
-    Args:
-        dims: Axes of space.
-        factor: Its codes are coarser by, per axis.
-        in_channels: Image channels.
-    """
-
-    dims: int
-    factor: int
-    in_channels: int
-
-    @classmethod
-    def of(cls, network: Any) -> Shape:
-        """Of an Autoencoder."""
-        return cls(int(network.dims), int(network.factor), int(network.in_channels))
 
 
 @dataclass(frozen=True)
@@ -105,7 +83,7 @@ def prepare_cases(
         progress: Told of each case before it is prepared.
 
     Raises:
-        SettingsError: A source selects nothing, or a crop does not fit the images.
+        SettingsError: A source selects nothing, or the crop does not fit too many images.
         InputError: Too many images are unreadable; names them.
         OutputError: The cache cannot be written.
 
@@ -113,6 +91,7 @@ def prepare_cases(
         prepared = prepare_cases(recipe.data, cohort, Shape.of(network))
     """
     _check(data, shape)
+    cohort = split_cohort(cohort, data)
     train = [(source, _select(source, cohort, data.train)) for source in _sources(data)]
     judged = _select_judged(data, cohort)
     for source, cases in train:
@@ -121,13 +100,17 @@ def prepare_cases(
                 f"the source '{source.name}' selects no image of the split '{data.train}': "
                 f"look at its where = {_spell(source)}"
             )
-    asked = {case.key: case for _, cases in train for case in cases}
-    asked |= {case.key: case for case in judged}
+    trained = {case.key: case for _, cases in train for case in cases}
+    asked = trained | {case.key: case for case in judged}
     found, unreadable = _prepare_all(list(asked.values()), data, shape, cache, progress)
-    pools = tuple(_pool(source, cases, found, data, shape) for source, cases in train)
-    _refuse_small(pools, data, shape)
+    small = _find_small([found[key] for key in trained if key in found], data, shape)
+    _refuse_small(small, len(unreadable), len(asked), data)
+    unreadable += [Unreadable(name, f"{side} voxels a side") for name, side in small.items()]
+    pools = tuple(_pool(source, cases, found, small) for source, cases in train)
     validation = [found[case.key] for case in judged if case.key in found]
-    return Prepared(pools, Validation(tuple(validation), data, shape), unreadable)
+    if not validation:
+        raise InputError(f"no image of the split '{data.validation}' can be used")
+    return Prepared(pools, Validation(tuple(validation), data, shape), tuple(unreadable))
 
 
 def _check(data: Data, shape: Shape) -> None:
@@ -147,6 +130,19 @@ def _check(data: Data, shape: Shape) -> None:
 
 
 # -- choosing ------------------------------------------------------------------------------------
+
+
+def split_cohort(cohort: Cohort, data: Data) -> Cohort:
+    """The cohort itself, or, where it names no splits, with nine patients of ten to train on.
+
+    Which ones is a matter of their names alone: the same in every run.
+
+    Raises:
+        InputError: There are not two patients.
+    """
+    if set(cohort.splits) != {""}:
+        return cohort
+    return cohort.with_splits({data.train: TRAIN_SHARE, data.validation: 1 - TRAIN_SHARE})
 
 
 def _sources(data: Data) -> tuple[Source, ...]:
@@ -186,7 +182,9 @@ def _spell(source: Source) -> str:
 
 
 def name_of(case: Case) -> str:
-    """What a case is called in tables, logs and messages."""
+    """What a case is called in tables and messages: its series where that is its path."""
+    if case.series and case.path.as_posix().endswith(case.series):
+        return case.series
     return "/".join(part for part in (case.patient, case.study, case.series) if part)
 
 
@@ -199,7 +197,7 @@ def _prepare_all(
     shape: Shape,
     folder: Path | None,
     progress: Callable[[Progress], None] | None,
-) -> tuple[dict[Key, PreparedImage], tuple[Unreadable, ...]]:
+) -> tuple[dict[Key, PreparedImage], list[Unreadable]]:
     cache = Cache(folder, data.cache_precision)
     found: dict[Key, PreparedImage] = {}
     unreadable: list[Unreadable] = []
@@ -213,7 +211,7 @@ def _prepare_all(
     if progress is not None:
         progress(Progress(len(cases), len(cases), ""))
     _refuse_unreadable(unreadable, len(cases), data)
-    return found, tuple(unreadable)
+    return found, unreadable
 
 
 def prepare_case(case: Case, data: Data, shape: Shape, cache: Cache) -> PreparedImage:
@@ -259,13 +257,16 @@ def _pool(
     source: Source,
     cases: tuple[Case, ...],
     found: dict[Key, PreparedImage],
-    data: Data,
-    shape: Shape,
+    small: dict[str, int],
 ) -> Pool:
-    images = tuple(found[case.key] for case in cases if case.key in found)
+    usable = (found[case.key] for case in cases if case.key in found)
+    images = tuple(image for image in usable if image.name not in small)
     if not images:
         raise InputError(f"no image of the source '{source.name}' can be used")
     return Pool(source.name, source.weight, images)
+
+
+# -- sizes ---------------------------------------------------------------------------------------
 
 
 def usable_planes(image: PreparedImage, data: Data) -> tuple[int, ...]:
@@ -275,74 +276,29 @@ def usable_planes(image: PreparedImage, data: Data) -> tuple[int, ...]:
     return tuple(axis for axis in planes if min(image.plane_shape(axis)) >= least)
 
 
-def _refuse_small(pools: tuple[Pool, ...], data: Data, shape: Shape) -> None:
+def _find_small(images: list[PreparedImage], data: Data, shape: Shape) -> dict[str, int]:
+    """Images no crop fits into, and the side of the largest that would."""
     least = least_side(data.crop, data.augmentation)
-    small: dict[str, int] = {}
-    for image in (image for pool in pools for image in pool.images):
-        if shape.dims == 3 and min(image.shape[1:]) < least:
-            small[image.name] = min(image.shape[1:])
-        elif shape.dims == 2 and not usable_planes(image, data):
-            planes = data.planes if image.is_volume else (2,)
-            small[image.name] = max(min(image.plane_shape(axis)) for axis in planes)
-    if not small:
+    sides = {image.name: _largest_side(image, data, shape) for image in images}
+    return {name: side for name, side in sides.items() if side < least}
+
+
+def _refuse_small(small: dict[str, int], unreadable: int, total: int, data: Data) -> None:
+    if not small or len(small) + unreadable <= data.unreadable * total:
         return
-    fitting = min(small.values()) // shape.factor * shape.factor
     named = ", ".join(f"{name} ({side})" for name, side in list(small.items())[:_NAMED])
     more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
     raise SettingsError(
-        f"{len(small)} images are smaller than the crop, which needs sides of {least} voxels: "
-        f"{named}{more}; leave them out (data.sources, where), or crop no more than {fitting}"
+        f"{len(small)} of {total} images are smaller than the crop, which needs sides of "
+        f"{least_side(data.crop, data.augmentation)} voxels: {named}{more}; leave them out "
+        f"(data.sources, data.unreadable), or make the crop fit: the smallest side is "
+        f"{min(small.values())}"
     )
 
 
-# -- judging -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a training is judged on: whole images or centred crops, the same every time.
-
-    For 2D networks a volume counts by the middle slice across the first of the recipe's planes.
-    Sides are cut to multiples of the network's factor; what is smaller than one code is filled
-    with its border's voxels. Of an image with more channels than the network takes, the first
-    count.
-    """
-
-    images: tuple[PreparedImage, ...]
-    data: Data
-    shape: Shape
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, number: int) -> tuple[str, Float32]:
-        image = self.images[number]
-        return image.name, self._cut(self._see(image))
-
-    def __iter__(self) -> Iterator[tuple[str, Float32]]:
-        return (self[number] for number in range(len(self)))
-
-    def _see(self, image: PreparedImage) -> Array:
-        pixels = spread_channels(image.entry.open(), self.shape.in_channels, group=0)
-        if self.shape.dims == 3:
-            return pixels
-        turned = turn(pixels, image.turn_to(self.data.planes[0]))
-        return turned[..., turned.shape[3] // 2].transpose(0, 2, 1)
-
-    def _cut(self, pixels: Array) -> Float32:
-        factor, most = self.shape.factor, self.data.validation_crop
-        middle: list[slice] = []
-        for side in pixels.shape[1:]:
-            kept = max(min(side, most or side) // factor * factor, min(side, factor))
-            start = (side - kept) // 2
-            middle.append(slice(start, start + kept))
-        x = np.asarray(pixels[(slice(None), *middle)], np.float32)
-        missing = [(0, max(0, factor - side)) for side in x.shape[1:]]
-        return np.ascontiguousarray(np.pad(x, [(0, 0), *missing], mode="edge"))
-
-
-def spread_channels(pixels: Array, wanted: int, group: int) -> Array:
-    """The channels a network is given: grey as often as it wants, or one group of several."""
-    if pixels.shape[0] == 1:
-        return np.broadcast_to(pixels, (wanted, *pixels.shape[1:]))
-    return pixels[group * wanted : (group + 1) * wanted]
+def _largest_side(image: PreparedImage, data: Data, shape: Shape) -> int:
+    """Of the crops an image has room for."""
+    if shape.dims == 3:
+        return min(image.shape[1:])
+    planes = data.planes if image.is_volume else (2,)
+    return max(min(image.plane_shape(axis)) for axis in planes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from plica.preparation.reorient import find_turn
 from plica.preparation.trail import prepare
 from plica.training.cache import Entry
 from plica.training.foreground import CELL, Foreground, draw_voxel, find_foreground
+from plica.training.recipe import Preparation
 
 Array = NDArray[Any]
-Preparation = Literal["full_range", "radiograph", "mr"]
 Turn = tuple[list[int], list[bool]]
 STRAIGHT: Turn = ([0, 1, 2], [False, False, False])
 
@@ -56,6 +56,26 @@ def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array,
         "foreground": find_foreground(pixels).to_json(),
     }
     return pixels, facts
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network is given.
+
+    Args:
+        dims: Axes of space.
+        factor: Its codes are coarser by, per axis.
+        in_channels: Image channels.
+    """
+
+    dims: int
+    factor: int
+    in_channels: int
+
+    @classmethod
+    def of(cls, network: Any) -> Shape:
+        """Of an Autoencoder."""
+        return cls(int(network.dims), int(network.factor), int(network.in_channels))
 
 
 @dataclass(frozen=True)
@@ -146,3 +166,10 @@ def turn(pixels: Array, by: Turn) -> Array:
     order, flipped = by
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flipped)
     return pixels.transpose(0, *(axis + 1 for axis in order))[(slice(None), *steps)]
+
+
+def spread_channels(pixels: Array, wanted: int, group: int) -> Array:
+    """The channels a network is given: grey as often as it wants, or one group of several."""
+    if pixels.shape[0] == 1:
+        return np.broadcast_to(pixels, (wanted, *pixels.shape[1:]))
+    return pixels[group * wanted : (group + 1) * wanted]
