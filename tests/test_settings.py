@@ -142,5 +142,5 @@ def test_a_union_is_told_apart_by_its_kind():
     )
     with pytest.raises(SettingsError, match="shape: no setting 'side'"):
         settings.parse(Drawing, 'shape = { kind = "circle", side = 2.0 }')
-    with pytest.raises(SettingsError, match="shape.kind: Input should be 'circle' or 'square'"):
+    with pytest.raises(SettingsError, match=r"shape\.kind: Input should be 'circle' or 'square'"):
         settings.parse(Drawing, 'shape = { kind = "line" }')

@@ -96,7 +96,7 @@ def train(
     begun = time.perf_counter()
     with Watching(chosen.name, chosen.steps, quiet=quiet or not first) as watching:
         try:
-            outcome = run_recipe(chosen, places, watching)
+            outcome = run_recipe(chosen, places, watcher=watching, preparing=watching.preparing)
         except TrainingInterrupted as error:
             raise TrainingInterrupted(f"{error}{_repeat(places)}") from error
         except KeyboardInterrupt as error:  # once steps are taken, the loop answers signals

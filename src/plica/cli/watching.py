@@ -12,6 +12,7 @@ from rich.text import Text
 from plica.cli.console import print_note, stderr
 
 if TYPE_CHECKING:
+    from plica.training.data import Progress as Preparing
     from plica.training.progress import Progress as Standing
 
 _MINUTE, _HOUR = 60, 3600
@@ -27,7 +28,7 @@ class Watching:
     """
 
     def __init__(self, name: str, steps: int, *, quiet: bool) -> None:
-        self._quiet = quiet
+        self._quiet, self._steps = quiet, steps
         self._live = not quiet and sys.stderr.isatty()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -48,6 +49,15 @@ class Watching:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def preparing(self, progress: Preparing) -> None:
+        """An image is about to be prepared."""
+        whole, done = progress.total, progress.done
+        self._bar.update(
+            self._task, total=whole, completed=done, parts=f"preparing {progress.name}"
+        )
+        if done == whole:
+            self._bar.update(self._task, total=self._steps, completed=0, parts="")
 
     def advanced(self, progress: Standing) -> None:
         """A step is done."""

@@ -43,6 +43,8 @@ PREPARATIONS = Registry(
         ("full_range", "plica.preparation.pipelines:full_range"),
         ("radiograph", "plica.preparation.pipelines:radiograph"),
         ("mr", "plica.preparation.pipelines:mr"),
+        ("medvae_pictures", "plica.codecs.medvae:picture_steps"),
+        ("medvae_volumes", "plica.codecs.medvae:volume_steps"),
     ),
 )
 _MOST_CARD_BYTES = 2**20
@@ -122,7 +124,9 @@ def _check_extras(card: CodecCard, folder: Path) -> None:
             'such as {"network": {"kind": "kl", "dims": 2, …}, "preparation": "full_range"}'
         )
     if preparation not in PREPARATIONS:
-        raise UnknownName(f"{folder}: no preparation '{preparation}'; there are: full_range, …")
+        raise UnknownName(
+            f"{folder}: no preparation '{preparation}'; there are: {', '.join(PREPARATIONS)}"
+        )
     if card.extras.get("padding", "background") not in _PADDINGS:
         raise WeightsError(f"the card in {folder} asks for a padding that is none of {_PADDINGS}")
 

@@ -119,10 +119,13 @@ def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
 def _made(told: Mapping[str, Any]) -> Iterator[str]:
     if not told:
         return
-    facts = ("recipe", "objective", "steps", "batch", "seed", "started from", "checkpoint")
+    facts = (
+        "recipe", "objective", "steps", "batch", "seed", "started from", "judged by", "checkpoint",
+    )  # fmt: skip
     yield from ("## Training", "")
     yield from _table(
-        ("fact", "value"), [(name, _cell(told[name])) for name in facts if told.get(name)]
+        ("fact", "value"),
+        [(name, _cell(told[name])) for name in facts if told.get(name) not in (None, "")],
     )
 
 

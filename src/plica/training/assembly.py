@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
 from plica.run import Run
-from plica.training.recipe import Recipe
+from plica.training.recipe import Projection, Recipe
 
 if TYPE_CHECKING:
     from plica.training.data import Prepared
+    from plica.training.data import Progress as Preparing
     from plica.training.engine import Engine
     from plica.training.loop import Outcome
+    from plica.training.objective import Objective
     from plica.training.progress import Watcher
 
 CACHE = "cache"
@@ -56,7 +58,13 @@ def recipe_of(run: Path) -> Recipe:
     return Run.open(run).recipe(Recipe)
 
 
-def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -> Outcome:
+def run_recipe(
+    recipe: Recipe,
+    places: Places,
+    *,
+    watcher: Watcher | None = None,
+    preparing: Callable[[Preparing], None] | None = None,
+) -> Outcome:
     """Train as a recipe says, from its first step or from a run's last checkpoint.
 
     What could stop it later is checked first: the recipe, the cohort, the weights it starts from
@@ -64,6 +72,7 @@ def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -
 
     Args:
         watcher: Is told how it goes.
+        preparing: Is told of each image before it is prepared.
 
     Raises:
         SettingsError: The recipe does not fit itself, its data, or the run that goes on.
@@ -77,9 +86,11 @@ def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -
         run_recipe(read_recipe("compact-4x3-2d"), Places(Path("runs/mine")))
     """
     from plica.training.batches import Batches
+    from plica.training.data import prepare_cases
     from plica.training.engine import Engine
     from plica.training.loop import train
     from plica.training.objectives import build_objective
+    from plica.training.prepared import Shape
     from plica.training.starting import build_network
 
     cohort = read_given_cohort(recipe)
@@ -89,11 +100,22 @@ def run_recipe(recipe: Recipe, places: Places, watcher: Watcher | None = None) -
     objective = build_objective(
         recipe, network=network, weights_dir=places.weights_dir, device=engine.device
     )
-    prepared = _prepare(recipe, cohort, network, places, engine, watcher)
+    prepared = _share_preparing(
+        engine,
+        lambda: prepare_cases(
+            recipe.data,
+            cohort,
+            Shape.of(network),
+            cache=places.cache_folder,
+            progress=preparing if engine.is_first else None,
+        ),
+    )
     run = _open_run(recipe, places, engine)
     if engine.is_first:
-        measures = [asdict(measure) for measure in objective.measures]
-        run.log(BEGUN, sources=describe_images(recipe, cohort, prepared), measures=measures)
+        _log_begun(run, recipe, cohort, prepared, objective, weights_dir=places.weights_dir)
+    if watcher is not None:
+        for one in prepared.unreadable:
+            watcher.said(f"left out: {one.name}: {one.reason}")
     batches = Batches(prepared, recipe)
     return train(
         recipe, objective, batches, prepared.validation, run, engine=engine, watcher=watcher
@@ -108,13 +130,14 @@ def read_given_cohort(recipe: Recipe) -> Cohort:
         InputError: It cannot be read, or breaks the rules of a cohort.
     """
     from plica.training.cohorts import read_cohort
+    from plica.training.data import split_cohort
 
     if not recipe.data.cohort:
         raise SettingsError(
             f"the recipe {recipe.name} names no images: give a folder, a table or a BIDS tree "
             "with --data"
         )
-    return read_cohort(recipe.data.cohort)
+    return split_cohort(read_cohort(recipe.data.cohort), recipe.data)
 
 
 def describe_images(recipe: Recipe, cohort: Cohort, prepared: Prepared) -> list[dict[str, Any]]:
@@ -144,6 +167,20 @@ def describe_images(recipe: Recipe, cohort: Cohort, prepared: Prepared) -> list[
     return rows
 
 
+def describe_pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
+    """Which files the networks come from that the recipe is judged by: names and SHA-256."""
+    from plica.training.pretrained import describe
+
+    names: list[str] = []
+    if isinstance(recipe.objective, Projection):
+        names.append("biomedclip")
+    else:
+        backbone = recipe.objective.perceptual_network
+        names += [backbone, f"lpips-{backbone}"] if recipe.objective.perceptual else []
+        names += ["biomedclip"] if recipe.objective.embedding else []
+    return {name: describe(name, weights_dir) for name in names}
+
+
 def _spell_label(cases: Iterable[Case], label: str) -> str:
     return ", ".join(filter(None, dict.fromkeys(case.labels.get(label, "") for case in cases)))
 
@@ -159,28 +196,33 @@ def _check_place(places: Places) -> None:
         )
 
 
-def _prepare(
-    recipe: Recipe,
-    cohort: Cohort,
-    network: Any,
-    places: Places,
-    engine: Engine,
-    watcher: Watcher | None,
-) -> Prepared:
-    """Images on disk; the first process makes them, the others then find them."""
-    from plica.training.data import Shape, prepare_cases
-
-    def make() -> Prepared:
-        return prepare_cases(recipe.data, cohort, Shape.of(network), cache=places.cache_folder)
-
+def _share_preparing(engine: Engine, make: Callable[[], Prepared]) -> Prepared:
+    """Images on disk: the first process makes them, the others then find them."""
     if not engine.is_first:
         engine.wait()
         return make()
     prepared = make()
     engine.wait()
-    for case in prepared.unreadable if watcher is not None else ():
-        watcher.said(f"left out: {case.name}: {case.reason}")  # type: ignore[union-attr]
     return prepared
+
+
+def _log_begun(
+    run: Run,
+    recipe: Recipe,
+    cohort: Cohort,
+    prepared: Prepared,
+    objective: Objective,
+    *,
+    weights_dir: Path | None,
+) -> None:
+    """What only the beginning knows, for the card of what comes out."""
+    run.log(
+        BEGUN,
+        sources=describe_images(recipe, cohort, prepared),
+        unreadable=[one._asdict() for one in prepared.unreadable],
+        measures=[asdict(measure) for measure in objective.measures],
+        pretrained=describe_pretrained(recipe, weights_dir),
+    )
 
 
 def _open_run(recipe: Recipe, places: Places, engine: Engine) -> Run:

@@ -193,6 +193,8 @@ _EXPECTS = {
     "full_range": "Any image; its full range is mapped to −1…1 (CT: −1024…3071 HU, or wider).",
     "radiograph": "Radiographs: region of interest, display window, inversion; then −1…1.",
     "mr": "MR, turned to RAS; its 99.5th percentile is mapped to 1.",
+    "medvae_pictures": "CT: −1000…1000 HU to −1…1; all else: the image's own range.",
+    "medvae_volumes": "Turned to RAS. CT: −1000…1000 HU to −1…1; all else: the image's own range.",
 }
 
 
@@ -206,6 +208,7 @@ def _describe(
     run: Path, recipe: Recipe, step: int, metrics: list[dict[str, Any]]
 ) -> dict[str, Any]:
     begun = _begun(run)
+    pretrained: Mapping[str, str] = begun.get("pretrained", {})
     return {
         "recipe": recipe.name,
         "objective": recipe.objective.kind,
@@ -214,6 +217,7 @@ def _describe(
         "batch": recipe.batch,
         "seed": recipe.seed,
         "started from": recipe.start.weights or "scratch",
+        "judged by": "; ".join(f"{name}: {told}" for name, told in pretrained.items()),
         "data": begun.get("sources", []),
         "metrics": metrics,
     }

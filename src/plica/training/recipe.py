@@ -11,6 +11,7 @@ from typing import Any, Literal
 from plica import settings
 from plica.training.ranges import check_ranges
 
+Preparation = Literal["full_range", "radiograph", "mr", "medvae_pictures", "medvae_volumes"]
 Setting = bool | int | float | str | tuple[int, ...]
 
 
@@ -81,7 +82,7 @@ class Data:
         sources: What is drawn from it; () takes the split as one source.
         train: Split that is trained on.
         validation: Split that is judged on; never trained on.
-        preparation: How an image becomes the network's input: full_range, radiograph or mr.
+        preparation: How an image becomes the network's input, as in `codecs.directory`.
         planes: For 2D networks, the axes (0 = i, 1 = j, 2 = k) volumes are sliced across.
         crop: Side of the square or cubic patch, in voxels.
         foreground: Share of the patches that must hold some foreground.
@@ -95,7 +96,7 @@ class Data:
     sources: tuple[Source, ...] = ()
     train: str = "train"
     validation: str = "dev-test"
-    preparation: Literal["full_range", "radiograph", "mr"] = "full_range"
+    preparation: Preparation = "full_range"
     planes: tuple[int, ...] = (2,)
     crop: int = 128
     foreground: float = 0.0
