@@ -37,6 +37,7 @@ CODECS = Registry(
 )  # fmt: skip
 
 STITCHED = "stitched:"
+_RUNNING = ("tile", "progress")  # fields of `Running`
 
 
 def offer(name: str) -> Offer:
@@ -76,8 +77,9 @@ def load(
             and weights.
         weights: A local weights file instead of the card's own source, or "hub:repo@revision".
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        options: Fields of `Preparing`, such as `axis="coronal"`, and settings of the one codec,
-            such as `rate=0.5` of jpeg2000.
+        options: Fields of `Preparing`, such as `axis="coronal"`, and of `Running`, such as
+            `tile=128` or `progress=print`; and settings of the one codec, such as `rate=0.5` of
+            jpeg2000.
 
     Raises:
         UnknownName: No codec of that name, or no such option.
@@ -99,13 +101,13 @@ def load(
         chosen = offer(text)
     shared, own = _split_options(options)
     codec = chosen.build(Request(weights=weights, device=device, options=own))
-    return _prepare_as_asked(codec, shared)
+    return _prepare_as_asked(codec, shared) if shared else codec
 
 
 def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     from plica.codecs.preparing import Preparing
 
-    names = {field.name for field in dataclasses.fields(Preparing)}
+    names = {*(field.name for field in dataclasses.fields(Preparing)), *_RUNNING}
     given = {key: value for key, value in options.items() if value is not None}
     shared = {key: value for key, value in given.items() if key in names}
     return shared, {key: value for key, value in given.items() if key not in names}
@@ -114,15 +116,25 @@ def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
     from plica.codecs.networkcodec import NetworkCodec
     from plica.codecs.preparing import Preparing
+    from plica.codecs.running import Running
 
-    if not shared:
-        return codec
-    if not isinstance(codec, NetworkCodec):
+    preparing = {key: value for key, value in shared.items() if key not in _RUNNING}
+    running = Running.from_options(**{key: shared[key] for key in _RUNNING if key in shared})
+    if isinstance(codec, NetworkCodec):
+        if running.tile and not codec.card.tileable:
+            raise UnknownName(
+                f"{codec.card.name} has no exact tiles, since its network looks at the whole map "
+                "at once: leave out tile"
+            )
+        return dataclasses.replace(
+            codec, preparing=Preparing.from_options(preparing), running=running
+        )
+    if unknown := [*preparing, *(["tile"] if running.tile else [])]:
         raise UnknownName(
             f"{codec.card.name} keeps every pixel as it is and has no option "
-            f"{' or '.join(shared)}: leave it out"
+            f"{' or '.join(unknown)}: leave it out"
         )
-    return dataclasses.replace(codec, preparing=Preparing.from_options(shared))
+    return codec
 
 
 def _stitch(codec: Codec) -> Codec:

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 from plica.codecs.card import CodecCard
 from plica.codecs.codec import check_image, check_maker, check_way_back
 from plica.codecs.preparing import PadMode, Preparing
-from plica.codecs.tiling import run_in_windows
+from plica.codecs.running import WORKING_BYTES, Meter, Running
+from plica.codecs.tiling import plan_tiles, run_in_tiles, run_in_windows
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind
-from plica.networks.autoencoder import Autoencoder, Projecting, Sampling
+from plica.networks.autoencoder import Autoencoder, Local, Projecting, Sampling
 from plica.preparation.step import Step
 from plica.preparation.trail import prepare, revert
 
@@ -56,6 +57,7 @@ class NetworkCodec:
         preparing: What the user asked for on the way in.
         padding: What fills incomplete cells at the far borders: background, or for networks that
             see a few voxels at a time the border's own voxels.
+        running: In which pieces the network is run, and who is told.
     """
 
     card: CodecCard
@@ -65,6 +67,7 @@ class NetworkCodec:
     device: str = "cpu"
     preparing: Preparing = field(default_factory=Preparing)
     padding: PadMode = "background"
+    running: Running = field(default_factory=Running)
 
     def __post_init__(self) -> None:
         if isinstance(self.network, torch.nn.Module):
@@ -155,7 +158,10 @@ class NetworkCodec:
     def _encode_pixels(self, pixels: Codes, kind: LatentKind, seed: int | None) -> Codes:
         generator = None if seed is None else torch.Generator().manual_seed(_check_seed(seed))
         groups = self._groups(pixels)
-        batches = (self._encode_batch(x, kind, generator) for x in self._batches(pixels, groups))
+        meter = Meter(pixels.size, self.running.progress)
+        batches = (
+            self._encode_batch(x, kind, generator, meter) for x in self._batches(pixels, groups)
+        )
         codes = np.ascontiguousarray(self._from_batches(batches, groups, pixels.shape[3]))
         return _resize_k(codes, codes.shape[3] // self.card.factor) if self._stitched else codes
 
@@ -170,21 +176,19 @@ class NetworkCodec:
 
     @torch.inference_mode()
     def _encode_batch(
-        self, x: Tensor, kind: LatentKind, generator: torch.Generator | None
-    ) -> Tensor:
-        z = run_in_windows(
-            self.network.encode if generator is None else self._encode_moments,
-            x.to(self.device),
-            window=self.card.native_window,
-            factor=self.card.factor,
-        ).cpu()
-        if generator is not None:
-            mean, logvar = z.chunk(2, dim=1)
-            z = mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=generator)
+        self, x: Codes, kind: LatentKind, generator: torch.Generator | None, meter: Meter
+    ) -> Codes:
+        if generator is None:
+            z = self._run(self.network.encode, x, meter)
+        else:
+            moments = torch.from_numpy(self._run(self._encode_moments, x, meter))
+            mean, logvar = moments.chunk(2, dim=1)
+            noise = torch.randn(mean.shape, generator=generator)
+            z = (mean + torch.exp(logvar / 2) * noise).numpy()
         if kind == "projected":
             if not isinstance(self.network, Projecting):
                 raise LatentError(f"{self.card.name} has no projected latent")
-            z = self.network.project(z.to(self.device)).cpu()
+            z = self.network.project(torch.from_numpy(z).to(self.device)).cpu().numpy()
         return z
 
     def _encode_moments(self, x: Tensor) -> Tensor:
@@ -205,7 +209,10 @@ class NetworkCodec:
         codes = _resize_k(latent.codes, slices) if self._stitched else latent.codes
         cell = self.card.factor**2
         with self._naming_lack_of_memory(latent.prepared):
-            batches = (self._decode_batch(z) for z in self._batches(codes, groups, cell=cell))
+            meter = Meter(codes.size, self.running.progress)
+            batches = (
+                self._decode_batch(z, meter) for z in self._batches(codes, groups, cell=cell)
+            )
             pixels = self._from_batches(batches, groups, slices)
         prepared = Image(
             pixels, latent.prepared, provenance=latent.provenance, display=latent.display
@@ -219,13 +226,58 @@ class NetworkCodec:
         )
 
     @torch.inference_mode()
-    def _decode_batch(self, z: Tensor) -> Tensor:
-        return run_in_windows(
-            self.network.decode,
-            z.to(self.device),
-            window=self.card.native_window // self.card.factor,
-            factor=1 / self.card.factor,
-        ).cpu()
+    def _decode_batch(self, z: Codes, meter: Meter) -> Codes:
+        return self._run(self.network.decode, z, meter, decoding=True)
+
+    def _run(
+        self,
+        function: Callable[[Tensor], Tensor],
+        x: Codes,
+        meter: Meter,
+        *,
+        decoding: bool = False,
+    ) -> Codes:
+        """Lead the network over a batch: in exact tiles where it has them, else in windows."""
+        factor, network = self.card.factor, self.network
+        ratio = 1 / factor if decoding else factor
+        if not self.card.tileable or not isinstance(network, Local):
+            window = self.card.native_window
+            return (
+                run_in_windows(
+                    function,
+                    torch.from_numpy(np.array(x)).to(self.device),
+                    window=window // factor if decoding else window,
+                    factor=ratio,
+                    advance=meter.advance,
+                )
+                .cpu()
+                .numpy()
+            )
+        halo = network.decoder_reach if decoding else network.encoder_reach * factor
+        return run_in_tiles(
+            lambda part: function(part.to(self.device)),
+            x,
+            tile=self._choose_tile(network, x, halo, decoding=decoding),
+            halo=halo,
+            factor=ratio,
+            advance=meter.advance,
+        )
+
+    def _choose_tile(
+        self, network: Local, x: Codes, halo: int, *, decoding: bool
+    ) -> tuple[int, ...]:
+        """Sides of tiles in voxels of x: the user's, or as large as the memory allowed."""
+        sides = x.shape[2:]
+        cell = self.card.factor if decoding else 1  # voxels of the image per side of one of x
+        if self.running.tile:
+            return tuple(max(1, self.running.tile // cell) for _ in sides)
+        floats = len(x) * network.floats_per_voxel[decoding] * cell ** len(sides)
+        return plan_tiles(
+            sides,
+            halo=halo,
+            stride=1 if decoding else self.card.factor,
+            most_voxels=WORKING_BYTES / (4 * floats),
+        )
 
     def _check_latent(self, latent: Latent) -> None:
         check_maker(latent, self.card, self.fingerprint)
@@ -240,33 +292,34 @@ class NetworkCodec:
                 f"{self._factor}, but the latent holds {latent.codes.shape[0]} at {latent.factor}"
             )
 
-    # -- arrays ⇄ batches of tensors ---------------------------------------------------------
+    # -- images ⇄ batches ----------------------------------------------------------------------
 
-    def _batches(self, array: Codes, groups: int, cell: int = 1) -> Iterator[Tensor]:
-        """(groups · channel, i, j, k) as tensors (batch, channel, *space), some slices at once.
+    def _batches(self, array: Codes, groups: int, cell: int = 1) -> Iterator[Codes]:
+        """(groups · channel, i, j, k) as (batch, channel, *space), some slices at once.
 
         `cell` is how many pixels one element of a slice stands for.
         """
         grouped = np.asarray(array, np.float32).reshape(groups, -1, *array.shape[1:])
         if not self._sliced:
             for volume in grouped:
-                yield torch.from_numpy(np.array(volume[None]))
+                yield volume[None]
             return
         slices = grouped.transpose(4, 0, 1, 3, 2)  # k, group, channel, j, i
         slices = slices.reshape(-1, *slices.shape[2:])
         step = max(1, BATCH_VOXELS // (slices[0, 0].size * cell))
         for start in range(0, len(slices), step):
-            yield torch.from_numpy(np.array(slices[start : start + step]))
+            yield slices[start : start + step]
 
-    def _from_batches(self, batches: Iterator[Tensor], groups: int, slices: int) -> Codes:
+    def _from_batches(self, batches: Iterator[Codes], groups: int, slices: int) -> Codes:
         """Undo `_batches` on what the network made of them; each is laid in its place at once."""
         if not self._sliced:
-            return np.concatenate([volume[0].numpy() for volume in batches])
+            volumes = [volume[0] for volume in batches]  # one alone is not copied
+            return volumes[0] if len(volumes) == 1 else np.concatenate(volumes)
         first = next(batches)
         whole = np.empty((slices * groups, *first.shape[1:]), np.float32)
         done = 0
         for batch in itertools.chain([first], batches):
-            whole[done : done + len(batch)] = batch.numpy()
+            whole[done : done + len(batch)] = batch
             done += len(batch)
         by_slice = whole.reshape(slices, -1, *whole.shape[2:])  # k, group and channel, j, i
         return by_slice.transpose(1, 3, 2, 0)  # a view: a copy of a volume would cost as much again

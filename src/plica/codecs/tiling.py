@@ -1,4 +1,4 @@
-"""Windows: run a network piece by piece where its authors did."""
+"""Pieces of an image: exact tiles for networks that see a finite neighbourhood, else windows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,106 @@ import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+Array = NDArray[np.float32]
+Place = tuple[slice, ...]
+# Is told, after each piece, how many voxels of the input it took care of.
+Advance = Callable[[float], None]
 OVERLAP = Fraction(1, 4)
+
+
+# -- tiles: exact ------------------------------------------------------------------------------
+
+
+def run_in_tiles(
+    network: Callable[[Tensor], Tensor],
+    x: Array,
+    *,
+    tile: tuple[int, ...],
+    halo: int,
+    factor: float,
+    advance: Advance = lambda voxels: None,
+) -> Array:
+    """The network's result on x, computed tile by tile: the very result, to rounding.
+
+    Each tile is cut out with a halo as wide as the network sees, but never beyond the image: at
+    the image's own border the network fills up in every layer, which no halo could imitate.
+
+    Args:
+        network: (batch, channel, *space) → (batch, code, *space / factor), on any device.
+        x: The whole input.
+        tile: Sides of a tile without its halo, in voxels of x; rounded down to multiples of the
+            factor, but never to zero.
+        halo: How far the network sees beyond a tile, in voxels of x; a multiple of the factor.
+        factor: Voxels of x per voxel of the result; below one where the network enlarges.
+        advance: Is told after each tile how many voxels of x it held.
+    """
+    ratio = Fraction(factor).limit_denominator(1024)
+    whole: Array | None = None
+    for core in _cores(x.shape[2:], tile, ratio.numerator):
+        place = tuple(
+            slice(max(0, span.start - halo), min(side, span.stop + halo))
+            for span, side in zip(core, x.shape[2:], strict=True)
+        )
+        part = network(torch.from_numpy(np.array(x[:, :, *place], np.float32)))
+        if whole is None:
+            sides = [_scaled(side, ratio) for side in x.shape[2:]]
+            whole = np.empty((*part.shape[:2], *sides), np.float32)
+        inner = tuple(
+            slice(_scaled(one.start - of.start, ratio), _scaled(one.stop - of.start, ratio))
+            for one, of in zip(core, place, strict=True)
+        )
+        target = tuple(slice(_scaled(o.start, ratio), _scaled(o.stop, ratio)) for o in core)
+        whole[:, :, *target] = part[:, :, *inner].float().cpu().numpy()
+        advance(math.prod(span.stop - span.start for span in core) * math.prod(x.shape[:2]))
+    assert whole is not None  # an image has a voxel, and so at least one tile
+    return whole
+
+
+def plan_tiles(
+    sides: tuple[int, ...], *, halo: int, stride: int, most_voxels: float
+) -> tuple[int, ...]:
+    """Sides of tiles, the larger the better, that hold at most so many voxels with their halo.
+
+    The longest side is cut into one more part until they do, or until tiles are one stride wide.
+
+    Args:
+        sides: Of the whole.
+        halo: Around each tile.
+        stride: Sides are multiples of it.
+        most_voxels: Of a tile with its halo.
+
+    Example:
+        >>> plan_tiles((512, 512, 200), halo=16, stride=4, most_voxels=20e6)
+        (256, 256, 200)
+    """
+    tile = list(sides)
+    parts = [1] * len(sides)
+    while math.prod(min(one + 2 * halo, side) for one, side in zip(tile, sides, strict=True)) > (
+        most_voxels
+    ):
+        longest = max(range(len(sides)), key=lambda axis: tile[axis])
+        if tile[longest] <= stride:
+            break
+        parts[longest] += 1
+        tile[longest] = math.ceil(sides[longest] / parts[longest] / stride) * stride
+    return tuple(tile)
+
+
+def _cores(sides: tuple[int, ...], tile: tuple[int, ...], stride: int) -> Iterator[Place]:
+    """Boxes that cover a box, each voxel once, and start on multiples of `stride`."""
+    spans = []
+    for side, asked in zip(sides, tile, strict=True):
+        length = max(stride, asked // stride * stride)
+        spans.append([slice(at, min(at + length, side)) for at in range(0, side, length)])
+    yield from itertools.product(*spans)
+
+
+# -- windows: blended --------------------------------------------------------------------------
 
 
 def run_in_windows(
@@ -19,6 +115,7 @@ def run_in_windows(
     *,
     window: int,
     factor: float,
+    advance: Advance = lambda voxels: None,
 ) -> Tensor:
     """The network's result on x, whole or blended from windows.
 
@@ -32,15 +129,19 @@ def run_in_windows(
         x: The whole input.
         window: Longest side of a window, in voxels of x; 0 runs x whole.
         factor: Voxels of x per voxel of the result; below one where the network enlarges.
+        advance: Is told after each window its share of the voxels of x.
     """
     sides = x.shape[2:]
     if window == 0 or max(sides) <= window:
-        return network(x)
+        result = network(x)
+        advance(x.numel())
+        return result
     ratio = Fraction(factor).limit_denominator(1024)
     stride = ratio.numerator  # starts are multiples of it, so they fall on voxels of the result
     total: Tensor | None = None
     weights = torch.zeros([_scaled(side, ratio) for side in sides])
-    for place in _places(sides, window, stride):
+    places = list(_places(sides, window, stride))
+    for place in places:
         part = network(x[:, :, *place])
         target = tuple(
             slice(_scaled(span.start, ratio), _scaled(span.stop, ratio)) for span in place
@@ -50,11 +151,12 @@ def run_in_windows(
             total = torch.zeros(*part.shape[:2], *weights.shape)
         total[:, :, *target] += part.cpu() * bump
         weights[target] += bump
+        advance(x.numel() / len(places))
     assert total is not None  # a volume larger than a window has at least one place
     return (total / weights).to(x.device)
 
 
-def _places(sides: torch.Size, window: int, stride: int) -> Iterator[tuple[slice, ...]]:
+def _places(sides: torch.Size, window: int, stride: int) -> Iterator[Place]:
     """Windows that cover a box, overlap by a quarter and start on multiples of `stride`."""
     spans = []
     for side in sides:

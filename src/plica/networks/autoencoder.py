@@ -49,3 +49,29 @@ class Projecting(Protocol):
     def project(self, z: Tensor) -> Tensor:
         """The stage-2 latent of codes z, of the same shape."""
         ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """An autoencoder of which everything sees a finite neighbourhood, so that tiles are exact.
+
+    Contract: a code depends on no voxel further than `encoder_reach` code cells from its own
+    cell, a voxel on no code further than `decoder_reach` cells from its own, along any axis. At
+    the borders of what it is given the network fills up layer by layer; so the neighbourhood must
+    be there, except where the image ends.
+    """
+
+    @property
+    def encoder_reach(self) -> int:
+        """In code cells."""
+        ...
+
+    @property
+    def decoder_reach(self) -> int:
+        """In code cells."""
+        ...
+
+    @property
+    def floats_per_voxel(self) -> tuple[float, float]:
+        """About how many numbers are held at once per voxel of the image: encoding, decoding."""
+        ...

@@ -47,6 +47,7 @@ class Interpolation(nn.Module):
 
     analysis: Tensor
     synthesis: Tensor
+    floats_per_voxel = (3.0, 3.0)
 
     def __init__(self, *, kernel: str, dims: int, factor: int) -> None:
         super().__init__()
@@ -61,6 +62,7 @@ class Interpolation(nn.Module):
         self.register_buffer("analysis", analysis, persistent=False)
         self.register_buffer("synthesis", synthesis, persistent=False)
         self._margin = round((SUPPORT[kernel] - 0.5) * factor)
+        self.encoder_reach = self.decoder_reach = math.ceil(SUPPORT[kernel] - 0.5)
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes (batch, 1, *space / factor): weighted means around the middle of each cell."""

@@ -34,6 +34,9 @@ class Linear(nn.Module):
 
     analysis: Tensor
     synthesis: Tensor
+    encoder_reach = 0
+    decoder_reach = 1
+    floats_per_voxel = (2.0, 4.0)  # the image; the patches, side by side and laid out
 
     def __init__(self, *, dims: int, factor: int, channels: int) -> None:
         super().__init__()
