@@ -1,46 +1,17 @@
 """A training that is interrupted, or killed, ends in the weights of one that was not."""
 
-import os
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.processes import TWO, walk, walk_here
 from tests.training.toy import read_losses, read_rows
-from tests.training.walk import main
 
 from plica.run import Run
 from plica.training import checkpoint
 from plica.training.interruption import Interruption
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-ONE = (sys.executable, "-m", "tests.training.walk")
-TWO = (
-    sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-    "-m", "tests.training.walk",
-)  # fmt: skip
-
-
-def walk(*options, command=ONE):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [*command, *map(str, options)], cwd=ROOT, env=environment, capture_output=True, text=True,
-        check=False, timeout=120,
-    )  # fmt: skip
-
-
-def walk_here(*options):
-    """The same without a process of its own, which takes seconds to start."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as there: sums over parts of several threads round otherwise
-    try:
-        return main([*map(str, options)])
-    finally:
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A tiny training whose every part is real: an autoencoder of four numbers on ramps of light."""
+"""A tiny training whose every part is real: an autoencoder of sixteen numbers on ramps of light."""
 
 import csv
 
@@ -13,13 +13,13 @@ SIDE = 8
 
 
 class Folding(nn.Module):
-    """Patches of 8 × 8 as four numbers and back."""
+    """Patches of 8 × 8 as sixteen numbers and back."""
 
     def __init__(self, seed=0):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.down = nn.Parameter(torch.randn(4, SIDE * SIDE, generator=generator) / SIDE)
-        self.up = nn.Parameter(torch.randn(SIDE * SIDE, 4, generator=generator) / SIDE)
+        self.down = nn.Parameter(torch.randn(16, SIDE * SIDE, generator=generator) / SIDE)
+        self.up = nn.Parameter(torch.randn(SIDE * SIDE, 16, generator=generator) / SIDE)
         self.register_buffer("scale", torch.ones(1))
 
     def forward(self, x):

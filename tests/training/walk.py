@@ -43,7 +43,10 @@ def main(arguments=None):
     asked.add_argument("--accumulate", type=int, default=1)
     asked.add_argument("--most-bytes", type=int, default=0)
     options = asked.parse_args(arguments)
-    recipe = make_recipe(batch=8, steps=options.steps, accumulate=options.accumulate)
+    every = 20 if options.most_bytes else 1  # so that checkpoints are the largest files
+    recipe = make_recipe(
+        log_every=every, batch=8, steps=options.steps, accumulate=options.accumulate
+    )
     engine = Engine("cpu")
     if engine.is_first and not options.folder.exists():
         Run.start(options.folder, recipe)

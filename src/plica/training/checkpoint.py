@@ -114,7 +114,10 @@ def load(folder: Path, step: int) -> Checkpoint:
             raise UnreadableFile(f"{path} was written by another version of plica")
         files = table.pop("files")
         contents = {name: _read(path, name, facts) for name, facts in files.items()}
-        return Checkpoint(Record(**table), contents)
+        record = Record(**table)
+        if record.step != step:
+            raise UnreadableFile(f"{path} says it is of step {record.step}")
+        return Checkpoint(record, contents)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise UnreadableFile(f"the checkpoint {path} cannot be read: {error}") from error
 
