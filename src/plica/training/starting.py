@@ -22,13 +22,14 @@ from plica.networks.lifting import lift
 from plica.networks.lora import fold_lora
 from plica.training import checkpoint
 from plica.training.latents import generator
+from plica.training.loop import CHECKPOINTS
 from plica.training.pretrained import read_pretrained
 from plica.training.recipe import Recipe, Start
+from plica.training.state import AVERAGE, NETWORK
 
 # MedVAE's projection layers are trained by themselves, after or without the rest: weights may lack
 # them, which leaves them as they are made, or hold them for nothing.
 SEPARABLE = ("channel_ds.", "channel_proj.")
-CHECKPOINTS = "checkpoints"
 _HUB = "hub:"
 _ANALYSIS = {"analysis", "synthesis"}
 
@@ -193,7 +194,7 @@ def read_run(folder: Path) -> dict[str, Tensor]:
         chosen = checkpoint.load(place, best) if best in checkpoint.list_steps(place) else latest
     except UnreadableFile as error:
         raise WeightsError(f"the run {folder} cannot be begun from: {error}") from error
-    return dict(chosen.contents.get("average") or chosen.contents["network"])
+    return dict(chosen.contents.get(AVERAGE) or chosen.contents[NETWORK])
 
 
 def _read_codec(name: str, weights_dir: Path | None) -> dict[str, Tensor]:
