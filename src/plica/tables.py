@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ MOST_BYTES = 1 << 29
 
 MOST_ROWS = 5_000_000
 MOST_COLUMNS = 1000
+_AT_ONCE = 1024
 _SEPARATORS = {".tsv": "\t"}
 
 
@@ -116,7 +117,7 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
         schema = file.schema_arrow
         for field in schema:
             _check_kind(path, field.name, field.type)
-        rows = [row for batch in file.iter_batches(batch_size=1024) for row in _spell(path, batch)]
+        rows = list(_spell(path, file.iter_batches(batch_size=_AT_ONCE)))
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(f"the table {path} cannot be read: {error}") from error
     return list(schema.names), iter(rows)
@@ -129,10 +130,14 @@ def _check_kind(path: Path, name: str, kind: Any) -> None:
         raise InputError(f"{path.name}: the column {name} holds {kind}, not text or numbers")
 
 
-def _spell(path: Path, batch: Any) -> Iterator[Row]:
+def _spell(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
     """Rows as text; nothing is ""."""
-    if batch.nbytes > MOST_BYTES:
-        raise TooLarge(f"the table {path.name} unpacks to {batch.nbytes} bytes in 1024 rows")
-    names = batch.schema.names
-    columns = [["" if one is None else str(one) for one in c.to_pylist()] for c in batch.columns]
-    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+    taken = 0
+    for batch in batches:
+        # A repeated text is stored once: only now does it show how long the rows are.
+        taken += batch.nbytes
+        if taken > MOST_BYTES:
+            raise TooLarge(f"the table {path.name} unpacks to more than {MOST_BYTES} bytes")
+        columns = [["" if x is None else str(x) for x in c.to_pylist()] for c in batch.columns]
+        for row in zip(*columns, strict=True):
+            yield dict(zip(batch.schema.names, row, strict=True))
