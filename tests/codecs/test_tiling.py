@@ -1,12 +1,20 @@
-"""Windows start on multiples of the stride, cover everything, and blend to the truth."""
+"""Tiles give the very result; windows start on the stride, cover everything, and blend to it."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.networks.compacts import SIZES, make
 from torch.nn import functional as F
 
-from plica.codecs.tiling import run_in_windows
+from plica.codecs.tiling import plan_tiles, run_in_tiles, run_in_windows
+from plica.networks.autoencoder import Local
+from plica.networks.compact import Compact
+from plica.networks.interpolation import Interpolation
+from plica.networks.linear import Linear
 
 
 def _mean_of_cells(x: torch.Tensor) -> torch.Tensor:
@@ -58,3 +66,133 @@ def test_a_window_never_exceeds_its_side():
 
     assert max(max(sides) for sides in seen) <= 18
     assert all(side % 4 == 0 for sides in seen for side in sides)
+
+
+# -- exact tiles -------------------------------------------------------------------------------
+
+
+def _make_linear() -> Linear:
+    network = Linear(dims=2, factor=4, channels=3)
+    generator = torch.Generator().manual_seed(0)
+    for buffer in network.buffers():
+        buffer.copy_(torch.randn(buffer.shape, generator=generator))
+    return network
+
+
+NETWORKS = {
+    **{name: make(size) for name, size in SIZES.items()},
+    "linear": _make_linear(),
+    **{
+        kernel: Interpolation(kernel=kernel, dims=3, factor=4)
+        for kernel in ("nearest", "area", "bilinear", "bicubic", "lanczos")
+    },
+}
+
+
+def _draw(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+@torch.inference_mode()
+def _compare(network: Local, cells: tuple[int, ...], tile: tuple[int, ...], *, decoding: bool):
+    """The greatest difference of tiles from the whole, over the whole's deviation."""
+    factor, dims = network.factor, network.dims
+    if decoding:
+        x = _draw(1, 2, network.code_channels, *cells[:dims])
+        function, halo, ratio = network.decode, network.decoder_reach, 1 / factor
+        tile = tuple(-(-side // factor) for side in tile)
+    else:
+        x = _draw(1, 2, 1, *(factor * side for side in cells[:dims]))
+        function, halo, ratio = network.encode, network.encoder_reach * factor, factor
+    whole = function(torch.from_numpy(x)).numpy()
+
+    tiled = run_in_tiles(function, x, tile=tile[:dims], halo=halo, factor=ratio)
+
+    assert tiled.shape == whole.shape
+    return np.abs(tiled - whole).max() / whole.std()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(sorted(NETWORKS)),
+    cells=st.tuples(*[st.integers(1, 11)] * 3),
+    tile=st.tuples(*[st.integers(1, 70)] * 3),
+    decoding=st.booleans(),
+)
+def test_tiles_of_any_size_give_the_result_of_the_whole(name, cells, tile, decoding):
+    assert _compare(NETWORKS[name], cells, tile, decoding=decoding) < 1e-5
+
+
+@pytest.mark.parametrize("decoding", [False, True])
+def test_a_halo_one_code_narrower_would_show(decoding):
+    """So the declared reach is not merely large enough: the test of tiles can fail."""
+    network = NETWORKS["one grid, 2D"]
+
+    class Narrower:
+        factor, dims, code_channels = network.factor, network.dims, network.code_channels
+        encode, decode = network.encode, network.decode
+        encoder_reach, decoder_reach = network.encoder_reach - 1, network.decoder_reach - 1
+
+    double = network.double()
+    try:
+        assert _compare(double, (24, 3), (24, 12), decoding=decoding) < 1e-5
+        assert _compare(Narrower, (24, 3), (24, 12), decoding=decoding) > 1e-9
+    finally:
+        network.float()
+
+
+def test_tiles_hold_no_more_than_themselves_and_their_halo():
+    seen = []
+
+    def watch(x: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(x.shape[2:]))
+        return _mean_of_cells(x)
+
+    run_in_tiles(watch, _draw(0, 1, 1, 40, 16, 24), tile=(16, 16, 9), halo=4, factor=4)
+
+    assert max(seen) == (24, 16, 16)  # a tile of 9 is one of 8
+    assert len(seen) == 3 * 1 * 3
+
+
+def test_every_tile_is_told_of_once():
+    told = []
+    x = _draw(0, 2, 1, 40, 16, 24)
+
+    run_in_tiles(_mean_of_cells, x, tile=(16,) * 3, halo=0, factor=4, advance=told.append)
+
+    assert len(told) == 6
+    assert sum(told) == x.size
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    sides=st.tuples(*[st.integers(1, 200)] * 3),
+    halo=st.integers(0, 8),
+    most=st.integers(1, 200_000),
+)
+def test_planned_tiles_keep_the_limit_or_are_as_small_as_can_be(sides, halo, most):
+    stride = 4
+    sides = tuple(stride * side for side in sides)
+    tile = plan_tiles(sides, halo=halo * stride, stride=stride, most_voxels=most)
+
+    held = math.prod(
+        min(one + 2 * halo * stride, side) for one, side in zip(tile, sides, strict=True)
+    )
+    assert held <= most or max(tile) == stride
+    assert all(one % stride == 0 and 0 < one <= side for one, side in zip(tile, sides, strict=True))
+
+
+def test_what_fits_is_not_cut():
+    assert plan_tiles((512, 512, 200), halo=48, stride=4, most_voxels=6e7) == (512, 512, 200)
+
+
+@pytest.mark.slow
+def test_a_deep_network_keeps_its_tiles_to_rounding():
+    """Depth of the packaged codecs, weights of a trained one's size."""
+    network = make(
+        {"dims": 2, "factor": 4, "code_channels": 3, "encoder": (4, 64, 6),
+         "decoder": (4, 64, 6, 2, 48, 3)}
+    )  # fmt: skip
+    assert isinstance(network, Compact)
+    for decoding in (False, True):
+        assert _compare(network, (60, 44), (64, 64), decoding=decoding) < 1e-5

@@ -1,9 +1,9 @@
 """Cells: the voxels of a small cube as channels of one coarser voxel, and back; nothing is lost.
 
 Seen through cosines (DCT-II), the channels of a cell of medical images are nearly uncorrelated, and
-how strong each is follows a power law of its frequency: measured on radiographs, CT and MR, within
-a factor of 1.5 in two dimensions and 2.5 in three. Networks learn faster from channels that are as
-strong as one another.
+how strong each is follows a power law of its frequency: over the images the packaged codecs are
+fitted to, within a factor of 1.5 in two dimensions and 2.5 in three. Networks learn faster from
+channels that are as strong as one another.
 """
 
 from __future__ import annotations
