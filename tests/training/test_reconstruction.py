@@ -6,7 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.networks.made import make_state
+from tests.training import sharing
+from tests.training.processes import TWO, walk
 from tests.training.small import Critic, make_batch, make_kl, squared_distance
 from torch import nn
 
@@ -339,6 +342,20 @@ def test_the_real_perceptual_network_fits():
 
     expected = float(perceptual(x, y).mean())
     assert value(objective, "perceptual", batch) == pytest.approx(expected, rel=1e-3)
+
+
+def test_two_processes_compute_what_one_does(tmp_path):
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    sharing.main(one)
+    done = walk(two, command=(*TWO[:-1], "tests.training.sharing"))
+    assert done.returncode == 0, done.stderr
+    alone, shared = load_file(one), load_file(two)
+
+    assert alone.keys() == shared.keys()
+    for key, value in alone.items():
+        torch.testing.assert_close(
+            shared[key], value, rtol=2e-3, atol=2e-6, msg=lambda said, key=key: f"{key}: {said}"
+        )
 
 
 # -- facts and judgement -------------------------------------------------------------------------
