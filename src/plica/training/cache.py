@@ -97,14 +97,12 @@ class Cache:
         if known is not None and _is_whole(path, known):
             return Entry(path, known["facts"])
         pixels, facts = make()
-        # A record beside another process's array would be a lie for a moment: none is none.
-        record.unlink(missing_ok=True)
         self._store(path, record, pixels, facts)
         return Entry(path, facts)
 
     def _store(self, path: Path, record: Path, pixels: Array, facts: Mapping[str, Any]) -> None:
         stored = np.ascontiguousarray(pixels.transpose(0, 3, 2, 1), dtype=self._dtype)
-        content = {"bytes": stored.nbytes, "crc32": _checksum(stored.data.cast("B"))}
+        content = _describe(stored, facts)
         try:
             with new_file(path, overwrite=True) as file:
                 np.lib.format.write_array(file, stored, allow_pickle=False)
@@ -162,8 +160,17 @@ def _is_whole(path: Path, record: Mapping[str, Any]) -> bool:
         stored = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return False
-    content = {"bytes": stored.nbytes, "crc32": _checksum(stored.data.cast("B"))}
-    return bool(stored.ndim == 4 and record["content"] == content)
+    return stored.ndim == 4 and record["content"] == _describe(stored, record["facts"])
+
+
+def _describe(stored: Array, facts: Mapping[str, Any]) -> dict[str, int]:
+    """What an entry is known by again."""
+    written = json.dumps(facts, sort_keys=True).encode()
+    return {
+        "bytes": stored.nbytes,
+        "pixels": _checksum(stored.data.cast("B")),
+        "facts": _checksum(memoryview(written)),
+    }
 
 
 def _checksum(content: memoryview) -> int:

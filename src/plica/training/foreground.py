@@ -46,11 +46,14 @@ class Foreground:
         """
         try:
             shape = tuple(int(side) for side in record["shape"])
-            bits = np.frombuffer(base64.b64decode(record["cells"]), np.uint8)
-            cells = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape)
-            return cls(cells.astype(np.bool_), float(record["ceiling"]))
+            bits = np.frombuffer(base64.b64decode(record["cells"], validate=True), np.uint8)
+            ceiling = float(record["ceiling"])
         except (KeyError, TypeError, binascii.Error) as error:
             raise ValueError(f"not the record of a foreground: {error!r}") from error
+        count = int(np.prod(shape))
+        if len(bits) != -(-count // 8):
+            raise ValueError(f"not the record of a foreground: {len(bits)} bytes for {shape} cells")
+        return cls(np.unpackbits(bits, count=count).reshape(shape).astype(np.bool_), ceiling)
 
 
 def find_foreground(pixels: NDArray[Any]) -> Foreground:
