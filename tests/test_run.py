@@ -74,3 +74,11 @@ def test_the_environment_says_nothing_of_host_user_or_folders(tmp_path):
     }  # fmt: skip
     assert len(platform.node()) < 4 or platform.node() not in text
     assert "/" not in text
+
+
+def test_a_run_is_opened_where_one_was_started(tmp_path):
+    Run.start(tmp_path / "one", Recipe(0.25))
+    assert Run.open(tmp_path / "one").recipe(Recipe) == Recipe(0.25)
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UnreadableFile, match=r"no run's folder: there is no recipe\.toml"):
+            Run.open(folder)

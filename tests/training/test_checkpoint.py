@@ -68,13 +68,21 @@ def put_a_pickle_there(path):
     path.write_bytes(pickle.dumps(print))
 
 
-@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, put_a_pickle_there, Path.unlink])
-@pytest.mark.parametrize("name", ["network.safetensors", "record.json"])
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        (cut_short, "record.json"),
+        (cut_short, "network.safetensors"),
+        (flip_a_bit, "network.safetensors"),
+        (put_a_pickle_there, "record.json"),
+        (put_a_pickle_there, "network.safetensors"),
+        (Path.unlink, "record.json"),
+        (Path.unlink, "network.safetensors"),
+    ],
+)
 def test_a_damaged_checkpoint_is_recognised_and_the_one_before_taken(tmp_path, damage, name):
     put(tmp_path, 5)
     path = put(tmp_path, 10)
-    if (damage, name) == (flip_a_bit, "record.json"):
-        pytest.skip("a record is text; its last byte is the end of a line")
     damage(path / name)
     latest, damaged = checkpoint.load_latest(tmp_path)
     assert latest.record.step == 5

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plica.codecs.device import choose_device
-from plica.errors import MissingExtra
+from plica.errors import MissingExtra, SettingsError
 
 # Gradients travel between processes in pieces of at most so many numbers.
 _PIECE = 1 << 24
@@ -27,6 +29,8 @@ class Engine:
 
     Raises:
         MissingExtra: accelerate is not installed.
+        UnknownName: There is no such device.
+        SettingsError: Several processes are to share one accelerator.
 
     Example:
         engine = Engine("cpu")
@@ -39,6 +43,11 @@ class Engine:
             raise MissingExtra("training", "accelerate", "train") from error
         wanted = torch.device(choose_device(device))
         state = PartialState(cpu=wanted.type == "cpu")
+        if state.num_processes > 1 and wanted.index is not None:
+            raise SettingsError(
+                f"{state.num_processes} processes cannot share {wanted}; each takes an accelerator "
+                f"of its own where the device is '{wanted.type}'"
+            )
         self.rank: int = state.process_index
         self.world: int = state.num_processes
         self.device: torch.device = state.device if self.world > 1 else wanted
@@ -49,6 +58,15 @@ class Engine:
     def is_first(self) -> bool:
         """Whether this process is the one that writes."""
         return self.rank == 0
+
+    def bring(self, x: NDArray[np.float32] | Tensor) -> Tensor:
+        """`x` on the device; an accelerator copies while it computes."""
+        if isinstance(x, np.ndarray) and not x.flags.writeable:
+            x = x.copy()  # torch cannot promise to leave it unchanged
+        tensor = torch.as_tensor(x)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision the objective's terms are computed in."""

@@ -89,7 +89,7 @@ def _judge_one(
     objective: Objective, network: nn.Module, cases: Cases, number: int, engine: Engine
 ) -> tuple[str, list[float], Any]:
     name, x = cases[number]
-    x = torch.as_tensor(x)[None].to(engine.device)
+    x = engine.bring(x)[None]
     measured: Mapping[str, float]
     measured, decoded = objective.judge(network, x)
     values = [float(measured[measure.name]) for measure in objective.measures]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plica.errors import MissingExtra, OutputError
+from plica.errors import MissingExtra, OutputError, UnreadableFile
 from plica.formats.atomic import new_file
 
 LOSSES, EVALUATION, EVENTS = "losses.csv", "evaluation.csv", "tensorboard"
@@ -47,14 +47,26 @@ class Table:
         """Drop the rows after `step`, and a line that was cut off.
 
         Raises:
-            OutputError: The file cannot be written.
+            UnreadableFile: It is no such table.
+            OutputError: It cannot be written.
         """
         if not self._path.is_file():
             return
-        header, *lines = self._path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-        kept = [line for line in lines if int(line.partition(",")[0]) <= step]
+        header, *rows = self._read_rows() or [self._header]
+        if header != self._header or any(not row or not row[0].isdecimal() for row in rows):
+            raise UnreadableFile(
+                f"{self._path} is not the table of this training; move it away to go on"
+            )
+        kept = [header, *(row for row in rows if int(row[0]) <= step)]
         with new_file(self._path, overwrite=True) as file:
-            file.write("".join(f"{line}\n" for line in [header, *kept]).encode())
+            file.write(_to_csv(kept).encode())
+
+    def _read_rows(self) -> list[list[str]]:
+        try:
+            whole_lines = self._path.read_text(encoding="utf-8").rpartition("\n")[0]
+            return list(csv.reader(io.StringIO(whole_lines)))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UnreadableFile(f"{self._path} cannot be read: {error}") from error
 
 
 def _to_csv(rows: Iterable[Sequence[Any]]) -> str:
@@ -75,34 +87,54 @@ class Logs:
     Raises:
         MissingExtra: TensorBoard is not installed.
         OutputError: The folder cannot be written.
+        UnreadableFile: One of its tables is not as it was written.
     """
 
     def __init__(self, folder: Path, measures: Sequence[str], *, step: int, evaluated: int) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as error:
-            raise MissingExtra("training", "tensorboard", "train") from error
         self._losses = Table(folder / LOSSES, ("player", "kind", "name", "value"))
         self._judgements = Table(folder / EVALUATION, ("case", *measures))
         self._losses.cut(step)
         self._judgements.cut(evaluated)
-        self._events = SummaryWriter(os.fspath(folder / EVENTS), purge_step=step + 1)
+        self._events = _open_events(folder / EVENTS, step + 1)
 
     def losses(self, step: int, numbers: Mapping[tuple[str, str, str], float]) -> None:
         """Numbers by player, kind and name, after `step`."""
         self._losses.add(step, ([*key, repr(value)] for key, value in numbers.items()))
-        for (player, kind, name), value in numbers.items():
-            self._events.add_scalar(f"{player}/{kind}/{name}", value, step)
+        self._draw(step, {"/".join(key): value for key, value in numbers.items()})
 
     def judgements(
         self, step: int, rows: Sequence[tuple[str, Sequence[float]]], means: Mapping[str, float]
     ) -> None:
         """One row per case, and the means over the cases."""
         self._judgements.add(step, ([case, *map(repr, values)] for case, values in rows))
-        for name, mean in means.items():
-            self._events.add_scalar(f"evaluation/{name}", mean, step)
-        self._events.flush()
+        self._draw(step, {f"evaluation/{name}": mean for name, mean in means.items()})
+
+    def _draw(self, step: int, numbers: Mapping[str, float]) -> None:
+        try:
+            for name, value in numbers.items():
+                self._events.add_scalar(name, value, step)
+        except OSError as error:  # of an earlier number: another thread writes them
+            raise OutputError(f"TensorBoard's events cannot be written: {error}") from error
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
-        self._events.close()
+        """Close TensorBoard's file.
+
+        Raises:
+            OutputError: What it still had to write cannot be written.
+        """
+        try:
+            self._events.close()
+        except OSError as error:
+            raise OutputError(f"TensorBoard's events cannot be written: {error}") from error
+
+
+def _open_events(folder: Path, first: int) -> Any:
+    """TensorBoard's file; what another file there says of steps from `first` on, it takes back."""
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra("training", "tensorboard", "train") from error
+    try:
+        return SummaryWriter(os.fspath(folder), purge_step=first)
+    except OSError as error:
+        raise OutputError(f"TensorBoard's events cannot be written: {error}") from error

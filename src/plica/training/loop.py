@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from plica.errors import SettingsError, TrainingInterrupted, TrainingStopped
@@ -164,11 +163,7 @@ class _Training:
     def _next(self, stream: Stream) -> Batch:
         with self._clock.wait():
             x, seeds = next(stream)
-        tensor = torch.from_numpy(x if x.flags.writeable else x.copy())
-        if self._engine.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        x_here = tensor.to(self._engine.device, non_blocking=True)
-        return Batch(x_here, tuple(seeds), self._engine.average)
+        return Batch(self._engine.bring(x), tuple(seeds), self._engine.average)
 
     def _take(self, batch: Batch, step: int) -> None:
         """One turn of each player whose turn it is."""

@@ -62,9 +62,10 @@ class Tally:
         if not numbers:
             return []
         device = self._engine.device
-        plain = torch.tensor([n for n in numbers if not isinstance(n, Tensor)], device=device)
+        plains = [n for n in numbers if not isinstance(n, Tensor)]
+        plain = torch.tensor(plains, dtype=torch.float32, device=device)
         tensors = [n.to(device) for n in numbers if isinstance(n, Tensor)]
-        stacked = torch.cat([plain.double(), torch.stack(tensors).double()])
+        stacked = torch.cat([plain, torch.stack(tensors)])
         fetched = self._engine.average(stacked).tolist()
-        plains, others = iter(fetched[: len(plain)]), iter(fetched[len(plain) :])
-        return [next(others if isinstance(n, Tensor) else plains) for n in numbers]
+        ours, others = iter(fetched[: len(plains)]), iter(fetched[len(plains) :])
+        return [next(others if isinstance(n, Tensor) else ours) for n in numbers]
