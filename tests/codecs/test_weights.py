@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import sys
 import types
 import zipfile
@@ -100,6 +101,16 @@ def test_the_fingerprint_sees_keys_shapes_types_and_values():
     assert len({fingerprint(state) for state in [one, *others]}) == 5
 
 
+def test_a_file_of_pytorch_before_1_6_is_read(state, tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+    found = read(path)
+
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
 # -- the bad -----------------------------------------------------------------------------------
 
 
@@ -145,15 +156,34 @@ def test_what_is_no_weights_file_is_refused(content, message, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("ending", ["ckpt", "safetensors"])
+@pytest.mark.parametrize("ending", ["ckpt", "safetensors", "old"])
 def test_a_truncated_file_is_refused(state, kept, ending, tmp_path):
     path = tmp_path / f"w.{ending}"
-    save_file(state, path) if ending == "safetensors" else torch.save(state, path)
+    if ending == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=ending != "old")
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
 
     with pytest.raises(WeightsError):
         read(path)
+
+
+def test_an_old_file_that_claims_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({"w": torch.ones(100_000)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    claim, more = (b"J" + number.to_bytes(4, "little") for number in (100_000, 2**30))
+    assert content.count(claim) == 2  # of the values that are stored, and of those of the tensor
+    larger = content.replace(claim, more)
+    keys = re.search(rb"\x80\x02\]q\x00X.{4}\d+q\x01a\.", larger, re.DOTALL)
+    assert keys is not None
+    # One that is filled too short, and one that is never filled.
+    for damaged in (larger, larger.replace(keys[0], pickle.dumps([], 2))):
+        path.write_bytes(damaged)
+        with pytest.raises(WeightsError, match="old"):
+            read(path)
 
 
 def test_damaged_bytes_are_refused_or_read_but_never_crash(state, tmp_path):
