@@ -131,8 +131,6 @@ def test_gradients_are_averaged_over_processes_before_their_norms_are_taken():
     w = nn.Parameter(torch.tensor([1.0, 1.0]))
     # the other process's gradients, of reconstruction and adversary in turn
     others = iter([torch.tensor([-3.0, 0.0]), torch.tensor([0.0, 1.0])])
-    found = weigh(
-        3 * w[0] + 4 * w[1], w[1], w, lambda gradient: (gradient + next(others)) / 2
-    )
+    found = weigh(3 * w[0] + 4 * w[1], w[1], w, lambda gradient: (gradient + next(others)) / 2)
 
     assert float(found) == pytest.approx(2.0, rel=1e-3)

@@ -1,5 +1,7 @@
 """A recipe's objective is built with all it needs, or fails before the first step."""
 
+import dataclasses
+
 import pytest
 import torch
 from tests.networks.made import make_state
@@ -14,7 +16,7 @@ from plica.training.objective import Objective
 from plica.training.objectives import build_objective
 from plica.training.pretrained import PRETRAINED
 from plica.training.projection import ProjectionObjective
-from plica.training.recipe import Adversary, Data, Projection, Recipe, Reconstruction
+from plica.training.recipe import Adversary, Data, Projection, Recipe, Reconstruction, Start
 from plica.training.reconstruction import ReconstructionObjective
 
 KL = {
@@ -94,6 +96,14 @@ def test_a_network_that_was_made_before_is_taken():
 def test_missing_pretrained_weights_are_named_with_their_path(tmp_path, objective, file):
     with pytest.raises(WeightsError, match=str(tmp_path / file)):
         build_objective(make_recipe(objective, {**KL, "projection": True}), weights_dir=tmp_path)
+
+
+@pytest.mark.parametrize("start", [Start(train=("decoder",)), Start(adapters=4)])
+def test_a_projection_that_is_to_train_more_is_refused(start):
+    recipe = make_recipe(Projection(), {**KL, "projection": True})
+
+    with pytest.raises(SettingsError, match="channel_ds and channel_proj alone"):
+        build_objective(dataclasses.replace(recipe, start=start))
 
 
 def test_crops_too_small_to_be_seen_are_refused(made_weights):

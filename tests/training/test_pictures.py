@@ -5,7 +5,6 @@ import pytest
 import torch
 from tests.training.small import squared_distance
 
-from plica.training import pictures as module
 from plica.training.pictures import choose_cuts, count_pictures, mean_over_pictures, pictures
 
 
@@ -28,6 +27,7 @@ def test_pictures_are_seen_whole():
     seen = [xs for xs, _ in pictures(x, x, (), most=128)]
 
     assert [len(one) for one in seen] == [2, 1]
+    assert [len(one) for one, _ in pictures(x, x, (), side=11, most=242)] == [2, 1]
     assert torch.equal(torch.cat(seen), x)
 
 
@@ -86,12 +86,11 @@ def test_the_term_is_the_mean_over_the_slices_of_all_axes():
     )
 
 
-def test_the_gradient_is_that_of_the_whole_computed_at_once(monkeypatch):
-    monkeypatch.setattr(module.pictures, "__kwdefaults__", {"most": 60})
+def test_the_gradient_is_that_of_the_whole_computed_at_once():
     x, start = make_volumes()
     cuts = choose_cuts((4, 6, 8), (1, 2), axes=(0, 2), share=0.5)
     one, other = (start.clone().requires_grad_() for _ in range(2))
-    value = mean_over_pictures(squared_distance, x, 2 * one, cuts)
+    value = mean_over_pictures(squared_distance, x, 2 * one, cuts, most=60)
     (3 * value).backward()
     parts = [squared_distance(cut.of(x), cut.of(2 * other)) for cut in cuts]
     expected = torch.cat(parts).mean()

@@ -314,6 +314,13 @@ def test_what_is_flat_stays_flat_in_a_stitched_network(tmp_path):
     assert trained == {"decoder", "post_quant_conv"}
 
 
+def test_what_a_network_freezes_for_good_is_not_trained():
+    settings = {key: value for key, value in KL.items() if key != "dims"}
+
+    with pytest.raises(SettingsError, match=r"encoder\.conv_in\.weight is frozen"):
+        build_network(make_recipe({**settings, "kind": "stitched"}, train=("encoder",)))
+
+
 def test_lifting_where_nothing_is_flat_is_refused(tmp_path):
     path = keep(tmp_path / "flat.safetensors", make_state(make_kl()))
 

@@ -6,7 +6,9 @@
     λ = ‖∇ rec‖ / (‖∇ adv‖ + δ), at most 10⁴, ∇ at the decoder's last layer   (Esser et al., 2021,
         equation 7; δ = 10⁻⁴ and the bound as in the authors' program)
 
-Where that layer is frozen, as with low-rank adapters, λ = 1, as in MedVAE's program.
+Where that layer is frozen, as with low-rank adapters, λ = 1, as in MedVAE's program. The slices of
+volumes are judged one by one, as MedVAE's paper says; its program averages the logits of all slices
+before it takes the hinge.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from plica.networks.discriminator import adaptive_weight, hinge_discriminator
 from plica.training.pictures import Cut, count_pictures, mean_over_pictures, pictures
+
+# Pixels it sees at a time, of which it keeps 0.6 kB each: batch normalisation should see many.
+CHUNK_PIXELS = 2**23
 
 
 class Opponent:
@@ -43,7 +48,7 @@ class Opponent:
             with _untouched(self.discriminator):
                 return -_mean(self.discriminator(pictures_of_y))
 
-        return mean_over_pictures(cost, y.detach(), y, cuts)
+        return mean_over_pictures(cost, y.detach(), y, cuts, most=CHUNK_PIXELS)
 
     def learn(
         self, x: Tensor, y: Tensor, cuts: tuple[Cut, ...]
@@ -57,7 +62,7 @@ class Opponent:
         n = count_pictures(x, cuts)
         loss = torch.zeros((), device=x.device)
         facts = {name: torch.zeros((), device=x.device) for name in ("logits_real", "logits_fake")}
-        for xs, ys in pictures(x, y.detach(), cuts):
+        for xs, ys in pictures(x, y.detach(), cuts, most=CHUNK_PIXELS):
             real, fake = (self.discriminator(side.contiguous()).float() for side in (xs, ys))
             loss = loss + hinge_discriminator(real, fake) * len(xs) / n
             facts["logits_real"] += _mean(real.detach()).sum() / n

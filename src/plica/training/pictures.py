@@ -76,17 +76,23 @@ def pictures(
         most: Pixels that come at a time, or one picture.
     """
     if not cuts:
-        n = max(1, most // max(x[0, 0].numel(), side**2))
+        n = _share(len(x), most // max(x[0, 0].numel(), side**2))
         yield from zip(torch.split(x, n), torch.split(y, n), strict=True)
     for cut in cuts:
         pixels = max(x[0, 0].numel() // x.shape[cut.axis + 2], side**2)
-        patches = max(1, most // (pixels * cut.numbers.shape[1]))
-        slices = max(1, most // (pixels * patches))
+        patches = _share(len(x), most // (pixels * cut.numbers.shape[1]))
+        slices = _share(cut.numbers.shape[1], most // (pixels * patches))
         for start in range(0, len(x), patches):
             part = slice(start, start + patches)
             for numbers in torch.split(cut.numbers[part], slices, dim=1):
                 smaller = Cut(cut.axis, numbers)
                 yield smaller.of(x[part]), smaller.of(y[part])
+
+
+def _share(length: int, most: int) -> int:
+    """How many come at a time, so that all shares are about as large."""
+    times = -(-length // max(1, most))
+    return -(-length // times)
 
 
 def count_pictures(x: Tensor, cuts: tuple[Cut, ...]) -> int:
@@ -95,21 +101,29 @@ def count_pictures(x: Tensor, cuts: tuple[Cut, ...]) -> int:
 
 
 def mean_over_pictures(
-    compare: Compare, x: Tensor, y: Tensor, cuts: tuple[Cut, ...], *, side: int = 0
+    compare: Compare,
+    x: Tensor,
+    y: Tensor,
+    cuts: tuple[Cut, ...],
+    *,
+    side: int = 0,
+    most: int = CHUNK_PIXELS,
 ) -> Tensor:
     """The term T; its gradient goes to y alone.
 
     Args:
         compare: Gives one number per pair of pictures.
-        side: Pictures count as at least so large where memory is bounded.
+        side, most: As for `pictures`.
     """
     n = count_pictures(x, cuts)
     if not (y.requires_grad and torch.is_grad_enabled()):
-        values = [compare(xs, ys).float().sum() for xs, ys in pictures(x, y, cuts, side=side)]
+        values = [
+            compare(xs, ys).float().sum() for xs, ys in pictures(x, y, cuts, side=side, most=most)
+        ]
         return torch.stack(values).sum() / n
     leaf = y.detach().requires_grad_()
     value, slope = torch.zeros((), device=y.device), torch.zeros_like(leaf)
-    for xs, ys in pictures(x, leaf, cuts, side=side):
+    for xs, ys in pictures(x, leaf, cuts, side=side, most=most):
         part = compare(xs, ys).float().sum() / n
         slope += torch.autograd.grad(part, leaf)[0]
         value += part.detach()

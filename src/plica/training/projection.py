@@ -105,5 +105,11 @@ def build(
     settings = recipe.objective
     if not isinstance(settings, Projection):
         raise SettingsError(f"the recipe {recipe.name} asks for no projection")
+    start = recipe.start
+    if start.adapters or any(not f"{name}.".startswith(SEPARABLE) for name in start.train):
+        raise SettingsError(
+            "the projection objective trains channel_ds and channel_proj alone: leave out "
+            "start.adapters and all else in start.train"
+        )
     tower = load_embedding(weights_dir).to(device)
     return ProjectionObjective(settings, network.to(device), tower)

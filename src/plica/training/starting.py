@@ -71,7 +71,7 @@ def choose_trained(
         adapted: Whether the network has adapters, which are trained besides.
 
     Raises:
-        SettingsError: No parameter's name begins so.
+        SettingsError: No parameter's name begins so, or the network has frozen it for good.
     """
     names = [name for name, _ in network.named_parameters()]
     for beginning in beginnings:
@@ -84,6 +84,10 @@ def choose_trained(
         return
     for name, parameter in network.named_parameters():
         named = any(_begins(name, beginning) for beginning in beginnings)
+        if named and not (adapted or parameter.requires_grad):
+            raise SettingsError(
+                f"start.train: {name} is frozen in a network of this kind: leave it out"
+            )
         parameter.requires_grad_(named or (adapted and parameter.requires_grad))
 
 
