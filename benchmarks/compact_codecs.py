@@ -1,0 +1,274 @@
+"""How much the compact codecs keep, beside linear codecs and interpolation, on images unseen.
+
+    python benchmarks/compact_codecs.py --data DATA [--write] [--codec FOLDER …]
+
+DATA holds MANIFEST.csv; --write puts the tables into docs/compact-codecs.md. Every image stands in
+the split "dev-test": nothing was trained on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+import plica.codecs.catalogue as catalogue
+from plica.cohort import Case, Cohort
+from plica.errors import NotAVolume
+from plica.formats.doors import read
+from plica.image import Image
+from plica.metrics.metric import choose_data_range, measure
+
+PAGE = Path(__file__).parents[1] / "docs" / "compact-codecs.md"
+BEGIN, END = "<!-- compact codecs -->", "<!-- / -->"
+Array = NDArray[np.float64]
+Reconstruct = Callable[[Image], Image]
+LEAST_SIDE = 16  # voxels: a volume of fewer along an axis has hardly a cell of 8 there
+
+
+@dataclass(frozen=True)
+class Category:
+    """Images of one kind, and the margins on bicubic MedVAE's paper reports for its own models.
+
+    Args:
+        where: Values of the manifest's columns that select them.
+        reported: Margin in dB by shape of codec (Varma et al., 2025, tables 2, 5 and 6).
+    """
+
+    name: str
+    dims: int
+    where: dict[str, tuple[str, ...]]
+    reported: dict[str, float]
+
+
+PICTURES = ("PNG", "JPG")  # one file per picture: the hips are there as DICOM, too
+VOLUMES = ("NIfTI", "NRRD", "ZIP of DICOM")
+CATEGORIES = (
+    Category("chest radiographs", 2, {"category": ("cxr",), "format": PICTURES},
+             {"4x3": 8.1, "8x4": 6.8, "4x1": 3.0}),
+    Category("mammograms", 2, {"category": ("mammo",), "format": PICTURES},
+             {"4x3": 5.9, "8x4": 5.3, "4x1": 0.7}),
+    Category("musculoskeletal", 2, {"category": ("msk-xray",), "format": PICTURES},
+             {"4x3": 9.2, "8x4": 8.8, "4x1": 3.8}),
+    Category("brain MR", 3, {"category": ("brain-mri",), "format": VOLUMES}, {"4x1": 3.3}),
+    Category("head CT", 3, {"category": ("head-ct",), "format": VOLUMES}, {"4x1": 8.9}),
+    Category("chest CT", 3, {"category": ("chest-ct",), "format": VOLUMES}, {"4x1": 4.4}),
+)  # fmt: skip
+SHAPES = {2: ("4x1", "4x3", "8x1", "8x4"), 3: ("4x1", "4x4", "8x1")}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One value per image, in the images' order."""
+
+    psnr: Array
+    ms_ssim: Array
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image as it lies on disk, its values as float32 so that nothing is rounded on the way.
+
+    Args:
+        data_range: That of PSNR: 255 of 8-bit pictures, 4095 of CT, else the image's own.
+    """
+
+    image: Image
+    data_range: float
+
+
+def read_category(category: Category, cohort: Cohort) -> list[Source]:
+    """Its images; volumes too thin for a cell are left out, and said."""
+    return [
+        source for case in cohort.where(**category.where) for source in _read(case, category.dims)
+    ]
+
+
+def _read(case: Case, dims: int) -> Iterator[Source]:
+    try:
+        image = read(case.path)
+    except NotAVolume as error:
+        sys.stderr.write(f"left out: {error}\n")
+        return
+    if dims == 3 and min(image.grid.shape) < LEAST_SIDE:
+        sys.stderr.write(f"left out: {case.path.name}, {image.grid.shape} voxels\n")
+        return
+    data_range, _ = choose_data_range(image)
+    pixels = image.pixels
+    if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
+        pixels = pixels[:1]  # grey that is stored as three equal channels
+    yield Source(replace(image, pixels=pixels.astype(np.float32)), data_range)
+
+
+# -- ways to fold and unfold ---------------------------------------------------------------------
+
+
+def codec_way(name: str | Path) -> Reconstruct:
+    """A codec of the table, or of a folder."""
+    codec = catalogue.load(name, device="cpu")
+
+    def reconstruct(image: Image) -> Image:
+        return codec.decode(codec.encode(image))
+
+    return reconstruct
+
+
+def plain_bicubic_way(factor: int, dims: int) -> Reconstruct:
+    """PyTorch's bicubic interpolation as it is by default: without antialiasing."""
+
+    def reconstruct(image: Image) -> Image:
+        x = torch.from_numpy(np.array(image.pixels))
+        sides = x.shape[1 : 1 + dims]
+        small = [max(1, round(side / factor)) for side in sides]
+        y = _resize(_resize(x, small), list(sides))
+        low, high = float(x.min()), float(x.max())
+        return replace(image, pixels=y.clamp(low, high).numpy())
+
+    return reconstruct
+
+
+def _resize(x: Tensor, sides: list[int]) -> Tensor:
+    """(1, i, j, k) to new sides along the first axes, one after another."""
+    for axis, side in enumerate(sides, start=1):
+        lines = x.movedim(axis, -1)
+        flat = lines.reshape(1, 1, -1, lines.shape[-1])
+        flat = functional.interpolate(flat, size=(flat.shape[2], side), mode="bicubic")
+        x = flat.reshape(*lines.shape[:-1], side).movedim(-1, axis)
+    return x.contiguous()
+
+
+def score(way: Reconstruct, sources: list[Source]) -> Scores:
+    """PSNR in dB and MS-SSIM of each image."""
+    found = [
+        measure(one.image, way(one.image), metrics=("psnr", "ms-ssim"), data_range=one.data_range)
+        for one in sources
+    ]
+    return Scores(
+        np.array([one["psnr"] for one in found]), np.array([one["ms-ssim"] for one in found])
+    )
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+HEAD = (
+    "images", "compact: PSNR", "MS-SSIM", "linear: PSNR", "bicubic: PSNR", "margin on bicubic",
+    "on plain bicubic", "linear's margins", "reported for MedVAE", "missing to it",
+)  # fmt: skip
+
+
+def make_table(
+    name: str | Path,
+    shape: str,
+    category: Category,
+    images: list[Source],
+    memory: dict[str, Scores],
+) -> str:
+    """One row: a compact codec on one kind of images."""
+    factor, dims = int(shape.split("x")[0]), category.dims
+    own = score(codec_way(name), images)
+    linear = _remember(memory, f"linear-{shape}-{dims}d", category, images)
+    bicubic = _remember(memory, f"bicubic-{factor}x-{dims}d", category, images)
+    plain = _remember(memory, f"plain-{factor}-{dims}", category, images)
+    margin, on_plain = own.psnr - bicubic.psnr, own.psnr - plain.psnr
+    reported = category.reported.get(shape)
+    cells = [
+        f"{category.name} (n = {len(images)})",
+        _spread(own.psnr),
+        f"{np.nanmean(own.ms_ssim):.4f}",
+        _spread(linear.psnr),
+        _spread(bicubic.psnr),
+        f"**{_gain(margin)}**",
+        f"**{_gain(on_plain)}**",
+        f"{(linear.psnr - bicubic.psnr).mean():+.2f}, {(linear.psnr - plain.psnr).mean():+.2f}",
+        "" if reported is None else f"{reported:+.1f}",
+        "" if reported is None else _missing(reported, margin.mean(), on_plain.mean()),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _remember(
+    memory: dict[str, Scores], name: str, category: Category, images: list[Source]
+) -> Scores:
+    key = f"{name} {category.name}"
+    if key not in memory:
+        kind, factor, dims = name.split("-")[0], *name.split("-")[1:]
+        plain = kind == "plain"
+        way = plain_bicubic_way(int(factor), int(dims)) if plain else codec_way(name)
+        memory[key] = score(way, images)
+    return memory[key]
+
+
+def _spread(values: Array) -> str:
+    deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{values.mean():.2f}{deviation}"
+
+
+def _gain(values: Array) -> str:
+    deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{values.mean():+.2f}{deviation}"
+
+
+def _missing(reported: float, margin: float, on_plain: float) -> str:
+    return ", ".join(
+        "reached" if one >= reported else f"{reported - one:.1f} dB" for one in (margin, on_plain)
+    )
+
+
+def make_page(folders: dict[str, Path], data: Path) -> str:
+    """All tables, one per codec."""
+    cohort = Cohort.from_manifest(data / "MANIFEST.csv").of_split("dev-test")
+    parts = []
+    memory: dict[str, Scores] = {}
+    images = {category.name: read_category(category, cohort) for category in CATEGORIES}
+    for dims, shapes in SHAPES.items():
+        for shape in shapes:
+            name = f"compact-{shape}-{dims}d"
+            if name not in folders and name not in catalogue.CODECS:
+                continue
+            rows = [
+                make_table(folders.get(name, name), shape, category, images[category.name], memory)
+                for category in CATEGORIES
+                if category.dims == dims
+            ]
+            rule = "| --- " + "| ---: " * (len(HEAD) - 1) + "|"
+            parts += [f"### {name}\n", f"| {' | '.join(HEAD)} |", rule, *rows, ""]
+            sys.stderr.write("\n".join(parts[-len(rows) - 4 :]) + "\n")
+    return "\n".join(parts)
+
+
+def write_section(tables: str) -> None:
+    """Put the tables between their marks in the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    parser.add_argument(
+        "--codec", type=Path, action="append", default=[], help="an exported codec, by its name"
+    )
+    asked = parser.parse_args()
+    tables = make_page({folder.name: folder for folder in asked.codec}, asked.data)
+    sys.stdout.write(tables + "\n")
+    if asked.write:
+        write_section(tables)
+
+
+if __name__ == "__main__":
+    main()
