@@ -24,7 +24,7 @@ Array = NDArray[Any]
 Turn = tuple[list[int], list[bool]]
 STRAIGHT: Turn = ([0, 1, 2], [False, False, False])
 
-VERSION = 1
+VERSION = 2
 """Of what is done to an image before it is kept; entries of another version are made anew."""
 
 
@@ -87,7 +87,7 @@ class PreparedImage:
         entry: Its pixels on disk.
         shape: Of them: (channel, i, j, k).
         orientation: Directions of growing i, j, k, such as "LPS".
-        foreground: Where there is more than air.
+        foreground: Where there is more than background.
     """
 
     name: str
