@@ -32,7 +32,7 @@ from plica.training.recipes import change
         ("name", " ", "name: a recipe has a name"),
         ("optimiser.rate", 0.0, "optimiser.rate: more than 0"),
         ("optimiser.betas", [0.9, 1.0], "optimiser.betas: at least 0 and less than 1"),
-        ("optimiser.warmup", 21, "optimiser.warmup: 21 steps .* more than the 20"),
+        ("optimiser.warmup", -1, "optimiser.warmup: at least 0"),
         ("optimiser.final", 1.5, "optimiser.final: at least 0 and at most 1"),
         ("data.crop", 0, "data.crop: at least 1"),
         ("data.foreground", 1.1, "data.foreground"),

@@ -98,11 +98,6 @@ _RULES: tuple[tuple[Callable[[Any], bool], str], ...] = (
         "of equal size",
     ),
     (
-        lambda recipe: recipe.optimiser.warmup > recipe.steps,
-        "optimiser.warmup: {recipe.optimiser.warmup} steps of warming up are more than the "
-        "{recipe.steps} of the training",
-    ),
-    (
         lambda recipe: recipe.data.train == recipe.data.validation,
         "data.validation: '{data.validation}' is trained on; judge on another split",
     ),

@@ -59,13 +59,11 @@ class Tally:
 
     def _fetch(self, numbers: list[Tensor | float]) -> list[float]:
         """All numbers in one transfer, averaged over the processes."""
-        if not numbers:
-            return []
-        device = self._engine.device
-        plains = [n for n in numbers if not isinstance(n, Tensor)]
-        plain = torch.tensor(plains, dtype=torch.float32, device=device)
-        tensors = [n.to(device) for n in numbers if isinstance(n, Tensor)]
-        stacked = torch.cat([plain, torch.stack(tensors)])
-        fetched = self._engine.average(stacked).tolist()
-        ours, others = iter(fetched[: len(plains)]), iter(fetched[len(plains) :])
+        tensors = [n.to(self._engine.device) for n in numbers if isinstance(n, Tensor)]
+        plain = [float(n) for n in numbers if not isinstance(n, Tensor)]
+        ours = iter(self._average(torch.tensor(plain)) if self._engine.world > 1 else plain)
+        others = iter(self._average(torch.stack(tensors)) if tensors else [])
         return [next(others if isinstance(n, Tensor) else ours) for n in numbers]
+
+    def _average(self, numbers: Tensor) -> list[float]:
+        return list(self._engine.average(numbers.to(self._engine.device)).tolist())
