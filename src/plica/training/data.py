@@ -93,7 +93,7 @@ def prepare_cases(
     _check(data, shape)
     cohort = split_cohort(cohort, data)
     train = [(source, _select(source, cohort, data.train)) for source in _sources(data)]
-    judged = _select_judged(data, cohort)
+    judged = select_judged(data, cohort)
     for source, cases in train:
         if not cases:
             raise SettingsError(
@@ -153,7 +153,7 @@ def _select(source: Source, cohort: Cohort, split: str) -> tuple[Case, ...]:
     return cohort.of_split(split).where(**source.where).cases
 
 
-def _select_judged(data: Data, cohort: Cohort) -> list[Case]:
+def select_judged(data: Data, cohort: Cohort) -> list[Case]:
     """Cases of the validation split that any source selects, spread evenly where only some count.
 
     Sources may have no images in that split, but one must.

@@ -19,7 +19,7 @@ from plica.codecs.networkcodec import NetworkCodec
 from plica.codecs.weights import fill, fingerprint
 from plica.errors import SettingsError, UnreadableFile
 from plica.formats.atomic import new_file, refuse_existing
-from plica.networks.autoencoder import Sampling
+from plica.networks.autoencoder import Local, Sampling
 from plica.networks.lora import fold_lora
 from plica.run import Run
 from plica.training import checkpoint
@@ -176,7 +176,7 @@ def _make_card(recipe: Recipe, network: Any, training: Mapping[str, Any]) -> Cod
         source=f"trained with plica's recipe {recipe.name}",
         weights=WeightsSource(kind="file", filename=WEIGHTS),
         receptive_field=getattr(network, "receptive_field", 0),
-        tileable=bool(getattr(network, "tileable", False)),
+        tileable=isinstance(network, Local),
         posterior=_posterior(network),
         latents=("raw", "projected") if projected else ("raw",),
         extras={
