@@ -1,6 +1,7 @@
 """Pretrained networks are found by name, opened safely, and never replaced by anything."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,6 +127,16 @@ def test_every_pin_is_whole():
         if one.hub.kind == "hub":
             assert len(one.hub.revision) == 40
             assert len(one.hub.sha256) == 64
+
+
+def test_the_page_about_them_says_what_the_table_says():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "pretrained.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+
+    assert rows.keys() == PRETRAINED.keys()
+    for name, one in PRETRAINED.items():
+        for fact in (one.filenames[0], one.sha256, one.hub.repo):
+            assert fact in rows[name]
 
 
 # -- opening -----------------------------------------------------------------------------------

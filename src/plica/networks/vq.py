@@ -153,6 +153,7 @@ class VqAutoencoder(nn.Module):
         self.factor = 2 ** (len(widths) - 1)
         self.in_channels = in_channels
         self.code_channels = code_channels
+        self.codebook = codebook
         convolution = CONVOLUTION[dims]
         self.encoder = Encoder(
             dims=dims,
