@@ -105,7 +105,7 @@ def test_what_comes_out_of_the_cache_is_what_went_in(tmp_path):
 
     for _ in range(2):
         image = prepare(tmp_path / "ct.nii", tmp_path)
-        assert np.array_equal(image.entry.open(), pixels)
+        assert np.array_equal(image.open(), pixels)
         assert image.shape == pixels.shape
         assert image.orientation == facts["orientation"]
         assert image.foreground.to_json() == facts["foreground"]
@@ -114,7 +114,7 @@ def test_what_comes_out_of_the_cache_is_what_went_in(tmp_path):
 def test_another_preparation_or_number_of_axes_is_another_entry(tmp_path):
     write(IMAGES["ct"], tmp_path / "ct.nii")
     paths = {
-        prepare(tmp_path / "ct.nii", tmp_path, dims, preparation=how).entry.path
+        prepare(tmp_path / "ct.nii", tmp_path, dims, preparation=how).path
         for dims in (2, 3)
         for how in ("full_range", "mr", "radiograph")
     }
@@ -130,7 +130,7 @@ def test_the_slices_with_foreground_are_those_that_hold_it(tmp_path, across):
     write(Image(pixels[None], grid, Unit.HU), tmp_path / "ct.nii")
     image = prepare(tmp_path / "ct.nii", tmp_path)
 
-    turned = turn(image.entry.open(), image.turn_to(across))[0]
+    turned = turn(image.open(), image.turn_to(across))[0]
 
     held = set(np.flatnonzero((turned > -0.5).any(axis=(0, 1))))
     found = {int(k) for k in image.slices(across)}

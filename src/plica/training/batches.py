@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Generator
@@ -27,6 +28,7 @@ _BLOCK = 4096
 # One stream of chance for each purpose.
 _PATCH, _SOURCES, _CASES = 0, 1, 2
 _AHEAD = 2
+_MOST_THREADS = 8
 
 
 class Batches:
@@ -112,7 +114,7 @@ class Batches:
     def _patch(self, step: int, place: int) -> Float32:
         _, image = self.choose(step, place)
         rng = self._rng(_PATCH, step, place)
-        pixels = image.entry.open()
+        pixels = image.open()
         groups = max(1, image.channels // self._shape.in_channels)
         held = rng.random() < self._data.foreground
         cutter = self._cut_slice if self._shape.dims == 2 else self._cut_cube
@@ -155,16 +157,18 @@ class Batches:
     # -- step after step -------------------------------------------------------------------------
 
     def stream(
-        self, first: int, last: int, *, rank: int = 0, world: int = 1, threads: int = 1
+        self, first: int, last: int, *, rank: int = 0, world: int = 1, threads: int = 0
     ) -> Generator[Share, None, None]:
         """The shares of the steps from `first` up to `last`, made ahead while a step is computed.
 
         `waited` counts the seconds the next share was not ready when it was asked for.
 
         Args:
-            threads: That make shares; the order and the shares are the same for any number.
+            threads: That make shares; 0 takes some of the cores. Order and shares are the same
+                for any number.
         """
         self.waited = 0.0
+        threads = threads or _choose_threads(world)
         pending: deque[Future[Share]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
             try:
@@ -187,6 +191,11 @@ class Batches:
         share = future.result()
         self.waited += time.perf_counter() - began
         return share
+
+
+def _choose_threads(world: int) -> int:
+    """Half the cores of a process, for the other half computes; a few are enough for a device."""
+    return min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // (2 * world)))
 
 
 def _share_block(weights: list[float]) -> NDArray[np.int64]:

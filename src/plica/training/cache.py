@@ -13,9 +13,8 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,34 +38,46 @@ _PIECE = 1 << 24
 _MOST_RECORD_BYTES = 1 << 24
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One prepared image on disk.
-
-    Args:
-        path: The array.
-        facts: What else is known of it, as JSON.
-    """
+class Entry(NamedTuple):
+    """One prepared image on disk: the array, and what else is known of it, as JSON."""
 
     path: Path
     facts: Mapping[str, Any]
 
-    def open(self) -> Array:
-        """Its pixels (channel, i, j, k), memory-mapped and read-only.
 
-        Not kept open: a cohort has more images than a process may have files.
+def open_pixels(path: Path) -> Array:
+    """The pixels (channel, i, j, k) of an entry, memory-mapped and read-only.
 
-        Raises:
-            InputError: The entry was removed or cut since it was found.
-        """
-        try:
-            stored = np.lib.format.open_memmap(self.path, mode="r")
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"the prepared image {self.path} was removed or damaged while it was in use: "
-                f"start again, and it is made anew ({error})"
-            ) from error
-        return stored.transpose(0, 3, 2, 1)
+    Not kept open: a cohort has more images than a process may have files.
+
+    Raises:
+        InputError: The entry was removed or cut since it was found.
+    """
+    try:
+        stored = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise _lost(path, error) from error
+    return stored.transpose(0, 3, 2, 1)
+
+
+def read_facts(path: Path) -> Mapping[str, Any]:
+    """What else is known of an entry.
+
+    Raises:
+        InputError: The entry was removed or cut since it was found.
+    """
+    record = _read_record(path.with_suffix(".json"))
+    if record is None:
+        raise _lost(path, None)
+    facts: Mapping[str, Any] = record["facts"]
+    return facts
+
+
+def _lost(path: Path, error: Exception | None) -> InputError:
+    return InputError(
+        f"the prepared image {path} was removed or damaged while it was in use: start again, and "
+        f"it is made anew{f' ({error})' if error else ''}"
+    )
 
 
 class Cache:
@@ -102,15 +113,15 @@ class Cache:
 
     def _store(self, path: Path, record: Path, pixels: Array, facts: Mapping[str, Any]) -> None:
         stored = np.ascontiguousarray(pixels.transpose(0, 3, 2, 1), dtype=self._dtype)
-        content = _describe(stored, facts)
         try:
             with new_file(path, overwrite=True) as file:
                 np.lib.format.write_array(file, stored, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
+            content = {"stamp": _stamp(path), "checksum": _describe(stored, facts)}
             with new_file(record, overwrite=True) as file:
                 file.write(json.dumps({"content": content, "facts": facts}).encode())
-        except OutputError as error:
+        except (OSError, OutputError) as error:
             raise OutputError(
                 f"a prepared image cannot be kept: {error}; make room, or choose another folder "
                 "for the cache"
@@ -156,11 +167,20 @@ def _read_record(path: Path) -> dict[str, Any] | None:
 
 
 def _is_whole(path: Path, record: Mapping[str, Any]) -> bool:
+    """By size and time of change, or else, in a copied cache, by content."""
+    content = record["content"]
     try:
+        if content.get("stamp") == _stamp(path):
+            return True
         stored = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return False
-    return stored.ndim == 4 and record["content"] == _describe(stored, record["facts"])
+    return stored.ndim == 4 and content.get("checksum") == _describe(stored, record["facts"])
+
+
+def _stamp(path: Path) -> list[int]:
+    fact = path.stat()
+    return [fact.st_size, fact.st_mtime_ns]
 
 
 def _describe(stored: Array, facts: Mapping[str, Any]) -> dict[str, int]:

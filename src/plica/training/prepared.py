@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,16 @@ from plica.image import Image
 from plica.preparation.planes import ORIENTATIONS, plane_across
 from plica.preparation.reorient import find_turn
 from plica.preparation.trail import prepare
-from plica.training.cache import Entry
+from plica.training.cache import Entry, open_pixels, read_facts
 from plica.training.foreground import CELL, Foreground, draw_voxel, find_foreground
 from plica.training.recipe import Preparation
 
 Array = NDArray[Any]
 Turn = tuple[list[int], list[bool]]
 STRAIGHT: Turn = ([0, 1, 2], [False, False, False])
+
+_REMEMBERED = 1024
+"""Images whose foreground is in memory: a million of them would not fit."""
 
 VERSION = 2
 """Of what is done to an image before it is kept; entries of another version are made anew."""
@@ -78,23 +83,21 @@ class Shape:
         return cls(int(network.dims), int(network.factor), int(network.in_channels))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """One case as networks see it.
+    """One case as networks see it; what is large of it stays on disk.
 
     Args:
         name: Of the case, for tables and messages.
-        entry: Its pixels on disk.
+        path: Of its pixels in the cache.
         shape: Of them: (channel, i, j, k).
         orientation: Directions of growing i, j, k, such as "LPS".
-        foreground: Where there is more than background.
     """
 
     name: str
-    entry: Entry
+    path: Path
     shape: tuple[int, int, int, int]
     orientation: str
-    foreground: Foreground
 
     @classmethod
     def from_entry(cls, name: str, entry: Entry) -> PreparedImage:
@@ -106,11 +109,22 @@ class PreparedImage:
         facts: Mapping[str, Any] = entry.facts
         try:
             channels, i, j, k = (int(side) for side in facts["shape"])
-            orientation = str(facts["orientation"])
-            foreground = Foreground.from_json(facts["foreground"])
+            return cls(name, entry.path, (channels, i, j, k), sys.intern(facts["orientation"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the facts of a prepared image: {error!r}") from error
-        return cls(name, entry, (channels, i, j, k), orientation, foreground)
+
+    def open(self) -> Array:
+        """Its pixels (channel, i, j, k), memory-mapped and read-only.
+
+        Raises:
+            InputError: They were removed or damaged since they were found.
+        """
+        return open_pixels(self.path)
+
+    @property
+    def foreground(self) -> Foreground:
+        """Where there is more than background."""
+        return _read_foreground(self.path)
 
     @property
     def channels(self) -> int:
@@ -136,20 +150,7 @@ class PreparedImage:
 
     def slices(self, across: int) -> NDArray[np.int64]:
         """The slices across an axis, counted after the turn, that hold some foreground."""
-        return self._slices[across]
-
-    @cached_property
-    def _slices(self) -> dict[int, NDArray[np.int64]]:
-        return {across: self._find_slices(across) for across in range(3)}
-
-    def _find_slices(self, across: int) -> NDArray[np.int64]:
-        cells = turn(self.foreground.cells[None], self.turn_to(across))[0]
-        order, flipped = self.turn_to(across)
-        length = self.shape[1 + order[2]]
-        held = np.repeat(cells.any(axis=(0, 1)), CELL)
-        # The last cell may be cut short; after a flip it comes first.
-        held = held[len(held) - length :] if flipped[2] else held[:length]
-        return np.flatnonzero(held)
+        return _find_slices(self, across) if self.is_volume else np.zeros(1, np.int64)
 
     def draw_voxel(self, rng: np.random.Generator, pixels: Array, turned: Turn) -> Sequence[int]:
         """A voxel of the foreground, in the turned axes."""
@@ -159,6 +160,22 @@ class PreparedImage:
             self.shape[1 + axis] - 1 - voxel[axis] if flip else voxel[axis]
             for axis, flip in zip(order, flipped, strict=True)
         ]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_foreground(path: Path) -> Foreground:
+    return Foreground.from_json(read_facts(path)["foreground"])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _find_slices(image: PreparedImage, across: int) -> NDArray[np.int64]:
+    order, flipped = image.turn_to(across)
+    cells = turn(image.foreground.cells[None], (order, flipped))[0]
+    length = image.shape[1 + order[2]]
+    held = np.repeat(cells.any(axis=(0, 1)), CELL)
+    # The last cell may be cut short; after a flip it comes first.
+    held = held[len(held) - length :] if flipped[2] else held[:length]
+    return np.flatnonzero(held)
 
 
 def turn(pixels: Array, by: Turn) -> Array:

@@ -41,7 +41,7 @@ class Validation:
         return (self[number] for number in range(len(self)))
 
     def _see(self, image: PreparedImage) -> Array:
-        pixels = spread_channels(image.entry.open(), self.shape.in_channels, group=0)
+        pixels = spread_channels(image.open(), self.shape.in_channels, group=0)
         if self.shape.dims == 3:
             return pixels
         turned = turn(pixels, image.turn_to(self.data.planes[0]))
