@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plica.cohort import Case, Cohort
@@ -170,6 +170,7 @@ def of_patients(count, images=2):
     )
 
 
+@settings(deadline=None)
 @given(st.integers(3, 40), st.integers(0, 5), st.floats(0.01, 0.9))
 def test_whole_patients_are_drawn_for_splits_whatever_their_order(count, seed, share):
     shares = {"train": 1 - share, "dev": share / 2, "test": share / 2}

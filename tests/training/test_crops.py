@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
@@ -26,6 +26,7 @@ def test_a_crop_of_its_own_size_is_the_arrays_own_voxels():
     assert np.array_equal(cut(volume, (1.0, 2.0, 0.0), 8.0, 8), volume[:, 1:9, 2:10, :8])
 
 
+@settings(deadline=None)
 @given(
     start=st.tuples(st.floats(20, 40), st.floats(20, 40)),
     ratio=st.floats(0.5, 3.0),
@@ -41,6 +42,7 @@ def test_a_ramp_keeps_its_place_and_both_axes_their_scale(start, ratio):
     assert np.abs(resized[1] - (start[1] + places)[None]).max() < tolerance
 
 
+@settings(deadline=None)
 @given(
     left=st.floats(0, 20), top=st.floats(0, 30), side=st.floats(8, 29.9), crop=st.integers(4, 24)
 )
@@ -78,6 +80,7 @@ def test_a_cube_is_resized_along_all_three_axes():
 # -- drawing -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     crop=st.integers(4, 64),
@@ -154,6 +157,7 @@ def test_quarter_turns_turn_rows_and_columns():
     assert outcomes(x, Augmentation(quarter_turns=True)) == turned
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     gain=st.floats(0, 0.9),

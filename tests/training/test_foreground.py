@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plica.training.foreground import CELL, Foreground, draw_voxel, find_foreground
@@ -51,6 +51,7 @@ def test_a_colour_counts_by_its_brightest_channel():
     assert np.array_equal(find_foreground(colours).cells, find_foreground(pixels).cells)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(1, 12)] * 3), st.integers(0, 2**20))
 def test_a_record_gives_the_same_foreground_back(shape, bits):
     cells = np.random.default_rng(bits).random(shape) < 0.5
