@@ -20,7 +20,7 @@ def walk(*options, command=ONE):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [*command, *map(str, options)], cwd=ROOT, env=environment, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=300,
     )  # fmt: skip
 
 

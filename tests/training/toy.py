@@ -151,9 +151,11 @@ def read_rows(path):
 
 
 def read_losses(folder):
-    """Each number of losses.csv but those of time, by step, player and name."""
-    return {
-        (int(row["step"]), row["player"], row["kind"], row["name"]): float(row["value"])
-        for row in read_rows(folder / "losses.csv")
-        if row["player"] != "loop"
-    }
+    """Each number of losses.csv but those of time, by step, player, kind and name."""
+    found = {}
+    for row in read_rows(folder / "losses.csv"):
+        key = (int(row["step"]), row["player"], row["kind"], row["name"])
+        assert key not in found, f"{key} stands there twice"
+        if row["player"] != "loop":
+            found[key] = float(row["value"])
+    return found
