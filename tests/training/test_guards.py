@@ -94,3 +94,11 @@ def test_a_training_that_only_does_harm_is_stopped_at_the_first_judgement_that_s
     with pytest.raises(TrainingStopped, match=r"after 10 steps psnr_db is .* first weights had"):
         start(tmp_path / "run", recipe)
     assert max(step for step, *_ in read_losses(tmp_path / "run")) == 10
+
+
+def test_weights_that_are_not_finite_never_reach_a_checkpoint(tmp_path):
+    # The loss and its gradient are finite; the step is not.
+    recipe = make_recipe(optimiser=Optimiser(rate=1e39), average=0.0, checkpoint_every=1)
+    with pytest.raises(TrainingStopped, match="after 1 steps a weight is not finite"):
+        start(tmp_path / "run", recipe)
+    assert checkpoint.list_steps(tmp_path / "run" / "checkpoints") == [0]
