@@ -51,6 +51,9 @@ def main(path):
         found[name] = buffer
     if engine.is_first:
         save_file({key: value.contiguous() for key, value in found.items()}, path)
+    engine.wait()  # a process that leaves before the other has read takes the line down
+    if engine.world > 1:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
