@@ -10,6 +10,7 @@ from plica.cli.reading import parse_triple
 from plica.codecs.catalogue import CODECS, STITCHED, default_name, load, offer
 from plica.codecs.codec import Codec, Offer
 from plica.codecs.directory import offer_directory
+from plica.codecs.running import Progress
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
 from plica.latent import Latent
@@ -34,6 +35,11 @@ class Chooser:
     device: str = AUTO
     options: dict[str, Any] = field(default_factory=dict)
     _loaded: dict[str, Codec] = field(default_factory=dict)
+    _watcher: Progress | None = None
+
+    def watch(self, progress: Progress) -> None:
+        """Tell this one, from now on, how far the codecs are with an image."""
+        self._watcher = progress
 
     def check(self) -> None:
         """Refuse an unknown name, or a folder that is no codec, before any work begins."""
@@ -74,8 +80,14 @@ class Chooser:
 
     def _load(self, name: str) -> Codec:
         if name not in self._loaded:
-            self._loaded[name] = load(name, self.weights, self.device, **self.options)
+            self._loaded[name] = load(
+                name, self.weights, self.device, progress=self._tell, **self.options
+            )
         return self._loaded[name]
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._watcher is not None:
+            self._watcher(done, total)
 
 
 def find_offer(name: str) -> Offer:
@@ -96,9 +108,13 @@ def choose(
     device: str,
     settings: list[str] | None,
     preparing: dict[str, Any],
+    tile: int | None = None,
 ) -> Chooser:
     """A chooser of what the options say, checked before any work begins."""
-    chooser = Chooser(name, weights, device, {**parse_settings(settings), **preparing})
+    options = {**parse_settings(settings), **preparing}
+    if tile is not None:
+        options["tile"] = tile
+    chooser = Chooser(name, weights, device, options)
     chooser.check()
     return chooser
 
@@ -111,6 +127,8 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
         if not equals or not name:
             raise SettingsError(f"--set takes NAME=VALUE such as rate=0.5, but got '{pair}'")
         key = name.replace("-", "_")
+        if key == "progress":
+            raise SettingsError(f"--set {pair}: what is done is shown anyway; see --quiet")
         if key in _OPTIONS_OF_THEIR_OWN:
             raise SettingsError(f"--set {pair}: say {_OPTIONS_OF_THEIR_OWN[key]} instead")
         settings[key] = _parse_value(value)

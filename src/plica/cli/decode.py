@@ -28,6 +28,7 @@ def decode(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
+    tile: o.Tile = None,
     like: o.Like = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
@@ -38,7 +39,7 @@ def decode(
 
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
-    chooser = choose(codec, weights, device, settings, {})
+    chooser = choose(codec, weights, device, settings, {}, tile)
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
     jobs = plan(found, out, endings=endings(like), existing=Existing(overwrite, resume))
@@ -72,6 +73,6 @@ def decode(
         )
         return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="decoding", manner=manner)
+    outcomes = run(jobs, work, verb="decoding", manner=manner, watch=chooser.watch)
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Decoded", manner=manner, left=left))

@@ -34,6 +34,7 @@ def encode(
     sample: o.Sample = False,
     seed: o.Seed = None,
     settings: o.Settings = None,
+    tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
@@ -59,7 +60,7 @@ def encode(
         _check_word("--latent", latent, KINDS)
     drawn = _drawn_with(sample, seed)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    chooser = choose(codec, weights, device, settings, preparing)
+    chooser = choose(codec, weights, device, settings, preparing, tile)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
@@ -76,7 +77,7 @@ def encode(
         write(made, job.target(".latent"), dtype=kept, overwrite=overwrite)
         return _outcome(job, image, made, time.perf_counter() - begun)
 
-    outcomes = run(jobs, work, verb="encoding", manner=manner)
+    outcomes = run(jobs, work, verb="encoding", manner=manner, watch=chooser.watch)
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Encoded", manner=manner, left=left))
 

@@ -19,10 +19,12 @@ from plica.cli.console import (
     progress,
     speak_shell,
 )
+from plica.codecs.running import Progress
 from plica.errors import InputError, OutputError, PlicaError
 from plica.formats.sniff import find_ending
 from plica.formats.sources import Source, find_sources, strip_ending
 
+Watch = Callable[[Progress], None]
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tiff", ".tif", ".npy", ".npz", ".latent", ".dcm",
 )  # fmt: skip
@@ -232,17 +234,43 @@ def _refuse_sharing(jobs: Sequence[Job]) -> None:
 
 
 def run(
-    jobs: Sequence[Job], work: Callable[[Job], Outcome], *, verb: str, manner: Manner
+    jobs: Sequence[Job],
+    work: Callable[[Job], Outcome],
+    *,
+    verb: str,
+    manner: Manner,
+    watch: Watch = lambda progress: None,
+    phases: int = 1,
 ) -> list[Outcome]:
-    """Do each job; one that fails does not stop the others."""
+    """Do each job; one that fails does not stop the others.
+
+    Args:
+        watch: Is given, for each job, what wants to be told how far the codec is with it.
+        phases: How often the codec goes through an image in a job.
+    """
     outcomes = []
     with progress(quiet=manner.silent) as bar:
         task = bar.add_task(verb, total=len(jobs))
-        for job in jobs:
+        for place, job in enumerate(jobs):
             bar.update(task, description=f"{verb} {job.source.name}")
+            watch(_Share(place, phases, lambda done: bar.update(task, completed=done)))
             outcomes.append(_attempt(job, work))
-            bar.advance(task)
+            bar.update(task, completed=place + 1)
     return outcomes
+
+
+@dataclass
+class _Share:
+    """What of a job is done, as a part of all jobs."""
+
+    place: int
+    phases: int
+    show: Callable[[float], None]
+    _over: int = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.show(self.place + min(1.0, (self._over + done / total) / self.phases))
+        self._over += done >= total
 
 
 def _attempt(job: Job, work: Callable[[Job], Outcome]) -> Outcome:

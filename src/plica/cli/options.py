@@ -76,6 +76,15 @@ Axis = Annotated[
         rich_help_panel=PREPARING,
     ),
 ]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of the tiles in voxels: smaller ones need less memory and more time, and change "
+        "nothing. Only for codecs whose tiles are exact (see `plica codecs`).",
+        show_default=False,
+        rich_help_panel=CODEC,
+    ),
+]
 FillNonfinite = Annotated[
     bool,
     typer.Option(

@@ -97,6 +97,7 @@ def reconstruct(
     residual: o.Residual = None,
     panel: o.Panel = None,
     settings: o.Settings = None,
+    tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
@@ -119,7 +120,7 @@ def reconstruct(
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
     """  # fmt: skip
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    chooser = choose(codec, weights, device, settings, preparing)
+    chooser = choose(codec, weights, device, settings, preparing, tile)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing)
@@ -144,7 +145,7 @@ def reconstruct(
         facts, cells = _describe(image, latent, measured)
         return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="reconstructing", manner=manner)
+    outcomes = run(jobs, work, verb="reconstructing", manner=manner, watch=chooser.watch, phases=2)
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Reconstructed", manner=manner, left=left))
 

@@ -121,10 +121,10 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
     preparing = {key: value for key, value in shared.items() if key not in _RUNNING}
     running = Running.from_options(**{key: shared[key] for key in _RUNNING if key in shared})
     if isinstance(codec, NetworkCodec):
-        if running.tile and not codec.card.tileable:
+        if running.tile and not codec.tiles:
             raise UnknownName(
-                f"{codec.card.name} has no exact tiles, since its network looks at the whole map "
-                "at once: leave out tile"
+                f"{codec.card.name} has no exact tiles, since its network looks at the whole map: "
+                "leave out tile"
             )
         return dataclasses.replace(
             codec, preparing=Preparing.from_options(preparing), running=running

@@ -206,10 +206,17 @@ def _is_sound(name: str, value: Any, kind: Any) -> bool:
 
 def _check_facts(card: CodecCard, network: Any) -> None:
     """A card that promises another network than it describes would misplace every code."""
+    from plica.networks.autoencoder import Local
+
     said = (card.factor, card.in_channels, card.channels)
     are = (network.factor, network.in_channels, network.code_channels)
     if said != are or card.dims != network.dims:
         raise WeightsError(
             f"the card of {card.name} says factor, image and code channels {said} in {card.dims} "
             f"dimensions, but its network has {are} in {network.dims}"
+        )
+    if card.tileable and not isinstance(network, Local):
+        raise WeightsError(
+            f"the card of {card.name} says that tiles are exact, but its network looks at the "
+            "whole map"
         )

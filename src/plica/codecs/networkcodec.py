@@ -133,6 +133,11 @@ class NetworkCodec:
         return f"encoded by {self.card.name} ({kind} latent, {drawn})"
 
     @property
+    def tiles(self) -> bool:
+        """Whether it is run in exact tiles."""
+        return self.card.tileable and isinstance(self.network, Local)
+
+    @property
     def _factor(self) -> tuple[int, int, int]:
         factor = self.card.factor
         return (factor, factor, factor if self.card.dims == 3 else 1)

@@ -72,7 +72,8 @@ def plan_tiles(
 ) -> tuple[int, ...]:
     """Sides of tiles, the larger the better, that hold at most so many voxels with their halo.
 
-    The longest side is cut into one more part until they do, or until tiles are one stride wide.
+    The side whose cutting helps most is cut into one more part until they do, or until tiles are
+    one stride wide.
 
     Args:
         sides: Of the whole.
@@ -84,17 +85,34 @@ def plan_tiles(
         >>> plan_tiles((512, 512, 200), halo=16, stride=4, most_voxels=20e6)
         (256, 256, 200)
     """
-    tile = list(sides)
-    parts = [1] * len(sides)
-    while math.prod(min(one + 2 * halo, side) for one, side in zip(tile, sides, strict=True)) > (
-        most_voxels
-    ):
-        longest = max(range(len(sides)), key=lambda axis: tile[axis])
-        if tile[longest] <= stride:
+    tile = tuple(sides)
+    while _hold(tile, sides, halo) > most_voxels:
+        cuts = [_cut(tile, sides, axis, stride) for axis in range(len(sides))]
+        cuts = [cut for cut in cuts if cut != tile]
+        if not cuts:
             break
-        parts[longest] += 1
-        tile[longest] = math.ceil(sides[longest] / parts[longest] / stride) * stride
-    return tuple(tile)
+        # Where a halo fills the image, no single cut helps: the longest side then goes first.
+        tile = min(cuts, key=lambda cut: (_hold(cut, sides, halo), max(cut), sum(cut)))
+    return tile
+
+
+def _hold(tile: tuple[int, ...], sides: tuple[int, ...], halo: int) -> int:
+    """Voxels of the largest tile with its halo, which ends where the image does."""
+    held = 1
+    for length, side in zip(tile, sides, strict=True):
+        neighbours = min(2, -(-side // length) - 1)
+        held *= min(side, length + neighbours * halo)
+    return held
+
+
+def _cut(tile: tuple[int, ...], sides: tuple[int, ...], axis: int, stride: int) -> tuple[int, ...]:
+    """The tile with one side cut into the next larger number of parts that makes it shorter."""
+    parts = -(-sides[axis] // tile[axis])
+    length = tile[axis]
+    while length >= tile[axis] > stride:
+        parts += 1
+        length = -(-sides[axis] // (parts * stride)) * stride
+    return (*tile[:axis], length, *tile[axis + 1 :])
 
 
 def _cores(sides: tuple[int, ...], tile: tuple[int, ...], stride: int) -> Iterator[Place]:
