@@ -1,0 +1,177 @@
+"""Every recipe that comes with plica is read strictly, and its smoke scale walks the whole way.
+
+The images are real; the networks recipes are judged by, or begin from, have their published
+layouts and noise for weights.
+"""
+
+import csv
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.contracts.small_cohorts import make_cohort
+from tests.networks.published import make_weights_dir
+
+import plica
+from plica.codecs.directory import NETWORKS, PREPARATIONS, make_network
+from plica.training import recipe as recipe_module
+from plica.training.assembly import Places, run_recipe
+from plica.training.export import export_run
+from plica.training.recipe import Projection, Recipe
+from plica.training.recipes import change, find_recipe, list_recipes, read_recipe, shrink
+
+NAMES = [listed.name for listed in list_recipes()]
+RUNS = "runs/"
+MEDVAE = {
+    f"medvae-{size}-2d-stage{stage}" for size in ("4x1", "4x3", "8x1", "8x4") for stage in (1, 2)
+}
+VOLUMES = {"medvae-4x1-3d", "medvae-8x1-3d"}
+DECODERS = {"medvae-4x1-2d-decoder-3d", "medvae-8x1-2d-decoder-3d"}
+PRECURSOR = {f"precursor-{size}-2d" for size in ("4x1", "4x4", "8x1", "8x4", "16x1", "16x16")}
+COMPACT = {
+    f"compact-{size}"
+    for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")
+}
+
+
+# -- what they say -------------------------------------------------------------------------------
+
+
+def test_there_is_a_recipe_for_every_published_model_and_stage():
+    assert set(NAMES) >= MEDVAE | VOLUMES | DECODERS | PRECURSOR | COMPACT | {"vq-4x3-2d"}
+
+
+def test_preparations_of_recipes_are_those_of_codecs():
+    assert set(typing.get_args(recipe_module.Preparation)) == set(PREPARATIONS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_named_like_its_file_and_describes_a_network(name):
+    recipe = read_recipe(name)
+    with torch.device("meta"):
+        network = make_network(recipe.network, of=name)
+
+    assert recipe.name == find_recipe(name).stem == name
+    assert recipe.summary.endswith(".")
+    assert recipe.network["kind"] in NETWORKS
+    assert recipe.data.crop % network.factor == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) & (MEDVAE | VOLUMES | DECODERS | PRECURSOR)))
+def test_a_published_network_has_its_published_shape(name):
+    recipe = read_recipe(name)
+    factor, channels = name.split("-")[1].split("x")
+    with torch.device("meta"):
+        network = make_network(recipe.network, of=name)
+
+    assert (network.factor, network.code_channels) == (int(factor), int(channels))
+    assert network.dims == (3 if name.endswith("3d") else 2)
+
+
+def test_the_published_numbers_stand_in_the_recipes():
+    """Varma et al. 2025, appendix A.3; Varma et al. 2023, appendix."""
+    steps = {name: read_recipe(name).steps for name in NAMES}
+    batch = {name: read_recipe(name).batch for name in NAMES}
+
+    assert [steps[f"medvae-{size}-2d-stage1"] for size in ("4x1", "4x3", "8x1", "8x4")] == [
+        100_000, 50_000, 100_000, 50_000,
+    ]  # fmt: skip
+    assert [steps[f"medvae-{size}-2d-stage2"] for size in ("4x1", "4x3", "8x1", "8x4")] == [
+        50_000, 50_000, 60_000, 50_000,
+    ]  # fmt: skip
+    assert (steps["medvae-4x1-3d"], batch["medvae-4x1-3d"]) == (35_000, 32)
+    assert (steps["medvae-8x1-3d"], batch["medvae-8x1-3d"]) == (140_000, 8)
+    assert {batch[name] for name in MEDVAE} == {32}
+    assert {(steps[name], batch[name]) for name in PRECURSOR} == {(15_000, 64)}
+    for name in ("medvae-4x1-2d-stage1", "medvae-8x1-2d-stage1"):
+        assert read_recipe(name).objective.adversary.start == 3125
+        assert read_recipe(name).start.adapters == 0
+    for name in ("medvae-4x3-2d-stage1", "medvae-8x4-2d-stage1"):
+        assert read_recipe(name).objective.adversary.start == 0
+        assert read_recipe(name).start.adapters == 4
+    for name in sorted(MEDVAE):
+        objective = read_recipe(name).objective
+        if isinstance(objective, Projection):
+            assert objective.divisor == 4.6
+        else:
+            assert objective.kl == 1e-6
+            assert objective.embedding > 0
+
+
+# -- the whole way -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def weights_dir(tmp_path_factory):
+    names = ("vgg16", "lpips-vgg16", "biomedclip", "kl-f4", "kl-f8")
+    return make_weights_dir(tmp_path_factory.mktemp("pretrained"), names)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, shared, weights_dir):
+    """Walks a recipe's smoke scale, and before it that of the run it starts from; each once."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done: dict[str, tuple[Recipe, Path]] = {}
+
+    def walk(name: str) -> tuple[Recipe, Path]:
+        if name not in done:
+            recipe = shrink(read_recipe(name))
+            dims = int(recipe.network.get("dims", 3))
+            table = make_cohort(recipe, shared, folder / f"{name}.csv", dims=dims)
+            changes = {"data.cohort": str(table)}
+            if recipe.start.weights.startswith(RUNS):
+                changes["start.weights"] = str(walk(recipe.start.weights.removeprefix(RUNS))[1])
+            recipe = change(recipe, changes)
+            run_recipe(recipe, Places(folder / name, weights_dir=weights_dir, device="cpu"))
+            done[name] = recipe, folder / name
+        return done[name]
+
+    return walk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_smoke_scale_trains_judges_keeps_and_exports(name, smoke, shared, tmp_path):
+    recipe, run = smoke(name)
+
+    exported = export_run(run, tmp_path / "codec", choice="last")
+    codec = plica.load(tmp_path / "codec", device="cpu")
+    image = read_a_part(run.parent / f"{name}.csv")
+    latent = codec.encode(image)
+    decoded = codec.decode(latent)
+
+    assert exported.step == recipe.steps
+    assert codec.card.name == recipe.name
+    assert decoded.grid.agrees_with(image.grid, tolerance_mm=1e-3)
+    assert np.isfinite(latent.codes).all()
+    assert {one["metric"] for one in exported.metrics}
+    if isinstance(recipe.objective, Projection):
+        assert codec.encode(image, kind="projected").codes.shape == latent.codes.shape
+    assert players_that_learned(run) == expected_players(recipe)
+    assert (run / "results.json").is_file()
+    assert sorted((run / "panels").glob("*.png")) or isinstance(recipe.objective, Projection)
+
+
+def read_a_part(table: Path) -> plica.Image:
+    """Part of the middle of a judged image: enough to see that it is folded and unfolded."""
+    with table.open(newline="", encoding="utf-8") as file:
+        judged = [row for row in csv.DictReader(file) if row["split"] != "train"]
+    image = plica.read(judged[0]["path"])
+    sides = [min(side, 40) for side in image.grid.shape]
+    starts = [(whole - side) // 2 for whole, side in zip(image.grid.shape, sides, strict=True)]
+    part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+    pixels = image.pixels[:1, *part]
+    return dataclasses.replace(image, pixels=pixels, grid=image.grid.window(starts, sides))
+
+
+def players_that_learned(run: Path) -> set[str]:
+    with (run / "losses.csv").open(newline="", encoding="utf-8") as file:
+        return {row["player"] for row in csv.DictReader(file) if row["kind"] == "term"}
+
+
+def expected_players(recipe: Recipe) -> set[str]:
+    adversary = getattr(recipe.objective, "adversary", None)
+    return {"codec"} | ({"discriminator"} if adversary and adversary.weight else set())
