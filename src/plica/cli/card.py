@@ -10,20 +10,25 @@ from typing import Annotated
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import find_offer
 from plica.cli.console import print_note
+from plica.codecs.catalogue import CODECS, find_offer
 from plica.codecs.directory import WEIGHTS
+from plica.codecs.hub import HUB, fetch_codec
 from plica.codecs.modelcard import write_model_card
 from plica.formats.atomic import new_file
 
 
 def card(
     codec: Annotated[
-        str, typer.Argument(help="A codec's name, or the folder of one.", show_default=False)
+        str,
+        typer.Argument(
+            help="A codec's name, the folder of one, or hub:owner/name@revision.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write it here, as README.md say.", show_default=False),
+        typer.Option("--out", "-o", help="Write it here, such as README.md.", show_default=False),
     ] = None,
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -32,8 +37,8 @@ def card(
     Example: plica card compact-4x3-2d
     """
     offered = find_offer(codec)
-    folder = Path(codec)
-    own = folder / WEIGHTS if offered.card.weights.kind != "packaged" else None
+    folder = fetch_codec(codec) if codec.startswith(HUB) else Path(codec)
+    own = folder / WEIGHTS if codec not in CODECS else None
     sha256 = _hash(own) if own is not None and own.is_file() else ""
     text = write_model_card(offered.card, sha256=sha256)
     if out is None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from plica.cli.reading import parse_triple
-from plica.codecs.catalogue import CODECS, STITCHED, default_name, load, offer
-from plica.codecs.codec import Codec, Offer
-from plica.codecs.directory import offer_directory
+from plica.codecs.catalogue import CODECS, STITCHED, default_name, find_offer, load
+from plica.codecs.codec import Codec
 from plica.codecs.running import Progress
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
@@ -88,18 +86,6 @@ class Chooser:
     def _tell(self, done: int, total: int) -> None:
         if self._watcher is not None:
             self._watcher(done, total)
-
-
-def find_offer(name: str) -> Offer:
-    """What the table, or else a folder, offers under a name.
-
-    Raises:
-        UnknownName: Neither does.
-        WeightsError: The folder is no codec.
-    """
-    if name and name not in CODECS and Path(name).is_dir():
-        return offer_directory(Path(name))
-    return offer(name)
 
 
 def choose(

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import find_offer
 from plica.cli.console import print_json, print_table
 from plica.codecs.card import CodecCard
-from plica.codecs.catalogue import cards
+from plica.codecs.catalogue import cards, find_offer
 
 COLUMNS = ("codec", "folds", "factor", "codes", "voxels per code", "weights", "licence")
 WEIGHTS = {"packaged": "inside plica", "hub": "from the hub", "file": "--weights", "none": "none"}

@@ -58,6 +58,23 @@ def offer(name: str) -> Offer:
     return chosen
 
 
+def find_offer(name: str) -> Offer:
+    """What the table, else a folder or a repository of the hub, offers under a name.
+
+    Raises:
+        UnknownName: None of them does.
+        WeightsError: The folder or repository holds no codec.
+    """
+    from plica.codecs.directory import offer_directory
+    from plica.codecs.hub import HUB, fetch_codec
+
+    if name.startswith(HUB):
+        return offer_directory(fetch_codec(name))
+    if name and name not in CODECS and Path(name).is_dir():
+        return offer_directory(Path(name))
+    return offer(name)
+
+
 def cards() -> tuple[CodecCard, ...]:
     """The cards of all codecs in the table, in its order; loads no network."""
     return tuple(offer(name).card for name in CODECS)
@@ -73,8 +90,8 @@ def load(
 
     Args:
         name: A name in the table ("linear-4x3-2d"), one prefixed by "stitched:" (a 2d codec whose
-            latents are then interpolated along the third axis), or a directory that holds a card
-            and weights.
+            latents are then interpolated along the third axis), a directory that holds a card and
+            weights, or such a directory on the hub ("hub:owner/name@revision").
         weights: A local weights file instead of the card's own source, or "hub:repo@revision".
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         options: Fields of `Preparing`, such as `axis="coronal"`, and of `Running`, such as
@@ -93,12 +110,7 @@ def load(
     text = str(name)
     if text.startswith(STITCHED):
         return _stitch(load(text.removeprefix(STITCHED), weights, device, **options))
-    if text and text not in CODECS and Path(text).is_dir():
-        from plica.codecs.directory import offer_directory
-
-        chosen = offer_directory(Path(text))
-    else:
-        chosen = offer(text)
+    chosen = find_offer(text)
     shared, own = _split_options(options)
     codec = chosen.build(Request(weights=weights, device=device, options=own))
     return _prepare_as_asked(codec, shared) if shared else codec

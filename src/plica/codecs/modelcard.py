@@ -51,7 +51,7 @@ def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
         f"# {_plain(card.name)}\n\n{_plain(card.summary)}",
         "\n".join(_facts(card)),
         _use(card),
-        "\n".join(_data(card, told)),
+        "\n".join(_data(card, told)).rstrip(),
         "\n".join(_made(told)),
         "\n".join(_metrics(told)),
         "\n".join(_limits(card)),
@@ -75,30 +75,28 @@ def _front_matter(card: CodecCard) -> str:
 def _facts(card: CodecCard) -> Iterator[str]:
     codes = card.total_factor / card.channels if card.channels else 1.0
     sees = f"{card.receptive_field} voxels per axis" if card.receptive_field else "the whole image"
-    yield from _table(
-        ("fact", "value"),
-        [
-            ("folds", _FOLDS[card.dims]),
-            ("coarser per axis", f"{card.factor}×"),
-            ("code channels", str(card.channels)),
-            ("voxels per code", f"{codes:.3g}"),
-            ("image channels", str(card.in_channels)),
-            ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}"),
-            ("one code sees", sees),
-            ("tiles", "exact: any tile size gives the same" if card.tileable else "not exact"),
-        ],
-    )
+    rows = [
+        ("folds", _FOLDS[card.dims]),
+        ("coarser per axis", f"{card.factor}×"),
+        ("code channels", str(card.channels)),
+        ("voxels per code", f"{codes:.3g}"),
+        ("image channels", str(card.in_channels)),
+        ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}"),
+        ("one code sees", sees),
+        ("tiles", "exact: any tile size gives the same" if card.tileable else "not exact"),
+    ]
+    yield from _table(("fact", "value"), rows if card.dims else [rows[0], rows[5]])
 
 
 def _use(card: CodecCard) -> str:
     wanted = {0: "what is read", 2: "a picture or a volume", 3: "a volume"}[card.dims]
-    name = json.dumps(_plain(card.name))
+    name = json.dumps("the folder of this card" if _is_folder(card) else _plain(card.name))
     return (
         "## What it is for\n\n"
         "Research: keeping images in fewer numbers, and training classifiers, diffusion models or "
         f"other networks on latents instead of images. It takes {wanted}: {_plain(card.expects)}\n"
         "\n```python\nimport plica\n\n"
-        f"codec = plica.load({name})  # or the folder this card lies in\n"
+        f"codec = plica.load({name})\n"
         'latent = codec.encode(plica.read("image.nii.gz"))\n'
         "decoded = codec.decode(latent)  # on the image's own grid, in its own unit\n```"
     )
@@ -107,10 +105,12 @@ def _use(card: CodecCard) -> str:
 def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Training data", "")
     sources = _records(told.get("data"))
-    if card.training_data:
+    if card.weights.kind == "none":
+        yield "Nothing was learned from data."
+    elif card.training_data:
         yield from (_plain(card.training_data), "")
     elif not sources:
-        yield "Nothing was learned from data." if card.weights.kind == "none" else "Not stated."
+        yield "Not stated."
     if sources:
         columns = ("source", "split", "images", "patients", "licence", "attribution")
         yield from _table(columns, [_row(one, columns) for one in sources])
@@ -141,13 +141,15 @@ def _metrics(told: Mapping[str, Any]) -> Iterator[str]:
 
 def _limits(card: CodecCard) -> Iterator[str]:
     yield from ("## Limits", "")
-    lossless = card.dims == 0 and card.family in {"identity", "jpeg2000", "jpegxl"}
-    if not lossless:
+    if card.dims == 0:
+        yield "- What is decoded is what was encoded only where the settings ask for no loss."
+    elif card.weights.kind == "none":
+        yield "- What is decoded is not what was encoded: fine structure is lost."
+    else:
         yield (
             "- What is decoded is not what was encoded: fine structure is lost, and may be "
             "replaced by what the training images have there."
         )
-    if card.weights.kind != "none":
         yield "- Images unlike its training data may come out worse than the metrics say."
     if card.dims == 2:
         yield "- Volumes are folded slice by slice; neighbouring slices know nothing of each other."
@@ -162,14 +164,25 @@ def _limits(card: CodecCard) -> Iterator[str]:
 def _weights(card: CodecCard, sha256: str) -> Iterator[str]:
     source = card.weights
     found = sha256 or source.sha256
-    place = f"{source.repo}@{source.revision or 'newest'}: {source.filename}"
     rows = [
-        ("weights", place if source.kind == "hub" else _WEIGHTS[source.kind]),
+        ("weights", _place(card)),
         ("SHA-256", found or ("" if source.kind == "none" else "not known")),
         ("licence", card.licence or "not stated by who made them"),
     ]
     yield from ("## Weights and licence", "")
     yield from _table(("fact", "value"), [row for row in rows if row[1]])
+
+
+def _place(card: CodecCard) -> str:
+    source = card.weights
+    if source.kind == "hub":
+        return f"{source.repo}@{source.revision or 'newest'}: {source.filename}"
+    return f"beside this card: {source.filename}" if _is_folder(card) else _WEIGHTS[source.kind]
+
+
+def _is_folder(card: CodecCard) -> bool:
+    """Whether the codec is a folder of card and weights, which no table names."""
+    return card.weights.kind == "file" and "network" in card.extras
 
 
 def _cite(card: CodecCard) -> str:

@@ -30,6 +30,8 @@ from plica.training.recipe import Projection, Recipe
 from plica.training.state import AVERAGE, NETWORK
 
 README = "README.md"
+WINDOW = 160
+"""Side of the windows in which networks that look at the whole volume run; MedVAE's."""
 Choice = Literal["best", "last"]
 
 
@@ -161,22 +163,22 @@ def _take_network(recipe: Recipe, kept: checkpoint.Checkpoint) -> nn.Module:
 def _make_card(recipe: Recipe, network: Any, training: Mapping[str, Any]) -> CodecCard:
     projected = isinstance(recipe.objective, Projection)
     kind = recipe.network["kind"]
-    channels = f"{network.code_channels} code channel{'s' if network.code_channels > 1 else ''}"
+    trained = f"weights trained with plica's recipe {recipe.name}"
     return CodecCard(
         name=recipe.name,
         family=str(kind),
-        summary=f"{recipe.summary.rstrip('.')}; {network.factor} times coarser per axis, "
-        f"{channels}.",
+        summary=recipe.summary,
         dims=network.dims,
         factor=network.factor,
         channels=network.code_channels,
         in_channels=network.in_channels,
         expects=_EXPECTS[recipe.data.preparation],
         licence=recipe.licence,
-        source=f"trained with plica's recipe {recipe.name}",
+        source=f"{recipe.source}; {trained}" if recipe.source else trained,
         weights=WeightsSource(kind="file", filename=WEIGHTS),
         receptive_field=getattr(network, "receptive_field", 0),
         tileable=isinstance(network, Local),
+        native_window=0 if isinstance(network, Local) or network.dims == 2 else WINDOW,
         posterior=_posterior(network),
         latents=("raw", "projected") if projected else ("raw",),
         extras={

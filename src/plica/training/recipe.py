@@ -232,6 +232,7 @@ class Recipe:
         smoke: Settings by dotted name that `--smoke` changes, so that a minute on two cores is
             enough to walk the whole way.
         licence: Of the weights it makes.
+        source: Whose method it is: paper and code.
         notes: What a reader of the card should know.
 
     Raises:
@@ -258,6 +259,7 @@ class Recipe:
     tolerance: float = 1.0
     smoke: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    source: str = ""
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -299,10 +301,11 @@ def compare(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
 
 def _deciding(recipe: Recipe) -> str:
     silent = replace(
-        recipe, name="-", summary="", notes="", licence="", smoke={}, log_every=1,
+        recipe, name="-", summary="", notes="", licence="", source="", smoke={}, log_every=1,
         evaluate_every=1, checkpoint_every=1, data=replace(recipe.data, cohort=""),
     )  # fmt: skip
-    return settings.to_toml(silent)
+    # Runs that were begun before recipes said whose method they are can be gone on with.
+    return settings.to_toml(silent).replace('\nsource = ""\n', "\n", 1)
 
 
 def _flatten(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,42 @@
+"""Codecs on a model hub: the folder that `plica export --push` put there, fetched and kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from plica.codecs.card import WeightsSource
+from plica.codecs.directory import CARD, WEIGHTS
+from plica.errors import UnknownName
+
+HUB = "hub:"
+_NAME = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+
+
+def fetch_codec(name: str) -> Path:
+    """The folder of a codec on the hub, in the hub's own cache on this machine.
+
+    Args:
+        name: "hub:owner/name" or "hub:owner/name@revision". Only a revision that is a whole commit
+            is the same codec for ever.
+
+    Raises:
+        UnknownName: It is not such a name.
+        WeightsError: There is no card or weights, or the hub does not answer.
+
+    Example:
+        fetch_codec("hub:someone/compact-4x3-2d@main")
+    """
+    from plica.codecs.weights import resolve
+
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise UnknownName(
+            f"'{name}' does not name a codec on the hub: write hub:owner/name@revision"
+        )
+    revision = found["revision"] or ""
+    files = [
+        resolve(WeightsSource("hub", found["repo"], revision, filename), None, name=name)
+        for filename in (CARD, WEIGHTS)
+    ]
+    return files[0].parent
