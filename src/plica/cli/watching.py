@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
@@ -43,7 +43,7 @@ class Watching:
         )
         self._task = self._bar.add_task(name, total=steps, pace="", parts="", metric="")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Watching:
         self._bar.start()
         return self
 
@@ -97,12 +97,14 @@ class Watching:
 
 
 def format_duration(seconds: float) -> str:
-    """A time people can read: 42 s, 12 min, 3 h 05 min."""
+    """A time people can read: 42 s, 1 min 35 s, 12 min, 3 h 05 min."""
     if not seconds < float("inf"):
         return "unknown"
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"
+    if whole < 10 * _MINUTE:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
     if whole < _HOUR:
         return f"{whole // _MINUTE} min"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
