@@ -101,6 +101,16 @@ def test_the_published_numbers_stand_in_the_recipes():
             assert objective.embedding > 0
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - COMPACT))
+def test_rates_are_the_published_ones_for_each_image_of_a_step(name):
+    """The programs of MedVAE and of latent diffusion: base rate × images over all processes."""
+    recipe = read_recipe(name)
+    base = 1e-4 if isinstance(recipe.objective, Projection) else 4.5e-6
+
+    assert recipe.optimiser.rate == pytest.approx(base * recipe.batch)
+    assert recipe.optimiser.betas == (0.5, 0.9)
+
+
 # -- the whole way -------------------------------------------------------------------------------
 
 
