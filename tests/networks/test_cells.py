@@ -11,7 +11,14 @@ from plica.codecs.karhunen_loeve import cut_patches
 from plica.codecs.linear_fitting import see
 from plica.cohort import Cohort
 from plica.formats.doors import read
-from plica.networks.cells import expect_deviations, make_cosines, shuffle, unshuffle
+from plica.networks.cells import (
+    MEAN_DEVIATION,
+    expect_deviations,
+    expect_difference,
+    make_cosines,
+    shuffle,
+    unshuffle,
+)
 
 SIDES = [(2, 2), (4, 2), (8, 2), (4, 3), (2, 3)]
 
@@ -63,3 +70,12 @@ def test_deviations_are_about_those_of_real_images(shared, dims, category, form)
         squares.append(patches.var(axis=0))
     ratio = np.sqrt(np.mean(squares, axis=0)) / expect_deviations(4, dims)
     assert 1 / 4 < ratio.min() < ratio.max() < 4
+
+
+def test_deviations_are_those_the_packaged_codecs_were_trained_with():
+    """Weights know them by heart: other numbers would change every image they decode."""
+    assert expect_deviations(2, 2).tolist() == pytest.approx([0.6, 0.066, 0.066, 0.066 / 2**0.5])
+    assert expect_deviations(4, 3)[[0, 1, 5, 63]].tolist() == pytest.approx(
+        [2.4, 0.528, 0.264, 0.02]
+    )
+    assert (MEAN_DEVIATION, expect_difference(2), expect_difference(3)) == (0.3, 0.05, 0.1)

@@ -16,6 +16,9 @@ from torch import Tensor
 
 Float64 = NDArray[np.float64]
 
+# The packaged codecs were trained with these numbers, which do not stand among their weights: other
+# ones would change every image they decode.
+#
 # Deviation of a cell's mean, in images in [−1, 1].
 MEAN_DEVIATION = 0.3
 # That of the orthonormal coefficient of frequency k, in half waves per cell, is

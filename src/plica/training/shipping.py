@@ -43,7 +43,7 @@ from plica.training.cohorts import read_cohort
 from plica.training.data import select_judged
 from plica.training.export import export_run
 from plica.training.logs import EVALUATION, LOSSES
-from plica.training.recipe import Recipe
+from plica.training.recipe import Recipe, Source
 from plica.training.recipes import read_recipe
 
 MOST_BYTES = 12_000_000
@@ -203,7 +203,7 @@ def choose_cases(recipe: Recipe, cohort: Cohort) -> Iterator[tuple[Case, float]]
         SettingsError: A source selects nothing.
     """
     split = cohort.of_split(recipe.data.train)
-    for source in recipe.data.sources:
+    for source in recipe.data.sources or (Source("all images"),):
         cases = split.where(**source.where).cases
         if not cases:
             raise SettingsError(f"the source '{source.name}' selects no image of these data")
