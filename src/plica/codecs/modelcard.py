@@ -105,7 +105,7 @@ def _use(card: CodecCard) -> str:
 def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Training data", "")
     sources = _records(told.get("data"))
-    if card.weights.kind == "none":
+    if not _has_weights(card):
         yield "Nothing was learned from data."
     elif card.training_data:
         yield from (_plain(card.training_data), "")
@@ -143,7 +143,7 @@ def _limits(card: CodecCard) -> Iterator[str]:
     yield from ("## Limits", "")
     if card.dims == 0:
         yield "- What is decoded is what was encoded only where the settings ask for no loss."
-    elif card.weights.kind == "none":
+    elif not _has_weights(card):
         yield "- What is decoded is not what was encoded: fine structure is lost."
     else:
         yield (
@@ -166,7 +166,7 @@ def _weights(card: CodecCard, sha256: str) -> Iterator[str]:
     found = sha256 or source.sha256
     rows = [
         ("weights", _place(card)),
-        ("SHA-256", found or ("" if source.kind == "none" else "not known")),
+        ("SHA-256", found or ("not known" if _has_weights(card) else "")),
         ("licence", card.licence or "not stated by who made them"),
     ]
     yield from ("## Weights and licence", "")
@@ -177,12 +177,16 @@ def _place(card: CodecCard) -> str:
     source = card.weights
     if source.kind == "hub":
         return f"{source.repo}@{source.revision or 'newest'}: {source.filename}"
-    return f"beside this card: {source.filename}" if _is_folder(card) else _WEIGHTS[source.kind]
+    return "weights.safetensors, beside this card" if _is_folder(card) else _WEIGHTS[source.kind]
 
 
 def _is_folder(card: CodecCard) -> bool:
     """Whether the codec is a folder of card and weights, which no table names."""
-    return card.weights.kind == "file" and "network" in card.extras
+    return card.weights.kind in {"file", "none"} and "network" in card.extras
+
+
+def _has_weights(card: CodecCard) -> bool:
+    return card.weights.kind != "none" or _is_folder(card)
 
 
 def _cite(card: CodecCard) -> str:
