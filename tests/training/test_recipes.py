@@ -54,7 +54,7 @@ def test_another_objective_forgets_the_settings_of_the_first():
     assert projection.objective == Projection(divisor=2.0)
 
 
-@pytest.mark.parametrize("name", ["optimizer.rate", "objective.adversary.weigth", "step"])
+@pytest.mark.parametrize("name", ["optimizer.rate", "objective.adversary.weihgt", "step"])
 def test_a_misspelt_name_is_refused(name):
     with pytest.raises(SettingsError, match="no setting"):
         change(RECIPE, {name: 1})
