@@ -104,6 +104,34 @@ def test_a_record_cannot_lead_out_of_its_folder(tmp_path):
         checkpoint.load(tmp_path, 1)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step", True),
+        ("best", "as good as can be"),
+        ("best_step", 1.5),
+        ("recipe", 5),
+        ("first", [[]]),
+        ("surplus", 1),
+        ("files", []),
+        ("files", {"network": {"bytes": "many"}}),
+    ],
+)
+def test_a_record_of_other_kinds_is_a_damaged_one(tmp_path, field, value):
+    path = put(tmp_path, 1)
+    record = json.loads((path / "record.json").read_text())
+    (path / "record.json").write_text(json.dumps(record | {field: value}))
+    with pytest.raises(UnreadableFile, match="step-0000001"):
+        checkpoint.load(tmp_path, 1)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, " " * (2**24 + 1)])
+def test_a_record_that_would_take_memory_or_the_stack_is_a_damaged_one(tmp_path, text):
+    (put(tmp_path, 1) / "record.json").write_text(text)
+    with pytest.raises(UnreadableFile, match="step-0000001"):
+        checkpoint.load(tmp_path, 1)
+
+
 def test_no_checkpoints_are_no_error(tmp_path):
     assert checkpoint.load_latest(tmp_path / "none") == (None, [])
 
@@ -145,6 +173,23 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one_and_says_so
     assert resumed[0]["step"] == 15
     assert "step-0000020" in resumed[0]["damaged"][0]
     assert watcher.progress[0].step == 16
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path):
+    folder = tmp_path / "run"
+    go(folder)
+    (folder / "results.json").unlink()
+    cut_short(folder / "checkpoints" / "step-0000020" / "record.json")
+
+    class Looking(Quiet):
+        def advanced(self, progress):
+            super().advanced(progress)
+            if progress.step == 18:
+                self.kept = checkpoint.list_steps(folder / "checkpoints")
+
+    looking = Looking()
+    go(folder, make_recipe(checkpoint_every=1), watcher=looking)
+    assert looking.kept[-2:] == [16, 17]
 
 
 def test_a_checkpoint_of_another_recipe_is_refused_by_what_differs(tmp_path):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -29,6 +30,17 @@ from plica.formats.atomic import new_folder
 VERSION = 1
 RECORD = "record.json"
 _NAME = "step-{:07d}"
+_MOST_RECORD_BYTES = 1 << 24
+# What a record that is not as it was written makes of reading it.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SafetensorError,
+)
 
 Tensors = Mapping[str, Tensor]
 
@@ -109,25 +121,39 @@ def load(folder: Path, step: int) -> Checkpoint:
     """
     path = locate(folder, step)
     try:
-        table = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        table = _read_table(path / RECORD)
         if table.pop("version") != VERSION:
             raise UnreadableFile(f"{path} was written by another version of plica")
         files = table.pop("files")
         contents = {name: _read(path, name, facts) for name, facts in files.items()}
-        record = Record(**table)
+        record = _as_record(table)
         if record.step != step:
             raise UnreadableFile(f"{path} says it is of step {record.step}")
         return Checkpoint(record, contents)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+    except _DAMAGED as error:
         raise UnreadableFile(f"the checkpoint {path} cannot be read: {error}") from error
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MOST_RECORD_BYTES:
+        raise ValueError(f"{path.name} is larger than any record")
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def _as_record(table: Mapping[str, Any]) -> Record:
+    """The record in a table, each field of its own kind."""
+    text = json.dumps(asdict(Record(**table)))
+    return TypeAdapter(Record).validate_json(text, strict=True)
 
 
 def _read(path: Path, name: str, facts: Mapping[str, Any]) -> Tensors:
     if "/" in name or "\\" in name:
         raise ValueError(f"'{name}' is not the name of a file")
-    data = (path / f"{name}.safetensors").read_bytes()
-    if len(data) != facts["bytes"]:
-        raise ValueError(f"{name} has {len(data)} bytes of {facts['bytes']}")
+    file = path / f"{name}.safetensors"
+    if (size := file.stat().st_size) != facts["bytes"]:
+        raise ValueError(f"{name} has {size} bytes of {facts['bytes']}")
+    data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != facts["sha256"]:
         raise ValueError(f"{name} is not as it was written")
     return safetensors.torch.load(data)
@@ -148,6 +174,18 @@ def load_latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     if damaged:
         raise UnreadableFile(f"no checkpoint in {folder} is whole; the last: {damaged[0]}")
     return None, []
+
+
+def load_best(folder: Path) -> Checkpoint | None:
+    """The checkpoint with the best metric, or the last one where nothing was judged.
+
+    Raises:
+        UnreadableFile: It is damaged or gone: another one would not be what was asked for.
+    """
+    last, _ = load_latest(folder)
+    if last is None or last.record.best_step in (-1, last.record.step):
+        return last
+    return load(folder, last.record.best_step)
 
 
 def prune(folder: Path, kept: Collection[int]) -> None:

@@ -133,13 +133,10 @@ def push(exported: Exported, repository: str) -> str:
 
 def _choose(run: Path, choice: Choice) -> checkpoint.Checkpoint:
     folder = run / CHECKPOINTS
-    last, _ = checkpoint.load_latest(folder)
-    if last is None:
+    kept = checkpoint.load_best(folder) if choice == "best" else checkpoint.load_latest(folder)[0]
+    if kept is None:
         raise SettingsError(f"{run} has no checkpoint yet: train it further, then export it")
-    best = last.record.best_step
-    if choice == "last" or best in (-1, last.record.step):
-        return last
-    return checkpoint.load(folder, best)
+    return kept
 
 
 def _take_network(recipe: Recipe, kept: checkpoint.Checkpoint) -> nn.Module:

@@ -263,8 +263,9 @@ class _Training:
     def _write_checkpoint(self) -> None:
         state = self._state
         checkpoint.save(self._folder, state.contents(), state.record())
-        last = checkpoint.list_steps(self._folder)[-2:]
-        checkpoint.prune(self._folder, {*last, state.best_step})
+        # Later ones are damaged, or this training would have gone on from there.
+        done = [step for step in checkpoint.list_steps(self._folder) if step <= state.step]
+        checkpoint.prune(self._folder, {*done[-2:], state.best_step})
         self._note("checkpoint", step=state.step)
 
     def _give_way(self) -> None:

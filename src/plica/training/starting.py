@@ -187,17 +187,16 @@ def read_run(folder: Path) -> dict[str, Tensor]:
     """The weights a run has made: of its best checkpoint, or the last; their average if it has one.
 
     Raises:
-        WeightsError: The run has no checkpoint that is whole.
+        WeightsError: The run has no checkpoint, or that one is not whole.
     """
-    place = folder / CHECKPOINTS
     try:
-        latest, _ = checkpoint.load_latest(place)
-        if latest is None:
-            raise WeightsError(f"the run {folder} has no checkpoint yet: train it first")
-        best = latest.record.best_step
-        chosen = checkpoint.load(place, best) if best in checkpoint.list_steps(place) else latest
+        chosen = checkpoint.load_best(folder / CHECKPOINTS)
     except UnreadableFile as error:
         raise WeightsError(f"the run {folder} cannot be begun from: {error}") from error
+    if chosen is None:
+        raise WeightsError(f"the run {folder} has no checkpoint yet: train it first")
+    if NETWORK not in chosen.contents:
+        raise WeightsError(f"the run {folder} cannot be begun from: it holds no network")
     return dict(chosen.contents.get(AVERAGE) or chosen.contents[NETWORK])
 
 
