@@ -20,7 +20,7 @@ Settings = TypeVar("Settings")
 RECIPE, ENVIRONMENT, LOG, RESULTS = "recipe.toml", "environment.json", "log.jsonl", "results.json"
 PACKAGES = (
     "plica", "numpy", "torch", "safetensors", "nibabel", "pydicom", "pylibjpeg",
-    "pylibjpeg-openjpeg", "python-gdcm", "pillow", "imagecodecs",
+    "pylibjpeg-openjpeg", "python-gdcm", "pillow", "imagecodecs", "accelerate", "tensorboard",
 )  # fmt: skip
 
 

@@ -1,0 +1,116 @@
+"""A recipe, images and a folder become a training; what it began with is kept for the card."""
+
+import pytest
+from tests.cli.trainings import RECIPE, write_cohort, write_table
+from tests.networks.published import make_weights_dir
+
+from plica import settings
+from plica.cohort import Cohort
+from plica.errors import OutputError, SettingsError
+from plica.run import Run
+from plica.training.assembly import (
+    BEGUN,
+    Places,
+    describe_pretrained,
+    read_given_cohort,
+    run_recipe,
+)
+from plica.training.recipe import Recipe
+from plica.training.recipes import change
+
+SMALL = settings.parse(Recipe, RECIPE)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    table = write_cohort(tmp_path / "images")
+    return change(SMALL, {"data.cohort": str(table), "steps": 1})
+
+
+def begun(folder):
+    return next(event for event in Run.open(folder).events() if event["event"] == BEGUN)
+
+
+def test_only_images_that_are_drawn_or_judged_are_on_the_card(recipe, tmp_path):
+    rows = [
+        (f"{number}.png", f"p{number}", split, source, licence)
+        for number, (split, source, licence) in enumerate(
+            [
+                ("train", "north", "CC0-1.0"), ("train", "north", "CC BY 4.0"),
+                ("train", "south", "secret"), ("dev-test", "north", "CC0-1.0"),
+                ("dev-test", "north", "CC0-1.0"), ("held-out", "north", "secret"),
+            ]
+        )
+    ]  # fmt: skip
+    write_table(tmp_path / "images" / "images.csv", rows)
+    only_north = {
+        "data.sources": [{"name": "north", "where": {"source": ["north"]}}],
+        "data.validation_cases": 1,
+    }
+
+    run_recipe(change(recipe, only_north), Places(tmp_path / "run", device="cpu"))
+
+    sources = begun(tmp_path / "run")["sources"]
+    told = [(one["split"], one["images"], one["licence"]) for one in sources]
+    assert told == [("train", 2, "CC0-1.0, CC BY 4.0"), ("dev-test", 1, "CC0-1.0")]
+
+
+def test_what_measures_mean_is_kept_with_the_run(recipe, tmp_path):
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"))
+
+    assert {"name": "psnr", "unit": "dB", "better": "higher"} in begun(tmp_path / "run")["measures"]
+
+
+def test_who_watches_is_told_of_every_image_and_step(recipe, tmp_path):
+    told = []
+
+    class Watcher:
+        def advanced(self, progress):
+            told.append(("step", progress.step))
+
+        def logged(self, step, numbers): ...
+
+        def judged(self, step, means, best): ...
+
+        def said(self, sentence): ...
+
+    run_recipe(
+        recipe, Places(tmp_path / "run", device="cpu"), watcher=Watcher(),
+        preparing=lambda progress: told.append(("image", progress.done)),
+    )  # fmt: skip
+
+    assert told == [*(("image", number) for number in range(7)), ("step", 1)]
+
+
+def test_prepared_images_lie_beside_the_run_unless_told_otherwise(tmp_path):
+    assert Places(tmp_path / "runs" / "a").cache_folder == tmp_path / "runs" / "cache"
+    assert Places(tmp_path / "a", cache=tmp_path / "b").cache_folder == tmp_path / "b"
+
+
+def test_a_cohort_without_splits_is_split_by_patient(recipe, tmp_path):
+    (tmp_path / "images" / "images.csv").unlink()
+
+    cohort = read_given_cohort(change(recipe, {"data.cohort": str(tmp_path / "images")}))
+
+    assert isinstance(cohort, Cohort)
+    assert set(cohort.splits) == {"train", "dev-test"}
+
+
+def test_a_recipe_without_images_asks_for_them():
+    with pytest.raises(SettingsError, match="--data"):
+        read_given_cohort(SMALL)
+
+
+def test_a_folder_in_use_is_refused_before_images_are_read(recipe, tmp_path):
+    with pytest.raises(OutputError, match="is not empty"):
+        run_recipe(recipe, Places(tmp_path / "images"))
+
+
+def test_files_of_networks_that_judge_are_named_with_their_hash(tmp_path):
+    weights = make_weights_dir(tmp_path, ("vgg16", "lpips-vgg16"))
+    told = describe_pretrained(change(SMALL, {"objective.perceptual": 1.0}), weights)
+
+    assert set(told) == {"vgg16", "lpips-vgg16"}
+    assert "sha256:" in told["vgg16"]
+    assert "not the file that is known as published" in told["vgg16"]
+    assert describe_pretrained(SMALL, None) == {}
