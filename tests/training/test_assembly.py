@@ -1,5 +1,7 @@
 """A recipe, images and a folder become a training; what it began with is kept for the card."""
 
+import shutil
+
 import pytest
 from tests.cli.trainings import RECIPE, write_cohort, write_table
 from tests.networks.published import make_weights_dir
@@ -80,6 +82,21 @@ def test_who_watches_is_told_of_every_image_and_step(recipe, tmp_path):
     )  # fmt: skip
 
     assert told == [*(("image", number) for number in range(7)), ("step", 1)]
+
+
+def test_a_run_goes_on_without_the_weights_it_began_from(recipe, tmp_path):
+    recipe = change(recipe, {"steps": 2, "checkpoint_every": 1})
+    run_recipe(recipe, Places(tmp_path / "first", device="cpu"))
+    second = change(recipe, {"start.weights": str(tmp_path / "first"), "start.adapters": 2})
+    whole = run_recipe(second, Places(tmp_path / "whole", device="cpu"))
+    run_recipe(second, Places(tmp_path / "cut", device="cpu"))
+    (tmp_path / "cut" / "results.json").unlink()  # as if the last step had never been taken
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-0000002")
+    shutil.rmtree(tmp_path / "first")
+
+    resumed = run_recipe(second, Places(tmp_path / "cut", resume=True, device="cpu"))
+
+    assert (resumed.steps, resumed.last) == (2, whole.last)
 
 
 def test_prepared_images_lie_beside_the_run_unless_told_otherwise(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def run_recipe(
     cohort = read_given_cohort(recipe)
     _check_place(places)
     engine = Engine(places.device, recipe.precision)
-    network = build_network(recipe, weights_dir=places.weights_dir)
+    network = build_network(_as_begun(recipe, places), weights_dir=places.weights_dir)
     objective = build_objective(
         recipe, network=network, weights_dir=places.weights_dir, device=engine.device
     )
@@ -194,6 +194,16 @@ def _check_place(places: Places) -> None:
             f"{places.run} is not empty: give the run a folder of its own, or go on in it with "
             f"`plica train --resume {places.run}`"
         )
+
+
+def _as_begun(recipe: Recipe, places: Places) -> Recipe:
+    """The recipe to build the network by: a checkpoint needs no weights to begin from any more."""
+    from plica.training.checkpoint import list_steps
+    from plica.training.loop import CHECKPOINTS
+
+    if not (places.resume and list_steps(places.run / CHECKPOINTS)):
+        return recipe
+    return replace(recipe, start=replace(recipe.start, weights="", lift=False))
 
 
 def _share_preparing(engine: Engine, make: Callable[[], Prepared]) -> Prepared:
