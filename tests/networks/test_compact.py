@@ -214,6 +214,9 @@ def test_multiplications_are_counted_right(size):
         ({"decoder": (4, 10**6, 1)}, "at most"),
         ({"decoder": (4, 16, 1000)}, "at most"),
         ({"decoder": (4, 0, 1)}, "at most"),
+        # 512 GiB would be asked for.
+        ({"dims": 3, "factor": 64, "encoder": (64, 1, 0)}, "at most 1024 voxels"),
+        ({"dims": 3, "factor": 64, "encoder": (), "decoder": (64, 1, 0)}, "at most 1024 voxels"),
     ],
 )
 def test_settings_of_which_there_is_no_network_are_refused(changes, message):

@@ -29,6 +29,8 @@ from plica.networks.cells import (
 
 MOST_WIDTH = 2048
 MOST_BLOCKS = 64
+# Voxels of a stage's cell: the matrix that sees it as cosines has the square of so many numbers.
+MOST_CELL = 1024
 Convolution = nn.Conv2d | nn.Conv3d
 CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 _MEAN_OF = {2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -81,6 +83,7 @@ class Encoding(nn.Module):
         self.factor = factor
         self.stages = stages
         first, last = stages[0], stages[-1]
+        _check_cell(first.side, dims)
         cosines, deviations = make_cosines(first.side, dims), expect_deviations(first.side, dims)
         _keep(self, "front", cosines / deviations[:, None], dims)
         self.head = _convolution(dims, len(cosines) + 1, first.width, 3, padding=0)
@@ -117,10 +120,11 @@ class Encoding(nn.Module):
         return 2 * self.stages[0].side + last + sum(_widen(*pair) for pair in self._widths())
 
     def _widths(self) -> Iterator[tuple[Stage, nn.Module]]:
-        return zip(self.stages, self.blocks, strict=True)  # type: ignore[return-value]  # iterates
+        return zip(self.stages, self.blocks, strict=True)
 
     def multiply_adds(self) -> float:
         """Per voxel of the image."""
+        cells: list[tuple[nn.Module, int]]
         cells = [(self.head, self.stages[0].side), (self.tail, self.factor)]
         cells += zip(self.changes, (stage.side for stage in self.stages[1:]), strict=True)
         return self.stages[0].side ** self.dims + _count(self.dims, cells, self._widths())
@@ -139,6 +143,7 @@ class Decoding(nn.Module):
         self.factor = factor
         self.stages = stages
         first, last = stages[0], stages[-1]
+        _check_cell(last.side, dims)
         self.head = _convolution(
             dims, codes + 1, (factor // first.side) ** dims * first.width, 3, padding=0
         )
@@ -173,10 +178,11 @@ class Decoding(nn.Module):
         return -(-reach // self.factor) + 2
 
     def _widths(self) -> Iterator[tuple[Stage, nn.Module]]:
-        return zip(self.stages, self.blocks, strict=True)  # type: ignore[return-value]  # iterates
+        return zip(self.stages, self.blocks, strict=True)
 
     def multiply_adds(self) -> float:
         """Per voxel of the image."""
+        cells: list[tuple[nn.Module, int]]
         cells = [(self.head, self.factor), (self.tail, self.stages[-1].side)]
         cells += zip(self.changes, (stage.side for stage in self.stages[:-1]), strict=True)
         return self.stages[-1].side ** self.dims + _count(self.dims, cells, self._widths())
@@ -225,6 +231,14 @@ def read_stages(name: str, numbers: tuple[int, ...], factor: int) -> tuple[Stage
             f"{MOST_BLOCKS} blocks, but the {name} was given {numbers!r}"
         )
     return stages
+
+
+def _check_cell(side: int, dims: int) -> None:
+    if side**dims > MOST_CELL:
+        raise SettingsError(
+            f"the cells of a compact network's finest stage have at most {MOST_CELL} voxels, but "
+            f"side {side} in {dims} dimensions makes {side**dims}: begin with a smaller side"
+        )
 
 
 def _make_blocks(stages: tuple[Stage, ...], block: MakeBlock) -> nn.ModuleList:
