@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from plica.errors import SettingsError
 
-_INFINITY = math.inf
+_FINITE = sys.float_info.max
 # Least, greatest: both allowed.
-_AT_LEAST_ZERO, _AT_LEAST_ONE, _SHARE = (0.0, _INFINITY), (1.0, _INFINITY), (0.0, 1.0)
+_AT_LEAST_ZERO, _AT_LEAST_ONE, _SHARE = (0.0, _FINITE), (1.0, _FINITE), (0.0, 1.0)
 _TINY = math.ulp(0.0)  # stands for "more than zero"
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 
 _OF_RECIPE = {
     "steps": _AT_LEAST_ONE, "batch": _AT_LEAST_ONE, "accumulate": _AT_LEAST_ONE,
-    "average": (0.0, _BELOW_ONE), "seed": _AT_LEAST_ZERO, "evaluate_every": _AT_LEAST_ONE,
-    "checkpoint_every": _AT_LEAST_ONE, "log_every": _AT_LEAST_ONE, "tolerance": _AT_LEAST_ZERO,
+    "average": (0.0, _BELOW_ONE), "seed": (0, 2**63 - 1), "evaluate_every": _AT_LEAST_ONE,
+    "checkpoint_every": _AT_LEAST_ONE, "log_every": _AT_LEAST_ONE, "tolerance": (0.0, math.inf),
 }  # fmt: skip
 _OF_OPTIMISER = {
-    "rate": (_TINY, _INFINITY), "betas": (0.0, _BELOW_ONE), "weight_decay": _AT_LEAST_ZERO,
+    "rate": (_TINY, _FINITE), "betas": (0.0, _BELOW_ONE), "weight_decay": _AT_LEAST_ZERO,
     "warmup": _AT_LEAST_ZERO, "final": _SHARE, "clip": _AT_LEAST_ZERO,
 }  # fmt: skip
 _OF_DATA = {
@@ -28,17 +29,16 @@ _OF_DATA = {
     "validation_crop": _AT_LEAST_ZERO, "validation_cases": _AT_LEAST_ZERO,
 }  # fmt: skip
 _OF_AUGMENTATION = {
-    "scale": (_TINY, _INFINITY), "resized": _SHARE, "flips": (0, 2), "gain": (0.0, _BELOW_ONE),
-    "offset": _AT_LEAST_ZERO, "gamma": _AT_LEAST_ZERO,
+    "scale": (_TINY, _FINITE), "resized": _SHARE, "flips": (0, 2), "gain": (0.0, _BELOW_ONE),
+    "offset": (0.0, 2.0), "gamma": (0.0, 8.0),
 }  # fmt: skip
 _OF_OBJECTIVE = {
     "pixel_weight": _AT_LEAST_ZERO, "perceptual": _AT_LEAST_ZERO, "kl": _AT_LEAST_ZERO,
     "embedding": _AT_LEAST_ZERO, "codebook": _AT_LEAST_ZERO, "commitment": _AT_LEAST_ZERO,
-    "slices": (0, 2), "slice_share": (_TINY, 1.0), "divisor": (_TINY, _INFINITY),
+    "slices": (0, 2), "slice_share": (_TINY, 1.0), "divisor": (_TINY, _FINITE),
 }  # fmt: skip
 _OF_ADVERSARY = {
-    "weight": _AT_LEAST_ZERO, "start": _AT_LEAST_ZERO, "width": _AT_LEAST_ONE,
-    "layers": _AT_LEAST_ONE,
+    "weight": _AT_LEAST_ZERO, "start": _AT_LEAST_ZERO, "width": (1, 1024), "layers": (1, 8),
 }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def check_ranges(recipe: Any) -> None:
     _check(recipe.objective, _OF_OBJECTIVE, "objective.")
     _check(recipe.start, {"adapters": _AT_LEAST_ZERO}, "start.")
     for number, source in enumerate(recipe.data.sources):
-        _check(source, {"weight": (_TINY, _INFINITY)}, f"data.sources.{number}.")
+        _check(source, {"weight": (_TINY, _FINITE)}, f"data.sources.{number}.")
     if adversary is not None:
         _check(adversary, _OF_ADVERSARY, "objective.adversary.")
         if adversary.optimiser is not None:
@@ -77,7 +77,7 @@ def _check(settings: Any, ranges: dict[str, tuple[float, float]], before: str = 
 
 def _describe(least: float, greatest: float) -> str:
     low = "more than 0" if least == _TINY else f"at least {least:g}"
-    if greatest == _INFINITY:
+    if greatest >= _FINITE:
         return low
     return f"{low} and {'less than 1' if greatest == _BELOW_ONE else f'at most {greatest:g}'}"
 
