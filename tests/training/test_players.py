@@ -105,8 +105,9 @@ def test_a_memory_of_other_parameters_is_refused():
     state["0.exp_avg"] = torch.zeros(2)
     with pytest.raises(WeightsError, match="memory of other parameters"):
         learner.restore(state)
-    with pytest.raises(WeightsError, match="memory of other parameters"):
-        learner.restore({"7.exp_avg": torch.zeros(2)})
+    for key in ("7.exp_avg", "0.step", "first.exp_avg", "-1.exp_avg", ""):
+        with pytest.raises(WeightsError, match="memory of other parameters"):
+            learner.restore({key: torch.zeros(2)})
 
 
 def test_bfloat16_computes_in_it_and_keeps_the_weights_whole():

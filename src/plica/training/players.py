@@ -125,16 +125,19 @@ class Learner:
         memory: dict[int, dict[str, Tensor]] = {}
         for key, tensor in state.items():
             number, _, name = key.partition(".")
-            memory.setdefault(int(number), {})[name] = tensor
-        fits = all(
-            number < len(self.parameters)
-            and values["exp_avg"].shape == self.parameters[number].shape
-            for number, values in memory.items()
-        )
-        if not fits:
+            memory.setdefault(int(number) if number.isdecimal() else -1, {})[name] = tensor
+        if not all(self._fits(number, values) for number, values in memory.items()):
             raise WeightsError(f"the optimiser of '{self.name}' has a memory of other parameters")
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": memory, "param_groups": groups})
+
+    def _fits(self, number: int, values: Mapping[str, Tensor]) -> bool:
+        """Whether that is what Adam remembers of one parameter."""
+        if not 0 <= number < len(self.parameters):
+            return False
+        shape = self.parameters[number].shape
+        wanted = {"step": torch.Size(()), "exp_avg": shape, "exp_avg_sq": shape}
+        return {name: value.shape for name, value in values.items()} == wanted
 
 
 def _split(batch: Batch, parts: int) -> Iterator[Batch]:
