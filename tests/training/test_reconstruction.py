@@ -24,7 +24,12 @@ from plica.training.adversary import Opponent
 from plica.training.latents import decode, draw
 from plica.training.objective import Batch, Objective
 from plica.training.recipe import Adversary, Reconstruction
-from plica.training.reconstruction import ReconstructionObjective, last_layer, reconstruct
+from plica.training.reconstruction import (
+    ReconstructionObjective,
+    compare,
+    last_layer,
+    reconstruct,
+)
 
 
 def make_tower() -> VisionTower:
@@ -356,6 +361,14 @@ def test_two_processes_compute_what_one_does(tmp_path):
         torch.testing.assert_close(
             shared[key], value, rtol=2e-3, atol=2e-6, msg=lambda said, key=key: f"{key}: {said}"
         )
+
+
+def test_what_is_known_exactly_has_a_finite_measure():
+    x = -torch.ones(1, 1, 16, 16)
+    assert compare(x, x) == {"psnr": pytest.approx(106.02, abs=0.01), "mae": 0.0, "ssim": 1.0}
+    almost = x.clone()
+    almost[0, 0, 0, 0] += 1e-5
+    assert compare(x, almost)["psnr"] <= compare(x, x)["psnr"]
 
 
 # -- facts and judgement -------------------------------------------------------------------------
