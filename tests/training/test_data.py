@@ -108,6 +108,8 @@ def test_a_case_is_called_by_its_path_or_else_by_its_whole_key(tmp_path):
     assert name_of(Case("p", "s", "a/b.png", tmp_path / "a/b.png")) == "a/b.png"
     assert name_of(Case("p", "s", "t1", tmp_path / "b.nii")) == "p/s/t1"
     assert name_of(Case("p", "", "", tmp_path / "b.nii")) == "p"
+    named = {"path": "p/s/t1.nii", "series": "t1.nii"}
+    assert name_of(Case("p", "s", "t1.nii", tmp_path / "p/s/t1.nii", "", named)) == "p/s/t1.nii"
 
 
 # -- what cannot be used -------------------------------------------------------------------------
@@ -187,6 +189,20 @@ def test_small_images_within_the_allowed_share_are_left_out(tmp_path):
     prepared = prepare(tmp_path, cohort, unreadable=0.25)
     assert names(prepared.pools[0].images) == ["0.png", "2.png"]
     assert prepared.unreadable == (("1.png", "12 voxels a side"),)
+
+
+def test_a_small_image_takes_no_other_of_its_name_with_it(tmp_path):
+    rows = []
+    for patient in ("a", "b", "c"):
+        (tmp_path / patient).mkdir()
+        write_picture(tmp_path / patient / "x.png", rows=12 if patient == "a" else 24)
+        split = "dev-test" if patient == "c" else "train"
+        rows.append((f"{patient}/x.png", patient, split, "x.png"))
+    table = write_table(tmp_path, rows, ("file", "patient", "split", "series"))
+    cohort = Cohort.from_table(table, path_column="file", series="series")
+    prepared = prepare(tmp_path, cohort, unreadable=0.4)
+    assert len(prepared.unreadable) == 1
+    assert [image.shape[2] for image in prepared.pools[0].images] == [24]
 
 
 def test_volumes_are_small_by_their_planes_or_by_all_their_sides(tmp_path):

@@ -103,10 +103,12 @@ def prepare_cases(
     trained = {case.key: case for _, cases in train for case in cases}
     asked = trained | {case.key: case for case in judged}
     found, unreadable = _prepare_all(list(asked.values()), data, shape, cache, progress)
-    small = _find_small([found[key] for key in trained if key in found], data, shape)
-    _refuse_small(small, len(unreadable), len(asked), data)
-    unreadable += [Unreadable(name, f"{side} voxels a side") for name, side in small.items()]
-    pools = tuple(_pool(source, cases, found, small) for source, cases in train)
+    small = _find_small({key: found[key] for key in trained if key in found}, data, shape)
+    sides = [(found[key].name, side) for key, side in small.items()]
+    _refuse_small(sides, len(unreadable), len(asked), data)
+    unreadable += [Unreadable(name, f"{side} voxels a side") for name, side in sides]
+    usable = {key: image for key, image in found.items() if key not in small}
+    pools = tuple(_pool(source, cases, usable) for source, cases in train)
     validation = [found[case.key] for case in judged if case.key in found]
     if not validation:
         raise InputError(f"no image of the split '{data.validation}' can be used")
@@ -182,8 +184,12 @@ def _spell(source: Source) -> str:
 
 
 def name_of(case: Case) -> str:
-    """What a case is called in tables and messages: its series where that is its path."""
-    if case.series and case.path.as_posix().endswith(case.series):
+    """What a case is called in tables and messages: its series where that is its path.
+
+    A series that a table names itself, such as "t1.nii", may be that of another patient too.
+    """
+    is_path = case.labels.get("path", case.series) == case.series
+    if is_path and case.series and case.path.as_posix().endswith(case.series):
         return case.series
     return "/".join(part for part in (case.patient, case.study, case.series) if part)
 
@@ -253,14 +259,8 @@ def _refuse_unreadable(unreadable: list[Unreadable], total: int, data: Data) -> 
     )
 
 
-def _pool(
-    source: Source,
-    cases: tuple[Case, ...],
-    found: dict[Key, PreparedImage],
-    small: dict[str, int],
-) -> Pool:
-    usable = (found[case.key] for case in cases if case.key in found)
-    images = tuple(image for image in usable if image.name not in small)
+def _pool(source: Source, cases: tuple[Case, ...], usable: dict[Key, PreparedImage]) -> Pool:
+    images = tuple(usable[case.key] for case in cases if case.key in usable)
     if not images:
         raise InputError(f"no image of the source '{source.name}' can be used")
     return Pool(source.name, source.weight, images)
@@ -276,23 +276,24 @@ def usable_planes(image: PreparedImage, data: Data) -> tuple[int, ...]:
     return tuple(axis for axis in planes if min(image.plane_shape(axis)) >= least)
 
 
-def _find_small(images: list[PreparedImage], data: Data, shape: Shape) -> dict[str, int]:
+def _find_small(images: dict[Key, PreparedImage], data: Data, shape: Shape) -> dict[Key, int]:
     """Images no crop fits into, and the side of the largest that would."""
     least = least_side(data.crop, data.augmentation)
-    sides = {image.name: _largest_side(image, data, shape) for image in images}
-    return {name: side for name, side in sides.items() if side < least}
+    sides = {key: _largest_side(image, data, shape) for key, image in images.items()}
+    return {key: side for key, side in sides.items() if side < least}
 
 
-def _refuse_small(small: dict[str, int], unreadable: int, total: int, data: Data) -> None:
+def _refuse_small(small: list[tuple[str, int]], unreadable: int, total: int, data: Data) -> None:
+    """Refuse too many images that are too small: names, and sides of the largest crops."""
     if not small or len(small) + unreadable <= data.unreadable * total:
         return
-    named = ", ".join(f"{name} ({side})" for name, side in list(small.items())[:_NAMED])
+    named = ", ".join(f"{name} ({side})" for name, side in small[:_NAMED])
     more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
     raise SettingsError(
         f"{len(small)} of {total} images are smaller than the crop, which needs sides of "
         f"{least_side(data.crop, data.augmentation)} voxels: {named}{more}; leave them out "
         f"(data.sources, data.unreadable), or make the crop fit: the smallest side is "
-        f"{min(small.values())}"
+        f"{min(side for _, side in small)}"
     )
 
 
