@@ -99,6 +99,48 @@ def test_a_run_goes_on_without_the_weights_it_began_from(recipe, tmp_path):
     assert (resumed.steps, resumed.last) == (2, whole.last)
 
 
+@pytest.mark.parametrize(
+    ("finished", "changes", "message"),
+    [
+        (True, {}, "is finished"),
+        (
+            False,
+            {"optimiser.rate": 0.5},
+            r"the run .* another recipe: optimiser.rate \(0.0001 there",
+        ),
+    ],
+)
+def test_a_run_that_cannot_go_on_is_refused_before_images_are_read(
+    recipe, tmp_path, finished, changes, message
+):
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"))
+    if not finished:
+        (tmp_path / "run" / "results.json").unlink()
+    seen = []
+
+    with pytest.raises(SettingsError, match=message):
+        run_recipe(
+            change(recipe, changes), Places(tmp_path / "run", resume=True), preparing=seen.append
+        )
+
+    assert seen == []
+
+
+def test_a_run_goes_on_with_the_images_it_began_with_and_no_others(recipe, tmp_path):
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"))
+    (tmp_path / "run" / "results.json").unlink()
+    moved = tmp_path / "images" / "moved.csv"
+    rows = (tmp_path / "images" / "images.csv").read_text().splitlines()
+    again = Places(tmp_path / "run", resume=True, device="cpu")
+
+    moved.write_text("\n".join([rows[0], *reversed(rows[1:])]))
+    with pytest.raises(SettingsError, match="began with other images, or in another order"):
+        run_recipe(change(recipe, {"data.cohort": str(moved)}), again)
+
+    moved.write_text("\n".join(rows))
+    assert run_recipe(change(recipe, {"data.cohort": str(moved)}), again).steps == 1
+
+
 def test_prepared_images_lie_beside_the_run_unless_told_otherwise(tmp_path):
     assert Places(tmp_path / "runs" / "a").cache_folder == tmp_path / "runs" / "cache"
     assert Places(tmp_path / "a", cache=tmp_path / "b").cache_folder == tmp_path / "b"

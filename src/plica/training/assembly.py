@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
 from plica.run import Run
-from plica.training.recipe import Projection, Recipe
+from plica.training.recipe import Projection, Recipe, refuse_another
 
 if TYPE_CHECKING:
     from plica.training.data import Prepared
@@ -94,7 +96,7 @@ def run_recipe(
     from plica.training.starting import build_network
 
     cohort = read_given_cohort(recipe)
-    _check_place(places)
+    _check_place(recipe, places)
     engine = Engine(places.device, recipe.precision)
     network = build_network(_as_begun(recipe, places), weights_dir=places.weights_dir)
     objective = build_objective(
@@ -111,6 +113,7 @@ def run_recipe(
         ),
     )
     run = _open_run(recipe, places, engine)
+    _refuse_other_images(run, prepared)
     if engine.is_first:
         _log_begun(run, recipe, cohort, prepared, objective, weights_dir=places.weights_dir)
     if watcher is not None:
@@ -185,10 +188,12 @@ def _spell_label(cases: Iterable[Case], label: str) -> str:
     return ", ".join(filter(None, dict.fromkeys(case.labels.get(label, "") for case in cases)))
 
 
-def _check_place(places: Places) -> None:
+def _check_place(recipe: Recipe, places: Places) -> None:
     """Before hours of preparing: is the run's folder there to go on in, or free to begin in?"""
     if places.resume:
-        recipe_of(places.run)
+        refuse_another(recipe_of(places.run), recipe, whose=f"the run {places.run}")
+        if Run.open(places.run).is_finished:
+            raise SettingsError(f"{places.run} is finished; start another run")
     elif places.run.exists() and (places.run.is_file() or any(places.run.iterdir())):
         raise OutputError(
             f"{places.run} is not empty: give the run a folder of its own, or go on in it with "
@@ -228,11 +233,37 @@ def _log_begun(
     """What only the beginning knows, for the card of what comes out."""
     run.log(
         BEGUN,
+        images=_hash_images(prepared),
         sources=describe_images(recipe, cohort, prepared),
         unreadable=[one._asdict() for one in prepared.unreadable],
         measures=[asdict(measure) for measure in objective.measures],
         pretrained=describe_pretrained(recipe, weights_dir),
     )
+
+
+def _hash_images(prepared: Prepared) -> str:
+    """A short hash of what is drawn and judged, in its order: names, shapes and weights."""
+    pools = [(pool.name, pool.weight, pool.images) for pool in prepared.pools]
+    listed = [
+        (name, weight, [(image.name, image.shape) for image in images])
+        for name, weight, images in (*pools, ("", 0.0, prepared.validation.images))
+    ]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
+def _refuse_other_images(run: Run, prepared: Prepared) -> None:
+    """A run goes on with the images it began with: the order of others would be another.
+
+    Raises:
+        SettingsError: They are others.
+    """
+    told = [event.get("images") for event in run.events() if event.get("event") == BEGUN]
+    began = next((one for one in told if one), None)
+    if began not in (None, _hash_images(prepared)):
+        raise SettingsError(
+            f"{run.folder} began with other images, or in another order: bring those back, or "
+            "begin a run of its own"
+        )
 
 
 def _open_run(recipe: Recipe, places: Places, engine: Engine) -> Run:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from plica import settings
+from plica.errors import SettingsError
 from plica.training.ranges import check_ranges
 
 Preparation = Literal["full_range", "radiograph", "mr", "medvae_pictures", "medvae_volumes"]
 Setting = bool | int | float | str | tuple[int, ...]
+
+_NAMED = 4  # settings a message names
 
 
 @dataclass(frozen=True)
@@ -297,6 +300,27 @@ def compare(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
         for name in {**ours, **theirs}
         if ours.get(name) != theirs.get(name)
     ]
+
+
+def refuse_another(there: Recipe, here: Recipe, *, whose: str) -> None:
+    """Refuse to go on by one recipe with what another one made.
+
+    Args:
+        there: What it was made by.
+        here: What is asked for now.
+        whose: What it is, for the message: "the checkpoint of step 10".
+
+    Raises:
+        SettingsError: They differ in what decides the weights; the message names where.
+    """
+    differing = compare(there, here)
+    if not differing:
+        return
+    listed = ", ".join(f"{name} ({a} there, {b} here)" for name, a, b in differing[:_NAMED])
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    raise SettingsError(
+        f"{whose} was made by another recipe: {listed}{more}; give this training a run of its own"
+    )
 
 
 def _deciding(recipe: Recipe) -> str:

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from plica import settings
-from plica.errors import SettingsError, WeightsError
+from plica.errors import WeightsError
 from plica.training.average import Average
 from plica.training.checkpoint import Checkpoint, Record
 from plica.training.engine import Engine
 from plica.training.objective import Objective
 from plica.training.players import Learner
-from plica.training.recipe import Recipe, compare
+from plica.training.recipe import Recipe, refuse_another
 
 NETWORK, AVERAGE, OPTIMISER = "network", "average", "optimiser."
-_NAMED = 4  # settings a message names
 
 
 class State:
@@ -97,16 +96,8 @@ class State:
 
     def _refuse_another_recipe(self, record: Record) -> None:
         # Read as a recipe: a setting that did not exist when it was written has its default.
-        differing = compare(settings.parse(Recipe, record.recipe), self._recipe)
-        if differing:
-            listed = ", ".join(
-                f"{name} ({there} there, {here} here)" for name, there, here in differing[:_NAMED]
-            )
-            more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-            raise SettingsError(
-                f"the checkpoint of step {record.step} was made by another recipe: {listed}{more}; "
-                "give this training a run of its own"
-            )
+        there = settings.parse(Recipe, record.recipe)
+        refuse_another(there, self._recipe, whose=f"the checkpoint of step {record.step}")
 
     def _restore(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if name.startswith(OPTIMISER):
