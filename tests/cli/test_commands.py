@@ -134,7 +134,7 @@ def test_inspect_reads_a_latent_without_torch(volume, tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "linear-4x1-3d" in done.stdout
+    assert "compact-4x1-3d" in done.stdout
     assert "int8" in done.stdout
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plica.cli.reading import parse_triple
-from plica.codecs.catalogue import CODECS, STITCHED, default_name, find_offer, load
+from plica.codecs.catalogue import (
+    CODECS,
+    DEFAULT_FOR_VOLUMES,
+    STITCHED,
+    default_name,
+    find_offer,
+    load,
+)
 from plica.codecs.codec import Codec
 from plica.codecs.running import Progress
 from plica.errors import LatentError, SettingsError
@@ -53,7 +60,7 @@ class Chooser:
         if self.name != AUTO:
             self._load(self.name)
         elif self.weights is None:
-            self._load("linear-4x1-3d")
+            self._load(DEFAULT_FOR_VOLUMES)
 
     def for_image(self, image: Image) -> Codec:
         """The codec to encode an image with."""

@@ -120,10 +120,14 @@ def demo(
 
 
 def _show(sample: Sample, out: Path) -> list[Row]:
-    """The default codec with its files and its picture; then those of as many values as bicubic."""
+    """The default codec with its files and its picture; then linear and bicubic."""
     image = read(sample.path)
     chosen = default_name(image)
-    others = ["bicubic-4x-3d"] if image.is_volume else ["linear-4x1-2d", "bicubic-4x-2d"]
+    others = (
+        ["linear-4x1-3d", "bicubic-4x-3d"]
+        if image.is_volume
+        else ["linear-4x3-2d", "bicubic-4x-2d"]
+    )
     return [
         _run(sample, image, chosen, out, draw=True),
         *(_run(sample, image, other, out, draw=False) for other in others),

@@ -35,7 +35,7 @@ CodecName = Annotated[
         "--codec",
         "-c",
         help="A codec's name (see `plica codecs`) or the folder of a trained one. "
-        "auto: linear-4x3-2d for single slices, linear-4x1-3d for volumes.",
+        "auto: compact-4x3-2d for single slices, compact-4x1-3d for volumes.",
         rich_help_panel=CODEC,
     ),
 ]

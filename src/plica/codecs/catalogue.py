@@ -21,6 +21,8 @@ CODECS = Registry(
     (
         *((f"linear-{size}", "plica.codecs.linear:OFFERS")
           for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")),
+        *((f"compact-{size}", "plica.codecs.compact:OFFERS")
+          for size in ("4x3-2d", "8x4-2d", "4x1-3d", "4x4-3d")),
         *((f"medvae-{size}", "plica.codecs.medvae:OFFERS")
           for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
         ("kl-f4", "plica.codecs.latentdiffusion:OFFERS"),
@@ -37,6 +39,7 @@ CODECS = Registry(
 )  # fmt: skip
 
 STITCHED = "stitched:"
+DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
 _RUNNING = ("tile", "progress")  # fields of `Running`
 
 
@@ -170,4 +173,4 @@ def _stitch(codec: Codec) -> Codec:
 
 def default_name(image: Image) -> str:
     """The codec used where none was named: works offline, weights inside the package."""
-    return "linear-4x1-3d" if image.is_volume else "linear-4x3-2d"
+    return DEFAULT_FOR_VOLUMES if image.is_volume else DEFAULT_FOR_SLICES

@@ -23,7 +23,7 @@ def _index() -> dict[str, Any]:
 
 def _card(name: str, record: dict[str, Any]) -> CodecCard:
     network, training = record["network"], record["training"]
-    sources = "; ".join(row["source"] for row in training["data"])
+    sources = "; ".join(row["source"] for row in training["data"] if row["split"] == "train")
     return CodecCard(
         name=name,
         family="compact",

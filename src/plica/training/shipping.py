@@ -49,10 +49,10 @@ from plica.training.recipes import read_recipe
 MOST_BYTES = 12_000_000
 """Of one weights file: the package stays small."""
 
-MOST_MEASURED = 24
+MOST_MEASURED = 16
 """Images per source over which codes are standardised."""
 
-MOST_JUDGED = 12
+MOST_JUDGED = 8
 """Images over which the loss of half precision is measured."""
 
 
