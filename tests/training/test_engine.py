@@ -2,6 +2,7 @@
 
 import sys
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -51,6 +52,19 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_the_first_step(tmp_path
     run = Run.start(tmp_path / "run", recipe)
     with pytest.raises(SettingsError, match="6 images cannot be shared evenly by 4 processes"):
         train(recipe, Squared(), Ramps(recipe), cases(), run, engine=engine)
+
+
+def test_processes_wait_for_hours_of_preparing(monkeypatch):
+    asked = {}
+
+    def remember(**options):
+        asked.update(options)
+        return made(**options)
+
+    made = accelerate.PartialState
+    monkeypatch.setattr(accelerate, "PartialState", remember)
+    Engine("cpu")
+    assert asked["timeout"].total_seconds() > 24 * 3600
 
 
 def test_gradients_travel_in_pieces_of_one_type(monkeypatch):

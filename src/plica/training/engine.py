@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from plica.codecs.device import choose_device
 from plica.errors import MissingExtra, SettingsError
 
+# One process prepares a cohort's images while the others wait: longer than the minutes after which
+# they would otherwise take it for lost.
+_PATIENCE = timedelta(days=2)
 # Gradients travel between processes in pieces of at most so many numbers.
 _PIECE = 1 << 24
 
@@ -42,7 +46,7 @@ class Engine:
         except ImportError as error:
             raise MissingExtra("training", "accelerate", "train") from error
         wanted = torch.device(choose_device(device))
-        state = PartialState(cpu=wanted.type == "cpu")
+        state = PartialState(cpu=wanted.type == "cpu", timeout=_PATIENCE)
         if state.num_processes > 1 and wanted.index is not None:
             raise SettingsError(
                 f"{state.num_processes} processes cannot share {wanted}; each takes an accelerator "
