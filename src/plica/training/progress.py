@@ -22,7 +22,8 @@ class Progress:
         step: Steps that are done.
         steps: Steps of the whole training.
         images_per_second: Of late, over all processes; judging and checkpoints do not count.
-        seconds_left: Until the last step, at the pace of late, judging and checkpoints included.
+        seconds_left: Until the last step, at the pace since the start, judging and checkpoints
+            included.
         waiting: Share of the steps' time in which the device waited for data.
     """
 

@@ -24,7 +24,8 @@ class Start:
 
     Args:
         weights: "" begins from scratch; else a run's folder, a codec's folder or name, a weights
-            file, or "hub:repo@revision". Relative paths are also looked for in `--weights-dir`.
+            file, or "hub:repo@revision:file". Relative paths are also looked for in
+            `--weights-dir`.
         lift: Whether 2D weights are laid into a 3D network (`networks.lifting`).
         adapters: Rank of the low-rank adapters (LoRA) that are trained instead of the
             convolutions; 0 trains the weights themselves.
