@@ -308,7 +308,7 @@ def refuse_another(there: Recipe, here: Recipe, *, whose: str) -> None:
 
     Args:
         there: What it was made by.
-        here: What is asked for now.
+        here: What is asked of it.
         whose: What it is, for the message: "the checkpoint of step 10".
 
     Raises:
