@@ -222,3 +222,19 @@ def test_multiplications_are_counted_right(size):
 def test_settings_of_which_there_is_no_network_are_refused(changes, message):
     with pytest.raises(SettingsError, match=message):
         Compact(**{**SIZES["one grid, 2D"], **changes})
+
+
+def test_decoding_pass_by_pass_is_decoding(size):
+    network = make(size)
+    z = network.encode(image(network, 6))
+    passes = network.decoding_passes()
+
+    x = z
+    for one in passes:
+        x = one.function(x)
+
+    torch.testing.assert_close(x, network.decode(z), atol=1e-6, rtol=1e-6)
+    assert sum(one.share for one in passes) == pytest.approx(1)
+    assert sum(one.reach for one in passes) == network.decoder_reach
+    several = len(size["decoder"]) > 3 and size["decoder"][0] == size["factor"]
+    assert len(passes) == (2 if several else 1)

@@ -17,12 +17,19 @@ from plica.codecs.card import CodecCard
 from plica.codecs.codec import check_image, check_maker, check_way_back
 from plica.codecs.preparing import PadMode, Preparing
 from plica.codecs.running import WORKING_BYTES, Meter, Running
-from plica.codecs.tiling import plan_tiles, run_in_tiles, run_in_windows
+from plica.codecs.tiling import Advance, plan_tiles, run_in_tiles, run_in_windows
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind
-from plica.networks.autoencoder import Autoencoder, Local, Projecting, Sampling
+from plica.networks.autoencoder import (
+    Autoencoder,
+    Local,
+    Pass,
+    Projecting,
+    Sampling,
+    Staged,
+)
 from plica.preparation.step import Step
 from plica.preparation.trail import prepare, revert
 
@@ -243,45 +250,64 @@ class NetworkCodec:
         decoding: bool = False,
     ) -> Codes:
         """Lead the network over a batch: in exact tiles where it has them, else in windows."""
-        factor, network = self.card.factor, self.network
-        ratio = 1 / factor if decoding else factor
+        network = self.network
         if not self.card.tileable or not isinstance(network, Local):
-            window = self.card.native_window
-            return (
-                run_in_windows(
-                    function,
-                    torch.from_numpy(np.array(x)).to(self.device),
-                    window=window // factor if decoding else window,
-                    factor=ratio,
-                    advance=meter.advance,
-                )
-                .cpu()
-                .numpy()
-            )
-        halo = network.decoder_reach if decoding else network.encoder_reach * factor
-        return run_in_tiles(
-            lambda part: function(part.to(self.device)),
-            x,
-            tile=self._choose_tile(network, x, halo, decoding=decoding),
-            halo=halo,
-            factor=ratio,
+            return self._run_windows(function, x, meter, decoding=decoding)
+        passes = self._passes(network, function, x, decoding=decoding)
+        counted = x.size
+        for one in passes:
+            tile = self._choose_tile(one, x, decoding=decoding)
+            told = meter.part(one.share * counted / x.size)
+            x = self._run_tiles(one, x, tile, told)
+        return x
+
+    def _run_tiles(self, one: Pass, x: Codes, tile: tuple[int, ...], told: Advance) -> Codes:
+        def function(part: Tensor) -> Tensor:
+            return one.function(part.to(self.device))
+
+        return run_in_tiles(function, x, tile=tile, halo=one.reach, factor=one.factor, advance=told)
+
+    def _run_windows(
+        self,
+        function: Callable[[Tensor], Tensor],
+        x: Codes,
+        meter: Meter,
+        *,
+        decoding: bool,
+    ) -> Codes:
+        factor, window = self.card.factor, self.card.native_window
+        result = run_in_windows(
+            function,
+            torch.from_numpy(np.array(x)).to(self.device),
+            window=window // factor if decoding else window,
+            factor=1 / factor if decoding else factor,
             advance=meter.advance,
         )
+        return result.cpu().numpy()
 
-    def _choose_tile(
-        self, network: Local, x: Codes, halo: int, *, decoding: bool
-    ) -> tuple[int, ...]:
-        """Sides of tiles in voxels of x: the user's, or as large as the memory allowed."""
+    def _passes(
+        self, network: Local, function: Callable[[Tensor], Tensor], x: Codes, *, decoding: bool
+    ) -> tuple[Pass, ...]:
+        factor = self.card.factor
+        encode, decode = network.floats_per_voxel
+        if not decoding:
+            return (Pass(function, network.encoder_reach * factor, factor, encode),)
+        if isinstance(network, Staged):
+            return network.decoding_passes()
+        floats = decode * factor ** (x.ndim - 2)
+        return (Pass(function, network.decoder_reach, 1 / factor, floats),)
+
+    def _choose_tile(self, one: Pass, x: Codes, *, decoding: bool) -> tuple[int, ...]:
+        """Sides of tiles in cells of x: the user's, or as large as the memory allowed."""
         sides = x.shape[2:]
-        cell = self.card.factor if decoding else 1  # voxels of the image per side of one of x
         if self.running.tile:
+            cell = self.card.factor if decoding else 1  # voxels of the image per side of one of x
             return tuple(max(1, self.running.tile // cell) for _ in sides)
-        floats = len(x) * network.floats_per_voxel[decoding] * cell ** len(sides)
         return plan_tiles(
             sides,
-            halo=halo,
-            stride=1 if decoding else self.card.factor,
-            most_voxels=WORKING_BYTES / (4 * floats),
+            halo=one.reach,
+            stride=max(1, round(one.factor)),
+            most_voxels=WORKING_BYTES / (4 * len(x) * one.floats),
         )
 
     def _check_latent(self, latent: Latent) -> None:

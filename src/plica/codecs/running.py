@@ -58,6 +58,10 @@ class Meter:
     progress: Progress | None = None
     _done: float = field(default=0.0)
 
+    def part(self, weight: float) -> Callable[[float], None]:
+        """An `advance` for what counts `weight` each."""
+        return lambda voxels: self.advance(voxels * weight)
+
     def advance(self, voxels: float) -> None:
         """So many voxels more are done."""
         self._done += voxels

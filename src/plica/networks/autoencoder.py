@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -74,4 +76,35 @@ class Local(Protocol):
     @property
     def floats_per_voxel(self) -> tuple[float, float]:
         """About how many numbers are held at once per voxel of the image: encoding, decoding."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of the walks over an image that, one after another, encode or decode it.
+
+    Args:
+        function: (batch, channel, *cells) → (batch, channel, *cells / factor).
+        reach: How far a cell of the result sees beyond its own, in cells of the input.
+        factor: Cells of the input per cell of the result; below one where it enlarges.
+        floats: About how many numbers are held at once per cell of the input.
+        share: Of the work of all passes.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    reach: int
+    factor: float
+    floats: float
+    share: float = 1.0
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A local autoencoder that decodes in several passes, each with a nearer view than the whole.
+
+    Contract: the passes, one after another, give what `decode` gives.
+    """
+
+    def decoding_passes(self) -> tuple[Pass, ...]:
+        """The passes, first to last."""
         ...

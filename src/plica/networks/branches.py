@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -158,24 +158,44 @@ class Decoding(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """What is added to the linear image of codes, which come each over its scale."""
-        side = self.factor
+        return self.finish(self.begin(u))
+
+    def begin(self, u: Tensor) -> Tensor:
+        """The first stage's map."""
         h = self.head(pad_cells(append_difference(u)))
-        for index, stage in enumerate(self.stages):
-            if index:
-                h = self.changes[index - 1](h)
-            h = self.blocks[index](shuffle(h, side // stage.side))
+        return self.blocks[0](shuffle(h, self.factor // self.stages[0].side))
+
+    def finish(self, h: Tensor) -> Tensor:
+        """The image, from the first stage's map on."""
+        side = self.stages[0].side
+        for change, blocks, stage in zip(
+            self.changes, self.blocks[1:], self.stages[1:], strict=True
+        ):
+            h = blocks(shuffle(change(h), side // stage.side))
             side = stage.side
         h = self.tail(h)
         with torch.autocast(h.device.type, enabled=False):
             return shuffle(CONVOLVE[self.dims](h.to(self.back.dtype), self.back), side)
 
     @property
-    def reach(self) -> int:
-        """How many codes away a voxel's code may lie."""
+    def reaches(self) -> tuple[int, int]:
+        """How many codes away a cell of the first stage's map sees, and how many of these a voxel.
+
+        Where the first stage is finer than the codes, only their sum is of use.
+        """
         reach = self.stages[-1].side  # in voxels, around a cell of the grid in hand
-        for stage, blocks in reversed(list(self._widths())):
+        first, *others = self._widths()
+        for stage, blocks in reversed(others):
             reach = -(-reach // stage.side) * stage.side + _widen(stage, blocks)
-        return -(-reach // self.factor) + 2
+        within = -(-reach // self.factor)
+        reach = -(-reach // first[0].side) * first[0].side + _widen(*first)
+        return -(-reach // self.factor) + 2 - within, within
+
+    @property
+    def begun_share(self) -> float:
+        """How much of the work `begin` is."""
+        begun = _count(self.dims, [(self.head, self.factor)], islice(self._widths(), 1))
+        return begun / self.multiply_adds()
 
     def _widths(self) -> Iterator[tuple[Stage, nn.Module]]:
         return zip(self.stages, self.blocks, strict=True)

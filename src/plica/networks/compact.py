@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from plica.errors import SettingsError, WeightsError
+from plica.networks.autoencoder import Pass
 from plica.networks.blocks import CONVOLUTION, add
 from plica.networks.branches import CONVOLVE, Block, Decoding, Encoding, pad_cells, read_stages
 from plica.networks.cells import expect_deviations, make_cosines, shuffle
@@ -98,11 +99,14 @@ class Compact(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """The image of codes z, about [−1, 1]; not clamped."""
-        u = z * self._per_code(self.code_deviation) + self._per_code(self.code_mean)
+        u = self._unstandardise(z)
         x = shuffle(self._synthesise(u), self.factor)
         if self.decoder_stages:
             x = add(self.decoder(u / self._per_code(self.code_scale)).to(x.dtype), x)
         return x
+
+    def _unstandardise(self, z: Tensor) -> Tensor:
+        return z * self._per_code(self.code_deviation) + self._per_code(self.code_mean)
 
     def _analyse(self, x: Tensor) -> Tensor:
         """The linear codes, never in half precision: no branch can repair what is rounded."""
@@ -115,6 +119,31 @@ class Compact(nn.Module):
 
     def _per_code(self, numbers: Tensor) -> Tensor:
         return numbers.reshape(-1, *[1] * self.dims)
+
+    def decoding_passes(self) -> tuple[Pass, ...]:
+        """Decoding in one pass, or in two where the first stage is as coarse as the codes.
+
+        Coarse blocks see far and finer ones need memory; apart, neither pays for the other.
+        """
+        stages, enlarging = self.decoder_stages, 1 / self.factor
+        floats = self.floats_per_voxel[1] * self.factor**self.dims
+        if len(stages) < 2 or stages[0].side != self.factor:
+            return (Pass(self.decode, self.decoder_reach, enlarging, floats),)
+        far, near = self.decoder.reaches
+        coarse = (4 + self.expansion) * stages[0].width + self.code_channels
+        share = self.decoder.begun_share
+        return (
+            Pass(self._begin_decoding, far, 1, coarse, share),
+            Pass(self._finish_decoding, near, enlarging, floats, 1 - share),
+        )
+
+    def _begin_decoding(self, z: Tensor) -> Tensor:
+        u = self._unstandardise(z)
+        return torch.cat([u, self.decoder.begin(u / self._per_code(self.code_scale))], 1)
+
+    def _finish_decoding(self, begun: Tensor) -> Tensor:
+        u, h = begun[:, : self.code_channels], begun[:, self.code_channels :]
+        return add(self.decoder.finish(h), shuffle(self._synthesise(u), self.factor))
 
     # -- weights from elsewhere ------------------------------------------------------------------
 
@@ -173,7 +202,7 @@ class Compact(nn.Module):
     @property
     def decoder_reach(self) -> int:
         """How many code cells away a code may lie, per axis, for a voxel to see it."""
-        return self.decoder.reach if self.decoder_stages else 1
+        return sum(self.decoder.reaches) if self.decoder_stages else 1
 
     @property
     def receptive_field(self) -> int:
