@@ -15,7 +15,6 @@ from plica.networks.discriminator import (
     BatchNormalisation,
     PatchDiscriminator,
     adaptive_weight,
-    hinge_decoder,
     hinge_discriminator,
     last_kernel,
 )
@@ -99,7 +98,6 @@ def test_the_hinge_is_flat_beyond_its_margin():
 
     assert hinge_discriminator(sure, -sure) == 0
     assert hinge_discriminator(wrong, -wrong) == pytest.approx(1.5)
-    assert hinge_decoder(wrong) == pytest.approx(0.5)
 
 
 def test_the_adaptive_weight_is_the_ratio_of_the_gradients():

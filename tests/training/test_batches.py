@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -260,14 +259,3 @@ def test_an_image_that_is_lost_while_training_ends_the_stream_with_its_name(tmp_
         entry.unlink()
     with pytest.raises(InputError, match="removed or damaged while it was in use"):
         list(batches.stream(0, 3))
-
-
-def test_the_seconds_waited_are_those_in_which_nothing_was_ready(tmp_path, monkeypatch):
-    batches = make_batches(tmp_path, make_cohort(tmp_path))
-    for _ in batches.stream(0, 6):
-        time.sleep(0.05)
-    assert batches.waited < 0.1
-    whole = batches.at
-    monkeypatch.setattr(batches, "at", lambda *where: time.sleep(0.05) or whole(*where))
-    list(batches.stream(0, 6))
-    assert batches.waited > 0.2

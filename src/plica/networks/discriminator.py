@@ -171,11 +171,6 @@ def hinge_discriminator(true: Tensor, made: Tensor) -> Tensor:
     return (functional.relu(1 - true).mean() + functional.relu(1 + made).mean()) / 2
 
 
-def hinge_decoder(made: Tensor) -> Tensor:
-    """−mean D(x̂): what the autoencoder minimises."""
-    return -made.mean()
-
-
 def adaptive_weight(
     reconstruction: Tensor,
     adversarial: Tensor,

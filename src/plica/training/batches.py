@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,8 +53,6 @@ class Batches:
         self._quotas = _share_block([pool.weight for pool in self._pools])
         self._order = lru_cache(maxsize=8)(self._make_order)
         self._permutation = lru_cache(maxsize=64)(self._make_permutation)
-        self.waited = 0.0
-        """Seconds the last stream was waited for."""
 
     # -- one step --------------------------------------------------------------------------------
 
@@ -161,13 +158,10 @@ class Batches:
     ) -> Generator[Share, None, None]:
         """The shares of the steps from `first` up to `last`, made ahead while a step is computed.
 
-        `waited` counts the seconds the next share was not ready when it was asked for.
-
         Args:
             threads: That make shares; 0 takes some of the cores. Order and shares are the same
                 for any number.
         """
-        self.waited = 0.0
         threads = threads or _choose_threads(world)
         pending: deque[Future[Share]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
@@ -178,19 +172,13 @@ class Batches:
                     if len(pending) >= threads + _AHEAD:
                         break
                 while pending:
-                    share = self._wait(pending.popleft())
+                    share = pending.popleft().result()
                     if (step := next(coming, -1)) >= 0:
                         pending.append(pool.submit(self.at, step, rank, world))
                     yield share
             finally:
                 for future in pending:
                     future.cancel()
-
-    def _wait(self, future: Future[Share]) -> Share:
-        began = time.perf_counter()
-        share = future.result()
-        self.waited += time.perf_counter() - began
-        return share
 
 
 def _choose_threads(world: int) -> int:
