@@ -85,6 +85,7 @@ def test_the_same_recipe_makes_the_same_weights_and_leaves_chance_alone():
         ({"widths": "wide"}, "widths"),
         ({"blocks": 2**30}, "blocks"),
         ({"projection": 1}, "projection"),
+        ({"widths": (65536, 65536)}, "thousand million numbers, and 2 are the limit"),
     ],
 )
 def test_a_recipe_that_describes_no_network_is_refused(change, said):

@@ -30,6 +30,8 @@ from plica.training.state import AVERAGE, NETWORK
 # MedVAE's projection layers are trained by themselves, after or without the rest: weights may lack
 # them, which leaves them as they are made, or hold them for nothing.
 SEPARABLE = ("channel_ds.", "channel_proj.")
+MOST_NUMBERS = 2 * 10**9
+"""Of a network: eight times as many as the largest published one has."""
 _HUB = "hub:"
 _ANALYSIS = {"analysis", "synthesis"}
 
@@ -47,11 +49,11 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
         WeightsError: Start weights are missing, damaged or of another network; names the path.
     """
     start = recipe.start
+    with torch.device("meta"):  # takes no memory
+        _refuse_too_large(_make(recipe), recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network: nn.Module = make_network(
-            recipe.network, of=f"the recipe {recipe.name}", fault=SettingsError
-        )
+        network = _make(recipe)
     lay_out(network)
     if start.weights:
         _begin_from(network, recipe, None if weights_dir is None else Path(weights_dir))
@@ -60,6 +62,22 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
             adapt(network, rank=start.adapters, generator=generator(recipe.seed, "adapters"))
     choose_trained(network, start.train, adapted=start.adapters > 0)
     return network.train()
+
+
+def _make(recipe: Recipe) -> nn.Module:
+    network: nn.Module = make_network(
+        recipe.network, of=f"the recipe {recipe.name}", fault=SettingsError
+    )
+    return network
+
+
+def _refuse_too_large(network: nn.Module, recipe: Recipe) -> None:
+    numbers = sum(tensor.numel() for tensor in network.state_dict().values())
+    if numbers > MOST_NUMBERS:
+        raise SettingsError(
+            f"the network of the recipe {recipe.name} would have {numbers / 1e9:.3g} thousand "
+            f"million numbers, and {MOST_NUMBERS / 1e9:.3g} are the limit: make it narrower"
+        )
 
 
 def choose_trained(
