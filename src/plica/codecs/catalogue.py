@@ -22,7 +22,7 @@ CODECS = Registry(
         *((f"linear-{size}", "plica.codecs.linear:OFFERS")
           for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")),
         *((f"compact-{size}", "plica.codecs.compact:OFFERS")
-          for size in ("4x1-2d", "4x3-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")),
+          for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")),
         *((f"medvae-{size}", "plica.codecs.medvae:OFFERS")
           for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
         ("kl-f4", "plica.codecs.latentdiffusion:OFFERS"),
