@@ -13,11 +13,9 @@ from plica.grid import Grid
 from plica.image import Image
 
 ISSUED = [
-    *(f"{family}-{size}" for family in ("linear", "medvae")
+    *(f"{family}-{size}" for family in ("linear", "compact", "medvae")
       for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
-    "linear-4x4-3d",
-    *(f"compact-{size}"
-      for size in ("4x1-2d", "4x3-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")),
+    "linear-4x4-3d", "compact-4x4-3d",
     "kl-f4", "kl-f8", "vq-f4", "vq-f8", "jpeg2000", "jpegxl", "identity",
     *(f"{kernel}-{size}" for kernel in ("nearest", "bilinear", "bicubic", "area", "lanczos")
       for size in ("4x-2d", "8x-2d", "16x-2d", "4x-3d", "8x-3d")),
