@@ -29,6 +29,7 @@ from plica.metrics.metric import choose_data_range, measure
 
 PAGE = Path(__file__).parents[1] / "docs" / "compact-codecs.md"
 BEGIN, END = "<!-- compact codecs -->", "<!-- / -->"
+FACTS_BEGIN, FACTS_END = "<!-- facts -->", "<!-- / facts -->"
 Array = NDArray[np.float64]
 Reconstruct = Callable[[Image], Image]
 LEAST_SIDE = 16  # voxels: a volume of fewer along an axis has hardly a cell of 8 there
@@ -247,12 +248,45 @@ def make_page(folders: dict[str, Path], data: Path) -> str:
     return "\n".join(parts)
 
 
-def write_section(tables: str) -> None:
-    """Put the tables between their marks in the page."""
+FACTS_HEAD = (
+    "codec", "voxels per number", "parameters", "MB", "multiply-adds per voxel: encode", "decode",
+    "reach in codes: encode", "decode", "steps", "patches per step",
+)  # fmt: skip
+
+
+def make_facts() -> str:
+    """What the cards of the packaged codecs say, as a table."""
+    rule = "| --- " + "| ---: " * (len(FACTS_HEAD) - 1) + "|"
+    rows = []
+    for card in catalogue.cards():
+        if card.family != "compact":
+            continue
+        facts = card.extras
+        costs = facts["multiply_adds_per_voxel"]
+        cells = [
+            f"`{card.name}`",
+            f"{card.total_factor / card.channels:.4g}",
+            f"{facts['parameters'] / 1e6:.2f} M",
+            f"{card.weights.bytes / 1e6:.2f}",
+            f"{costs['encode'] / 1e6:.3f} M",
+            f"{costs['decode'] / 1e6:.3f} M",
+            str(facts["encoder_reach_in_codes"]),
+            str(facts["decoder_reach_in_codes"]),
+            str(facts["training"]["steps"]),
+            str(facts["training"]["batch"]),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([f"| {' | '.join(FACTS_HEAD)} |", rule, *rows])
+
+
+def write_page(tables: str) -> None:
+    """Put facts and tables between their marks in the page."""
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+    for begin, end, content in ((FACTS_BEGIN, FACTS_END, make_facts()), (BEGIN, END, tables)):
+        before, rest = text.split(begin, 1)
+        after = rest.split(end, 1)[1]
+        text = f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}"
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -267,7 +301,7 @@ def main() -> None:
     tables = make_page({folder.name: folder for folder in asked.codec}, asked.data)
     sys.stdout.write(tables + "\n")
     if asked.write:
-        write_section(tables)
+        write_page(tables)
 
 
 if __name__ == "__main__":
