@@ -40,7 +40,7 @@ def write_panels(pairs: Sequence[Pair], path: Path) -> None:
 
 
 def _flatten(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(row, column) of a picture, or of a volume's middle slice, anterior above."""
+    """(row, column) of a picture, or of a volume's middle slice as stored: i right, j upwards."""
     plane = x[0] if x.ndim == 3 else x[0, :, ::-1, x.shape[3] // 2].T
     stride = -(-max(plane.shape) // SIDE)
     return plane[::stride, ::stride]
