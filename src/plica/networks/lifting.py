@@ -2,9 +2,9 @@
 
 A kernel of rows and columns is laid in the middle of the new, last axis, with zeros around it: the
 network then does to every slice along k what the 2D network did, until it is trained further.
-Downsampling along k takes one slice of two, and upsampling repeats. Rows and columns of the kernels fall
-on i and j, as in the published program, where a picture's rows run along j: what was lifted sees
-slices transposed until it has learnt from volumes.
+Downsampling along k takes one slice of two, and upsampling repeats. Rows and columns of the kernels
+fall on i and j, as in the published program, where a picture's rows run along j: what was lifted
+sees slices transposed until it has learnt from volumes.
 """
 
 from __future__ import annotations
