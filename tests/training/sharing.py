@@ -3,6 +3,7 @@
 python -m tests.training.sharing FILE
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -59,3 +60,5 @@ def main(path):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]))
+    # Now and then the interpreter's end finds a thread of gloo's that has not gone, and aborts.
+    os._exit(0)

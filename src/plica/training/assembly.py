@@ -120,9 +120,11 @@ def run_recipe(
         for one in prepared.unreadable:
             watcher.said(f"left out: {one.name}: {one.reason}")
     batches = Batches(prepared, recipe)
-    return train(
+    outcome = train(
         recipe, objective, batches, prepared.validation, run, engine=engine, watcher=watcher
     )
+    engine.leave()
+    return outcome
 
 
 def read_given_cohort(recipe: Recipe) -> Cohort:

@@ -129,6 +129,12 @@ class Engine:
         if self.world > 1:
             self._state.wait_for_everyone()
 
+    def leave(self) -> None:
+        """Part from the other processes, once all are here; the engine is of no use afterwards."""
+        if self.world > 1:
+            self._state.wait_for_everyone()
+            self._state.destroy_process_group()
+
     @staticmethod
     def _reduce(x: Tensor, how: str) -> Tensor:
         from accelerate.utils import reduce
