@@ -37,7 +37,7 @@ def test_a_ramp_keeps_its_place_and_both_axes_their_scale(start, ratio):
 
     places = (np.arange(crop) + 0.5) * ratio - 0.5
     # Keys' kernel made wider gives a ramp back but for its sampling at whole voxels.
-    tolerance = 1e-4 if ratio <= 1 else 0.02 * ratio
+    tolerance = 1e-4 if ratio <= 1 else 0.03 * ratio
     assert np.abs(resized[0] - (start[0] + places)[:, None]).max() < tolerance
     assert np.abs(resized[1] - (start[1] + places)[None]).max() < tolerance
 

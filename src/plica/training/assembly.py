@@ -116,15 +116,17 @@ def run_recipe(
     _refuse_other_images(run, prepared)
     if engine.is_first:
         _log_begun(run, recipe, cohort, prepared, objective, weights_dir=places.weights_dir)
+    _say_left_out(prepared, watcher)
+    batches, cases = Batches(prepared, recipe), prepared.validation
+    outcome = train(recipe, objective, batches, cases, run, engine=engine, watcher=watcher)
+    engine.leave()
+    return outcome
+
+
+def _say_left_out(prepared: Prepared, watcher: Watcher | None) -> None:
     if watcher is not None:
         for one in prepared.unreadable:
             watcher.said(f"left out: {one.name}: {one.reason}")
-    batches = Batches(prepared, recipe)
-    outcome = train(
-        recipe, objective, batches, prepared.validation, run, engine=engine, watcher=watcher
-    )
-    engine.leave()
-    return outcome
 
 
 def read_given_cohort(recipe: Recipe) -> Cohort:

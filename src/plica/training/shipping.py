@@ -96,12 +96,7 @@ def ship(
         )
     statistics = _standardise(codec, network, recipe, cohort)
     state = halve(network.state_dict())
-    content = save(state)
-    if len(content) > MOST_BYTES:
-        raise WeightsError(
-            f"{name} would take {len(content) / 1e6:.1f} MB, more than the {MOST_BYTES / 1e6:.0f} "
-            "MB a packaged codec may have: make its network narrower"
-        )
+    content = _pack(state, name)
     record = {
         "summary": recipe.summary,
         "licence": recipe.licence,
@@ -125,6 +120,16 @@ def ship(
     if logs is not None and (trained / RECIPE).is_file():
         keep_log(trained, Path(logs) / name)
     return record
+
+
+def _pack(state: Mapping[str, Tensor], name: str) -> bytes:
+    content = save(dict(state))
+    if len(content) > MOST_BYTES:
+        raise WeightsError(
+            f"{name} would take {len(content) / 1e6:.1f} MB, more than the {MOST_BYTES / 1e6:.0f} "
+            "MB a packaged codec may have: make its network narrower"
+        )
+    return content
 
 
 def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
