@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any, Literal
 
+MOST = 2**16  # of factor and channels: no codec comes near it
+
+LATENTS = frozenset({"raw", "projected", "bitstream"})
 Posterior = Literal["none", "gaussian", "codebook"]
 
 
@@ -93,8 +98,37 @@ class CodecCard:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> CodecCard:
-        """Read back what `to_json` made."""
-        fields = {key: value for key, value in record.items() if key != "total_factor"}
-        fields["weights"] = WeightsSource(**fields["weights"])
-        fields["latents"] = tuple(fields["latents"])
-        return cls(**fields)
+        """Read back what `to_json` made; a stranger's record is checked fact by fact.
+
+        Raises:
+            ValueError: A fact is missing, unknown, of the wrong kind, or no codec's.
+            TypeError: The record is no mapping.
+        """
+        fields = {key: value for key, value in dict(record).items() if key != "total_factor"}
+        if unknown := sorted(set(fields) - set(cls.__dataclass_fields__)):
+            raise ValueError(f"a card has no {', '.join(unknown)}")
+        # JSON's strict mode takes a list for a tuple and a table for a dataclass, and no more.
+        card: CodecCard = _reader().validate_json(json.dumps(fields), strict=True)
+        limits = (
+            ("dims", card.dims, (0, 2, 3)),
+            ("factor", card.factor, range(1, MOST + 1)),
+            ("channels", card.channels, range(MOST + 1)),
+            ("in_channels", card.in_channels, range(MOST + 1)),
+            ("receptive_field", card.receptive_field, range(2**31)),
+            ("native_window", card.native_window, range(2**31)),
+        )
+        for name, value, possible in limits:
+            if value not in possible:
+                raise ValueError(f"no codec's {name} is {value}")
+        if not card.name or not card.latents or not set(card.latents) <= LATENTS:
+            raise ValueError(
+                f"a card has a name, and latents that are {' or '.join(sorted(LATENTS))}"
+            )
+        return card
+
+
+@cache
+def _reader() -> Any:
+    import pydantic  # cards are listed without it
+
+    return pydantic.TypeAdapter(CodecCard)
