@@ -82,3 +82,11 @@ def test_a_run_is_opened_where_one_was_started(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UnreadableFile, match=r"no run's folder: there is no recipe\.toml"):
             Run.open(folder)
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", "3", '"a"', "null"])
+def test_a_line_that_is_no_record_is_no_log(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(f'{{"event": "begun"}}\n{line}\n')
+
+    with pytest.raises(UnreadableFile, match="no record"):
+        Run(tmp_path).events()

@@ -138,9 +138,12 @@ class Run:
             return []
         whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         try:
-            return [json.loads(line) for line in whole_lines]
-        except json.JSONDecodeError as error:
+            events = [json.loads(line) for line in whole_lines]
+        except (json.JSONDecodeError, RecursionError) as error:
             raise UnreadableFile(f"{path} is not a run's log: {error}") from error
+        if not all(isinstance(event, dict) for event in events):
+            raise UnreadableFile(f"{path} is not a run's log: a line is no record")
+        return events
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

@@ -1,6 +1,7 @@
 """What is exported is what was judged: averaged, folded, and described."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -143,3 +144,12 @@ def test_what_is_no_run_or_has_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="no checkpoint yet"):
         export_run(run.folder, tmp_path / "codec")
     assert not (tmp_path / "codec").exists()
+
+
+def test_judgements_of_another_kind_are_refused(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained("plain"), run)
+    (run / "evaluation.csv").write_text("step,case,warmth\n2,a,1.0\n")
+
+    with pytest.raises(UnreadableFile, match="judgements"):
+        export_run(run, tmp_path / "codec", choice="last")

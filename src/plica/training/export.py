@@ -230,11 +230,14 @@ def _begun(run: Path) -> Mapping[str, Any]:
 
 def _read_metrics(run: Path, step: int, recipe: Recipe) -> list[dict[str, Any]]:
     """Mean and deviation over the validation cases, as the run judged them after `step`."""
-    measures = {one["name"]: one for one in _begun(run).get("measures", [])}
-    values: dict[str, list[float]] = {name: [] for name in measures}
-    for row in _rows_of(run / EVALUATION, step):
-        for name in measures:
-            values[name].append(float(row[name]))
+    try:
+        measures = {one["name"]: one for one in _begun(run).get("measures", [])}
+        values: dict[str, list[float]] = {name: [] for name in measures}
+        for row in _rows_of(run / EVALUATION, step):
+            for name in measures:
+                values[name].append(float(row[name]))
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UnreadableFile(f"{run} does not hold a run's judgements: {error!r}") from error
     return [
         {
             "metric": name,

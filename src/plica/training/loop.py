@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -273,7 +274,7 @@ class _Training:
         self._note("interrupted", step=step)
         raise TrainingInterrupted(
             f"stopped after {step} of {self._recipe.steps} steps, which are in a checkpoint; go on "
-            f"with: plica train --resume {folder}"
+            f"with: plica train --resume {shlex.quote(str(folder))}"
         )
 
     def _finish(self) -> Outcome:
