@@ -33,7 +33,7 @@ def make_weights_dir(folder: Path, names: Iterable[str] = JUDGES) -> Path:
     """A folder for `--weights-dir`.
 
     Args:
-        names: As in `plica.training.pretrained`: classifiers, lpips-…, biomedclip, kl-f4, kl-f8,
+        names: As in `plica.codecs.pretrained`: classifiers, lpips-…, biomedclip, kl-f4, kl-f8,
             vq-f4; the codecs at their full width.
     """
     for name in names:

@@ -8,13 +8,13 @@ from tests.networks.made import make_state
 from tests.training.small import make_batch
 
 from plica.codecs import weights
+from plica.codecs.pretrained import PRETRAINED
 from plica.errors import SettingsError, WeightsError
 from plica.networks.discriminator import PatchDiscriminator
 from plica.networks.perceptual import Perceptual
 from plica.networks.vision import VisionTower
 from plica.training.objective import Objective
 from plica.training.objectives import build_objective
-from plica.training.pretrained import PRETRAINED
 from plica.training.projection import ProjectionObjective
 from plica.training.recipe import Adversary, Data, Projection, Recipe, Reconstruction, Start
 from plica.training.reconstruction import ReconstructionObjective

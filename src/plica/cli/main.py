@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 import plica
+from plica.cli.commands import Commands
 from plica.cli.console import (
     EXIT_FAILED,
     print_error,
@@ -33,43 +33,17 @@ COMMANDS = Registry(
         ("card", "plica.cli.card:card"),
         ("train", "plica.cli.train:train"),
         ("export", "plica.cli.export:export"),
+        ("evaluate", "plica.cli.evaluate:app"),
         ("demo", "plica.cli.demo:demo"),
     ),
 )
 EXIT_INTERRUPTED = 130
 
 
-class _Command(TyperCommand):
-    """A command whose help has its options in sections, in the order they are declared."""
+class _Commands(Commands):
+    """The commands of `plica` itself."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                option = getattr(param, "rich_help_panel", None) or "Options"
-                name = "Arguments" if param.param_type_name == "argument" else option
-                sections.setdefault(name, []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
-
-
-class _Commands(TyperGroup):
-    """The table as a group: a command is imported when it is run or explained, not before."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        alone = typer.Typer(
-            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-        )
-        function = COMMANDS.get_thing(cmd_name)
-        alone.command(cmd_name, cls=_Command, short_help=function.__doc__.splitlines()[0])(function)
-        return typer.main.get_command(alone)
+    table = COMMANDS
 
 
 app = typer.Typer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -124,6 +124,19 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record: infinity is written "Infinity", a number without meaning null."""
         return {**vars(self), "value": _to_json_number(self.value)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Value:
+        """The value a record was made of.
+
+        Raises:
+            InputError: It is no value's record.
+        """
+        try:
+            number = record["value"]
+            return cls(**{**record, "value": math.nan if number is None else float(number)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"this is no record of a metric's value: {error!r}") from error
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"

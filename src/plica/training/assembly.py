@@ -176,7 +176,7 @@ def describe_images(recipe: Recipe, cohort: Cohort, prepared: Prepared) -> list[
 
 def describe_pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
     """Which files the networks come from that the recipe is judged by: names and SHA-256."""
-    from plica.training.pretrained import describe
+    from plica.codecs.pretrained import describe
 
     names: list[str] = []
     if isinstance(recipe.objective, Projection):

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from plica.codecs.pretrained import load_embedding
 from plica.errors import SettingsError
 from plica.networks.discriminator import last_kernel
 from plica.networks.vision import VisionTower
 from plica.training.latents import describe, draw
 from plica.training.objective import Batch, Measure, Player, Terms
-from plica.training.pretrained import load_embedding
 from plica.training.recipe import Projection, Recipe
 from plica.training.reconstruction import CODEC
 from plica.training.starting import SEPARABLE

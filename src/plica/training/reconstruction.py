@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from plica.codecs.pretrained import load_embedding, load_perceptual
 from plica.errors import SettingsError
 from plica.metrics.metric import Pair
 from plica.metrics.pixel import MAE, PSNR
@@ -31,7 +32,6 @@ from plica.training.adversary import Opponent, weigh
 from plica.training.latents import Draw, decode, describe, draw, generator
 from plica.training.objective import Batch, Measure, Player, Terms
 from plica.training.pictures import Cut, choose_cuts, mean_over_pictures
-from plica.training.pretrained import load_embedding, load_perceptual
 from plica.training.recipe import Adversary, Recipe, Reconstruction
 
 MEASURES = (

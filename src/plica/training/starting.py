@@ -15,6 +15,7 @@ from plica.codecs.card import WeightsSource
 from plica.codecs.directory import CARD, WEIGHTS, make_network
 from plica.codecs.layouts import to_compvis
 from plica.codecs.networkcodec import NetworkCodec
+from plica.codecs.pretrained import read_pretrained
 from plica.errors import SettingsError, UnreadableFile, WeightsError
 from plica.networks.adapters import adapt
 from plica.networks.blocks import lay_out
@@ -23,7 +24,6 @@ from plica.networks.lora import fold_lora
 from plica.training import checkpoint
 from plica.training.latents import generator
 from plica.training.loop import CHECKPOINTS
-from plica.training.pretrained import read_pretrained
 from plica.training.recipe import Recipe, Start
 from plica.training.state import AVERAGE, NETWORK
 

@@ -1,4 +1,4 @@
-"""Pretrained networks that training judges by: where their files are, and how they are opened.
+"""Pretrained networks that judge images: where their files are, and how they are opened.
 
 A file is looked for in the weights folder, in PyTorch's own cache, beside an installed package that
 brings it, and then on the hub, by pinned revision and SHA-256. What is nowhere is an error that

@@ -13,11 +13,8 @@ from tests.networks.published import (
     make_weights_dir,
 )
 
-from plica.codecs import weights
-from plica.errors import SettingsError, UnknownName, WeightsError
-from plica.networks.perceptual import BACKBONES
-from plica.training import pretrained
-from plica.training.pretrained import (
+from plica.codecs import pretrained, weights
+from plica.codecs.pretrained import (
     PRETRAINED,
     describe,
     find,
@@ -26,6 +23,8 @@ from plica.training.pretrained import (
     places,
     read_pretrained,
 )
+from plica.errors import SettingsError, UnknownName, WeightsError
+from plica.networks.perceptual import BACKBONES
 
 
 @pytest.fixture(autouse=True)

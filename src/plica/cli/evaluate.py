@@ -1,0 +1,33 @@
+"""plica evaluate: judge codecs; the table of what can be judged."""
+
+from __future__ import annotations
+
+import typer
+
+from plica.cli.commands import Commands
+from plica.registry import Registry
+
+EVALUATIONS = Registry("evaluation", ())
+
+
+class _Evaluations(Commands):
+    """The commands of `plica evaluate`."""
+
+    table = EVALUATIONS
+
+
+app = typer.Typer(
+    name="evaluate",
+    cls=_Evaluations,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Judge codecs: what they keep of images, what that is worth to a task, and what they cost."
+    ),
+)
+
+
+@app.callback()
+def options() -> None:
+    """Options that stand before an evaluation: there are none."""
