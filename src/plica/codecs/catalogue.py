@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plica.codecs.card import CodecCard
-from plica.codecs.codec import Codec, Offer, Request
+from plica.codecs.card import CodecCard, WeightsSource
+from plica.codecs.codec import RANDOM, Codec, Offer, Request
 from plica.errors import UnknownName
 from plica.image import Image
 from plica.registry import Registry
@@ -96,6 +96,8 @@ def load(
             latents are then interpolated along the third axis), a directory that holds a card and
             weights, or such a directory on the hub ("hub:owner/name@revision").
         weights: A local weights file instead of the card's own source, or "hub:repo@revision".
+            "random" draws them, to try a network's path and cost where none are at hand; the codec
+            is then called by another name, and so are its latents.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         options: Fields of `Preparing`, such as `axis="coronal"`, and of `Running`, such as
             `tile=128` or `progress=print`; and settings of the one codec, such as `rate=0.5` of
@@ -116,6 +118,8 @@ def load(
     chosen = find_offer(text)
     shared, own = _split_options(options)
     codec = chosen.build(Request(weights=weights, device=device, options=own))
+    if weights == RANDOM:
+        codec = _call_random(codec)
     return _prepare_as_asked(codec, shared) if shared else codec
 
 
@@ -150,6 +154,22 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
             f"{' or '.join(unknown)}: leave it out"
         )
     return codec
+
+
+def _call_random(codec: Codec) -> Codec:
+    """Under a name that says what its numbers are worth."""
+    from plica.codecs.networkcodec import NetworkCodec
+
+    if not isinstance(codec, NetworkCodec):
+        raise UnknownName(f"{codec.card.name} has no weights that could be random")
+    card = dataclasses.replace(
+        codec.card,
+        name=f"{codec.card.name} (random weights)",
+        summary=f"{codec.card.summary} Its weights are random: it keeps nothing of an image.",
+        weights=WeightsSource(),
+        training_data="",
+    )
+    return dataclasses.replace(codec, card=card)
 
 
 def _stitch(codec: Codec) -> Codec:

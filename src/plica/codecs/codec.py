@@ -13,6 +13,9 @@ from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent, LatentKind
 
+RANDOM = "random"
+"""Stands in the place of a weights file where the weights are to be drawn."""
+
 
 @runtime_checkable
 class Codec(Protocol):
@@ -62,7 +65,8 @@ class Request:
     """What a codec is built with.
 
     Args:
-        weights: A local weights file, or "hub:repo@revision"; None takes the card's own source.
+        weights: A local weights file, "hub:repo@revision", or "random"; None takes the card's own
+            source.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         options: Settings of the one codec, such as the rate of jpeg2000; unknown ones are errors.
     """

@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from plica.codecs.card import CodecCard, WeightsSource
+from plica.codecs.codec import RANDOM
+from plica.codecs.random_weights import draw_weights
 from plica.errors import WeightsError
 from plica.networks.blocks import lay_out
 
@@ -94,18 +96,22 @@ def load_network(
     """A network with its weights, and their fingerprint.
 
     Args:
-        given: A weights file, or "hub:repo@revision:file"; None takes the card's own source.
+        given: A weights file, "hub:repo@revision:file", or "random"; None takes the card's own
+            source.
         make: Makes the network; it is called where parameters take no memory.
         convert: Brings the file's keys and shapes to the network's.
 
     Raises:
         WeightsError: The weights are missing, damaged or of another network.
     """
-    path = resolve(card.weights, given, name=card.name)
-    own = given is None
-    state = convert(read(path, sha256=card.weights.sha256 if own else ""))
     with torch.device("meta"):
         network = make()
+    if given == RANDOM:
+        state = draw_weights(network)
+    else:
+        path = resolve(card.weights, given, name=card.name)
+        own = given is None
+        state = convert(read(path, sha256=card.weights.sha256 if own else ""))
     fill(network, state, name=card.name)
     return network, fingerprint(network.state_dict())
 
