@@ -1,0 +1,98 @@
+"""Journal: results on disk as they come, so that a run that is cut off loses one case at most."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from plica.errors import OutputError, SettingsError, UnreadableFile
+from plica.evaluation.results import Result, Results, Where
+from plica.run import Run
+
+RESULTS = "results"
+
+
+class Journal:
+    """A run's folder with one file for each result.
+
+    Args:
+        run: Its settings, environment and log.
+
+    Example:
+        journal = Journal.begin(Path("report/run"), asked, resume=True)
+        if not journal.has(result.where):
+            journal.add(result)
+        results = journal.read()
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._folder = run.folder / RESULTS
+
+    @classmethod
+    def begin(cls, folder: Path, asked: Any, *, resume: bool) -> Journal:
+        """Start a run's folder, or go on with one of the same settings.
+
+        Args:
+            asked: A frozen dataclass of everything that the results depend on.
+            resume: Go on where a run was cut off; a folder that is not there is started.
+
+        Raises:
+            OutputError: The folder is there and is not to be resumed, or cannot be written.
+            SettingsError: It was run with other settings: its results are not these.
+        """
+        if not (resume and folder.is_dir() and any(folder.iterdir())):
+            return cls(Run.start(folder, asked))
+        run = Run.open(folder)
+        if run.recipe(type(asked)) != asked:
+            raise SettingsError(
+                f"{folder} was begun with other settings, which stand in its recipe.toml: repeat "
+                "those, or begin anew elsewhere or with --overwrite"
+            )
+        return cls(run)
+
+    def has(self, where: Where) -> bool:
+        """Whether there is a result already."""
+        return self._path(where).is_file()
+
+    def add(self, result: Result) -> None:
+        """Keep a result, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        path = self._path(result.where)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        text = json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False)
+        try:
+            self._folder.mkdir(exist_ok=True)
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(f"{path} cannot be written: {error}") from error
+
+    def read(self, order: list[Where]) -> Results:
+        """The results of those places, in their order; those that are not there yet are left out.
+
+        Raises:
+            UnreadableFile: One is damaged.
+        """
+        return Results(tuple(_read(self._path(where)) for where in order if self.has(where)))
+
+    def _path(self, where: Where) -> Path:
+        key, codec, draw = where
+        spelt = json.dumps([*key, codec, draw])
+        return self._folder / f"{hashlib.sha256(spelt.encode()).hexdigest()[:32]}.json"
+
+
+def _read(path: Path) -> Result:
+    try:
+        return Result.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(
+            f"{path} is no result: {error}; delete it, and run again with --resume"
+        ) from error

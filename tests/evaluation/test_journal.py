@@ -1,0 +1,59 @@
+"""A run that is cut off goes on where it was, or not at all."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from plica.errors import OutputError, SettingsError, UnreadableFile
+from plica.evaluation.journal import Journal
+from plica.evaluation.results import Result
+
+
+@dataclass(frozen=True)
+class Asked:
+    codecs: tuple[str, ...] = ("a",)
+
+
+RESULT = Result(("p1", "", "x.png"), "a")
+OTHER = Result(("p2", "", "../../y.png"), "a")
+
+
+def test_results_are_read_back_in_the_order_asked_for(tmp_path):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+    journal.add(OTHER)
+    journal.add(RESULT)
+    assert journal.read([RESULT.where, OTHER.where]).all == (RESULT, OTHER)
+
+
+def test_a_resumed_run_knows_what_it_has(tmp_path):
+    Journal.begin(tmp_path / "run", Asked(), resume=True).add(RESULT)
+    again = Journal.begin(tmp_path / "run", Asked(), resume=True)
+    assert again.has(RESULT.where)
+    assert not again.has(OTHER.where)
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):
+    Journal.begin(tmp_path / "run", Asked(), resume=False)
+    with pytest.raises(SettingsError, match="other settings"):
+        Journal.begin(tmp_path / "run", Asked(codecs=("b",)), resume=True)
+
+
+def test_a_run_that_is_there_is_not_begun_again(tmp_path):
+    Journal.begin(tmp_path / "run", Asked(), resume=False)
+    with pytest.raises(OutputError, match="not empty"):
+        Journal.begin(tmp_path / "run", Asked(), resume=False)
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+    journal.add(RESULT)
+    (file,) = (tmp_path / "run" / "results").iterdir()
+    file.write_text("{")
+    with pytest.raises(UnreadableFile, match=file.name):
+        journal.read([RESULT.where])
+
+
+def test_no_case_name_leads_out_of_the_folder(tmp_path):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+    journal.add(OTHER)
+    assert len(list((tmp_path / "run" / "results").iterdir())) == 1
