@@ -1,11 +1,20 @@
 """What every test may ask for."""
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+BESIDE_CPU = Path(__file__).resolve().parent / "torchvision_beside_cpu"
+
+# For this process and those that tests start: what imports torchvision works beside the CPU torch.
+if str(BESIDE_CPU) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(BESIDE_CPU), os.environ.get("PYTHONPATH", "")))
+    )
+runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))
 
 
 @pytest.fixture(scope="session")
