@@ -7,7 +7,7 @@ import pytest
 from plica.errors import InputError, SettingsError, UnknownName, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image, Unit
-from plica.metrics.metric import DEFAULT, METRICS, Metric, choose_data_range, measure
+from plica.metrics.metric import DEFAULT, METRICS, Metric, Value, choose_data_range, measure
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -18,6 +18,9 @@ def test_every_metric_in_the_table_says_what_it_is(name):
     assert metric.name == name
     assert metric.definition.endswith(".")
     assert metric.better in {"higher", "lower", "nearer zero"}
+    assert metric.mask_rule.endswith(".")
+    assert "region" in metric.mask_rule
+    assert "not finite" in metric.mask_rule
 
 
 def test_a_number_travels_with_all_that_is_needed_to_read_it(make_image):
@@ -38,7 +41,9 @@ def test_a_number_travels_with_all_that_is_needed_to_read_it(make_image):
 def test_infinite_and_meaningless_numbers_are_valid_json(make_image):
     pixels = np.arange(400, dtype=np.int16).reshape(20, 20)
     equal = measure(make_image(pixels), make_image(pixels), metrics=["psnr"]).to_json()
-    tiny = measure(make_image(pixels[:2, :2]), make_image(pixels[:2, :2] + 1), metrics=["ssim"])
+    tiny = measure(
+        make_image(pixels[:2, :2]), make_image(pixels[:2, :2] + 1), metrics=["ssim"], strict=False
+    )
 
     assert json.loads(json.dumps(equal, allow_nan=False))["values"][0]["value"] == "Infinity"
     assert json.loads(json.dumps(tiny.to_json(), allow_nan=False))["values"][0]["value"] is None
@@ -130,3 +135,91 @@ def test_a_data_range_that_is_none_is_refused(make_image, data_range):
 def test_an_unknown_metric_is_answered_with_the_nearest(make_image):
     with pytest.raises(UnknownName, match="did you mean"):
         measure(make_image(np.zeros((4, 4))), make_image(np.zeros((4, 4))), metrics=["ms_ssim"])
+
+
+# -- where to look -------------------------------------------------------------------------------
+
+
+def test_only_the_region_is_compared_and_the_rest_is_counted(make_image):
+    source = np.arange(24.0).reshape(4, 6)
+    decoded = source.copy()
+    decoded[1, 2] += 5
+    decoded[3, 5] += 100
+    decoded[0, 0] = np.nan
+    region = np.zeros((4, 6, 1), bool)
+    region[:3, :4] = True
+
+    found = measure(
+        make_image(source), make_image(decoded), metrics=["mae", "max-error"], region=region
+    )
+
+    assert found["max-error"] == 5
+    assert found["mae"] == pytest.approx(5 / 11)
+    assert (found.n_values, found.n_excluded, found.n_outside) == (11, 1, 12)
+    assert found.data_range == 23  # of the whole source
+
+
+def test_a_region_of_everything_changes_nothing(make_image, noisy):
+    x, y = noisy(20, 22, 18)
+    everywhere = np.ones((20, 22, 18), bool)
+    names = DEFAULT
+
+    plain = measure(make_image(x), make_image(y), metrics=names)
+    masked = measure(make_image(x), make_image(y), metrics=names, region=everywhere)
+
+    for name in names:
+        assert masked[name] == pytest.approx(plain[name], rel=1e-12)
+
+
+def test_a_region_of_another_shape_or_of_nothing_is_refused(make_image):
+    image = make_image(np.arange(16.0).reshape(4, 4))
+
+    with pytest.raises(InputError, match=r"shape \(4, 5, 1\).*\(4, 4, 1\)"):
+        measure(image, image, region=np.ones((4, 5, 1), bool))
+    with pytest.raises(UnusablePixels, match="region is empty"):
+        measure(image, image, region=np.zeros((4, 4, 1), bool))
+
+
+def test_a_region_where_nothing_is_finite_is_refused(make_image):
+    holes = np.arange(16.0).reshape(4, 4)
+    holes[:2] = np.nan
+    region = np.zeros((4, 4, 1), bool)
+    region[:2] = True
+
+    with pytest.raises(UnusablePixels, match="no voxel is finite"):
+        measure(make_image(holes), make_image(holes), region=region)
+
+
+# -- what cannot be measured ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "ms-ssim"])
+def test_a_metric_that_was_named_and_has_no_range_says_what_to_give(make_image, name):
+    flat, other = make_image(np.full((20, 20), 5.0)), make_image(np.full((20, 20), 6.0))
+
+    with pytest.raises(UnusablePixels, match=f"^{name} has no value.*give a data range"):
+        measure(flat, other, metrics=[name])
+    assert math.isfinite(measure(flat, other, metrics=[name], data_range=10.0)[name])
+
+
+def test_what_was_not_named_is_nan_with_a_note(make_image):
+    found = measure(make_image(np.zeros((2, 2))), make_image(np.ones((2, 2))))
+
+    assert all(value.note for value in found.values if math.isnan(value.value))
+    assert found["mae"] == 1
+
+
+def test_a_value_comes_back_from_its_record_with_its_detail(make_image, noisy):
+    x, y = noisy(40, 40)
+    found = measure(make_image(x), make_image(y), metrics=["mae", "wavelet-detail", "psnr"])
+
+    for value in found.values:
+        assert Value.from_json(json.loads(json.dumps(value.to_json(), allow_nan=False))) == value
+    assert found.values[1].detail["bands"]
+
+
+def test_a_record_from_before_there_were_details_is_read():
+    record = {"metric": "mae", "value": 1.0, "unit": "HU", "better": "lower", "data_range": None,
+              "definition": "Mean."}  # fmt: skip
+
+    assert Value.from_json(record).detail == {}

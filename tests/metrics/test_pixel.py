@@ -54,7 +54,7 @@ def test_chunks_change_nothing(make_image, noisy, monkeypatch):
     x, y = noisy(13, 11, 7)
     whole = measure(make_image(x), make_image(y), metrics=PIXEL)
 
-    monkeypatch.setattr("plica.metrics.metric.CHUNK_VOXELS", 100)
+    monkeypatch.setattr("plica.metrics.pair.CHUNK_VOXELS", 100)
     parts = measure(make_image(x), make_image(y), metrics=PIXEL)
 
     for name in PIXEL:

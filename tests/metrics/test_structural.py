@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from plica.errors import UnusablePixels
 from plica.metrics import structural
-from plica.metrics.metric import Pair, measure
+from plica.metrics.metric import measure
+from plica.metrics.pair import Pair
 from plica.metrics.structural import gaussian
 
 BOTH = ("ssim", "ms-ssim")
@@ -152,12 +154,14 @@ def test_a_tiny_image_has_a_smaller_window_and_says_so(make_image, noisy):
 
 
 def test_where_no_window_fits_there_is_no_number(make_image, noisy):
-    x, y = noisy(2, 200)
+    pair = [make_image(side) for side in noisy(2, 200)]
 
-    found = measure(make_image(x), make_image(y), metrics=BOTH, data_range=255.0)
+    found = measure(*pair, metrics=BOTH, data_range=255.0, strict=False)
 
     assert math.isnan(found["ssim"])
     assert "no window of 3×3 fits" in note_of(found, "ssim")
+    with pytest.raises(UnusablePixels, match="give at least 3×3 voxels"):
+        measure(*pair, metrics=["ssim"], data_range=255.0)
 
 
 def test_windows_that_touch_a_missing_value_are_left_out(make_image, noisy):
@@ -189,10 +193,64 @@ def test_where_every_window_has_a_missing_value_there_is_no_number(make_image, n
     x, y = noisy(15, 15)
     y[7, 7] = np.nan
 
-    found = measure(make_image(x), make_image(y), metrics=BOTH, data_range=255.0)
+    found = measure(make_image(x), make_image(y), metrics=BOTH, data_range=255.0, strict=False)
 
     assert math.isnan(found["ssim"])
     assert math.isnan(found["ms-ssim"])
+
+
+def test_with_a_region_the_windows_count_whose_middle_lies_in_it(make_image, noisy):
+    x, y = noisy(60, 50)
+    region = np.zeros((60, 50, 1), bool)
+    region[20:31, 10:25] = True
+
+    found = measure(make_image(x), make_image(y), metrics=["ssim"], data_range=255.0, region=region)
+
+    _, whole = structural_similarity(
+        x, y, data_range=255.0, gaussian_weights=True, use_sample_covariance=False, full=True
+    )
+    assert found["ssim"] == pytest.approx(whole[20:31, 10:25].mean(), abs=1e-7)
+
+
+def test_a_region_in_a_volume_counts_as_scikit_image_counts_it(make_image, noisy):
+    x, y = noisy(24, 22, 20)
+    region = np.zeros((24, 22, 20), bool)
+    region[8:15, 6:10, 7:12] = True
+
+    found = measure(make_image(x), make_image(y), metrics=["ssim"], data_range=255.0, region=region)
+
+    _, whole = structural_similarity(
+        x, y, data_range=255.0, gaussian_weights=True, use_sample_covariance=False, full=True
+    )
+    assert found["ssim"] == pytest.approx(whole[region].mean(), abs=1e-7)
+
+
+def test_a_small_region_has_the_scales_that_reach_it(make_image, noisy):
+    x, y = noisy(200, 200)
+    region = np.zeros((200, 200, 1), bool)
+    region[20:50, 20:60] = True
+
+    everywhere = measure(
+        make_image(x), make_image(y), metrics=["ms-ssim"], data_range=255.0,
+        region=np.ones((200, 200, 1), bool),
+    )  # fmt: skip
+    inside = measure(
+        make_image(x), make_image(y), metrics=["ms-ssim"], data_range=255.0, region=region
+    )
+    alone = measure(make_image(x), make_image(y), metrics=["ms-ssim"], data_range=255.0)
+
+    assert everywhere["ms-ssim"] == pytest.approx(alone["ms-ssim"], abs=1e-12)
+    assert "4 of 5 scales" in note_of(inside, "ms-ssim")
+    assert 0 < inside["ms-ssim"] < 1
+
+
+def test_a_region_at_the_very_edge_has_no_window(make_image, noisy):
+    x, y = noisy(60, 50)
+    region = np.zeros((60, 50, 1), bool)
+    region[:4] = True
+
+    with pytest.raises(UnusablePixels, match="farther from the edges"):
+        measure(make_image(x), make_image(y), metrics=["ssim"], data_range=255.0, region=region)
 
 
 def test_the_opposite_of_an_image_is_not_like_it(make_image, noisy):

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plica.errors import InputError, SettingsError, UnusablePixels
 from plica.image import Image, Unit
+from plica.metrics.pair import Bools, Pair
 from plica.registry import Registry
 
 Better = Literal["higher", "lower", "nearer zero"]
 
 IMAGE_UNIT = "the image's unit"
-CHUNK_VOXELS = 1 << 22  # 32 MiB of float64: metrics never hold a whole volume as real numbers
+PER_LENGTH = "cycles/mm"
+PER_PIXEL = "cycles/pixel"  # what that becomes where the pixels' size is not known
+LEFT_OUT = (
+    "Values that are not finite in either image are left out; so are, with a region, those outside."
+)
+NO_RANGE = (
+    "the source is constant and has no range to compare the error with: give a data range "
+    "(data_range=), in the image's unit"
+)
+HU_LOWEST = -1024.0
 HU_RANGE = 4095.0  # −1024 … 3071, what a twelve-bit scanner can say
 DISPLAY_RANGE = 255.0
 
@@ -31,38 +41,15 @@ METRICS = Registry(
         ("rmse", "plica.metrics.pixel:RMSE"),
         ("bias", "plica.metrics.pixel:BIAS"),
         ("max-error", "plica.metrics.pixel:MAX_ERROR"),
+        ("wavelet-detail", "plica.metrics.wavelet:WAVELET_DETAIL"),
+        ("fsc-resolution", "plica.metrics.spectral:FSC_RESOLUTION"),
+        ("lpips-alex", "plica.metrics.perceptual:LPIPS_ALEX"),
+        ("lpips-vgg", "plica.metrics.perceptual:LPIPS_VGG"),
+        ("lpips-squeeze", "plica.metrics.perceptual:LPIPS_SQUEEZE"),
     ),
 )
-DEFAULT = ("psnr", "ms-ssim", "ssim", "mae", "rmse", "bias", "max-error")
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Source and decoded pixels on one grid, and what metrics must agree on.
-
-    Args:
-        source: (channel, i, j, k), of any real or whole type.
-        decoded: Of the same shape.
-        finite: Where both are finite; None where they are everywhere.
-        data_range: What counts as the full range of values, in the image's unit; 0 for a source
-            that is constant and of no unit that would say.
-    """
-
-    source: NDArray[Any]
-    decoded: NDArray[Any]
-    finite: NDArray[np.bool_] | None
-    data_range: float
-
-    def differences(self) -> Iterator[NDArray[np.float64]]:
-        """Decoded minus source where both are finite, as float64, a chunk at a time."""
-        channels, rows = self.source.shape[:2]
-        step = max(1, CHUNK_VOXELS // max(1, self.source[0, 0].size))
-        for channel in range(channels):
-            for start in range(0, rows, step):
-                part = (channel, slice(start, start + step))
-                keep = slice(None) if self.finite is None else self.finite[part]
-                decoded = self.decoded[part][keep].astype(np.float64)
-                yield decoded - self.source[part][keep].astype(np.float64)
+DEFAULT = ("psnr", "ms-ssim", "ssim", "mae", "rmse", "bias", "max-error", "wavelet-detail",
+           "fsc-resolution")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,11 +58,15 @@ class Score:
 
     Args:
         value: Infinite for the PSNR of equal images, NaN where the metric has no meaning.
-        note: How it was computed here, or why it has no meaning.
+        note: How it was computed here, or why it has no meaning and what to give.
+        detail: What stands behind the number, JSON-ready: a curve, numbers for each band.
+        unit: Where it is not the metric's own: an image of unknown pixel size.
     """
 
     value: float
     note: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,9 +75,10 @@ class Metric:
 
     Args:
         name: As in the table.
-        unit: "dB", "1", or `IMAGE_UNIT`.
+        unit: "dB", "1", `IMAGE_UNIT` or `PER_LENGTH`.
         better: Which way is better.
         ranged: Whether the number depends on a data range, which then travels with it.
+        mask_rule: What happens to values that are not finite, and what a region means.
         definition: One sentence that says what is computed, with its constants.
         function: Computes it.
     """
@@ -95,6 +87,7 @@ class Metric:
     unit: str
     better: Better
     ranged: bool
+    mask_rule: str
     definition: str
     function: Callable[[Pair], Score]
 
@@ -111,6 +104,7 @@ class Value:
         data_range: The range it was computed with; None where it needs none.
         definition: What was computed.
         note: How it was computed here.
+        detail: What stands behind it, JSON-ready; empty for most metrics.
     """
 
     metric: str
@@ -120,10 +114,11 @@ class Value:
     data_range: float | None
     definition: str
     note: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record: infinity is written "Infinity", a number without meaning null."""
-        return {**vars(self), "value": _to_json_number(self.value)}
+        return {**vars(self), "value": _to_json_number(self.value), "detail": dict(self.detail)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Value:
@@ -133,8 +128,8 @@ class Value:
             InputError: It is no value's record.
         """
         try:
-            number = record["value"]
-            return cls(**{**record, "value": math.nan if number is None else float(number)})
+            number = math.nan if record["value"] is None else float(record["value"])
+            return cls(**{**record, "value": number, "detail": dict(record.get("detail", {}))})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no record of a metric's value: {error!r}") from error
 
@@ -151,6 +146,7 @@ class Measurement:
         values: One for each metric, in the order they were asked for.
         n_values: How many pixel values were compared (voxels times channels).
         n_excluded: How many were left out, because the source or the decoded one is not finite.
+        n_outside: How many lie outside the region that was asked for.
         data_range: What counts as the full range, in the image's unit.
         data_range_rule: Why that one.
     """
@@ -160,6 +156,7 @@ class Measurement:
     n_excluded: int
     data_range: float
     data_range_rule: str
+    n_outside: int = 0
 
     def __getitem__(self, metric: str) -> float:
         for value in self.values:
@@ -176,22 +173,34 @@ def measure(
     source: Image,
     decoded: Image,
     *,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] | None = None,
     data_range: float | None = None,
+    region: Bools | None = None,
+    weights_dir: str | Path | None = None,
+    strict: bool | None = None,
 ) -> Measurement:
     """Compare a decoded image with its source.
 
-    Values that are not finite in either image are left out and counted.
+    Values that are not finite in either image are left out and counted, or refused by the metrics
+    that need every one of them (`Metric.mask_rule`).
 
     Args:
-        metrics: Names in the table `METRICS`.
+        metrics: Names in the table `METRICS`; None takes `DEFAULT`.
         data_range: The full range of values for PSNR and SSIM, in the image's unit. None takes
-            `choose_data_range(source)`; the one taken stands in the result with its reason.
+            `choose_data_range(source)`, of the whole source even where there is a region; the one
+            taken stands in the result with its reason.
+        region: Where to look: truth values (i, j, k) on the images' grid.
+        weights_dir: Where LPIPS' weights are looked for first.
+        strict: Whether a metric that has no meaning for these images is an error, or NaN with a
+            note. None: an error where it was named in `metrics`.
 
     Raises:
-        InputError: The images are not on one grid, or differ in unit or channels.
-        UnusablePixels: They hold class labels, or no value is finite in both.
+        InputError: The images are not on one grid, differ in unit or channels, or the region has
+            another shape.
+        UnusablePixels: They hold class labels, no value is finite in both, the region is empty,
+            or a metric that was named has no meaning for them: too small, without a range.
         SettingsError: The data range is not a positive number.
+        WeightsError: A metric's weights are nowhere.
         UnknownName: There is no such metric.
 
     Example:
@@ -199,21 +208,28 @@ def measure(
         41.3
     """
     _refuse_unlike(source, decoded)
-    chosen, rule = _settle_range(source, data_range)
+    _refuse_region(source, region)
+    chosen, low, rule = _settle_range(source, data_range)
     finite = _both_finite(source, decoded)
-    n_values = source.pixels.size if finite is None else int(np.count_nonzero(finite))
+    inside = source.pixels.size
+    inside = inside if region is None else int(np.count_nonzero(region)) * source.channels
+    n_values = _count(finite, region, inside)
     if n_values == 0:
         raise UnusablePixels(
             "no voxel is finite in both images, so there is nothing to compare: "
             "look at the decoded image for NaN"
         )
-    pair = Pair(source.pixels, decoded.pixels, finite, chosen)
+    folder = None if weights_dir is None else Path(weights_dir)
+    pair = Pair(source.pixels, decoded.pixels, finite, chosen, low, source.grid, region, folder)
+    strict = metrics is not None if strict is None else strict
+    found = [METRICS.get_thing(name) for name in (DEFAULT if metrics is None else metrics)]
     return Measurement(
-        values=tuple(_apply(METRICS.get_thing(name), pair, source.unit) for name in metrics),
+        values=tuple(_apply(metric, pair, source.unit, strict=strict) for metric in found),
         n_values=n_values,
-        n_excluded=source.pixels.size - n_values,
+        n_excluded=inside - n_values,
         data_range=chosen,
         data_range_rule=rule,
+        n_outside=source.pixels.size - inside,
     )
 
 
@@ -223,29 +239,50 @@ def choose_data_range(source: Image) -> tuple[float, str]:
     A unit that means the same in every image has a fixed range, so that numbers can be compared
     between images; an image of its own scale has its own.
     """
+    low, high, rule = _find_range(source)
+    return high - low, rule
+
+
+def _find_range(source: Image) -> tuple[float, float, str]:
     if source.unit is Unit.HU:
-        return HU_RANGE, "fixed for HU: −1024 … 3071"
+        return HU_LOWEST, HU_LOWEST + HU_RANGE, "fixed for HU: −1024 … 3071"
     if source.unit is Unit.DISPLAY and source.pixels.dtype == np.uint8:
-        return DISPLAY_RANGE, "fixed for 8-bit display values: 0 … 255"
+        return 0.0, DISPLAY_RANGE, "fixed for 8-bit display values: 0 … 255"
     finite = (
         source.pixels[np.isfinite(source.pixels)] if source.count_nonfinite() else source.pixels
     )
     if not finite.size:
-        return 0.0, "the source has no finite value"
+        return 0.0, 0.0, "the source has no finite value"
     low, high = float(finite.min()), float(finite.max())
-    return high - low, f"the source's own: {low:g} … {high:g}"
+    return low, high, f"the source's own: {low:g} … {high:g}"
 
 
-def _apply(metric: Metric, pair: Pair, unit: Unit) -> Value:
+def _settle_range(source: Image, data_range: float | None) -> tuple[float, float, str]:
+    """The range, its lower end, and why."""
+    low, high, rule = _find_range(source)
+    if data_range is None:
+        return high - low, low, rule
+    if not (math.isfinite(data_range) and data_range > 0):
+        raise SettingsError(
+            f"the data range must be a positive number in the image's unit, but it is {data_range}"
+        )
+    return float(data_range), low, "as asked for"
+
+
+def _apply(metric: Metric, pair: Pair, unit: Unit, *, strict: bool) -> Value:
     score = metric.function(pair)
+    if strict and math.isnan(score.value):
+        raise UnusablePixels(f"{metric.name} has no value for these images: {score.note}")
+    own = unit.value if metric.unit == IMAGE_UNIT else metric.unit
     return Value(
         metric=metric.name,
         value=score.value,
-        unit=unit.value if metric.unit == IMAGE_UNIT else metric.unit,
+        unit=score.unit or own,
         better=metric.better,
         data_range=pair.data_range if metric.ranged else None,
         definition=metric.definition,
         note=score.note,
+        detail=score.detail,
     )
 
 
@@ -273,17 +310,26 @@ def _refuse_unlike(source: Image, decoded: Image) -> None:
         )
 
 
-def _settle_range(source: Image, data_range: float | None) -> tuple[float, str]:
-    if data_range is None:
-        return choose_data_range(source)
-    if not (math.isfinite(data_range) and data_range > 0):
-        raise SettingsError(
-            f"the data range must be a positive number in the image's unit, but it is {data_range}"
+def _refuse_region(source: Image, region: Bools | None) -> None:
+    if region is None:
+        return
+    if region.shape != source.grid.shape:
+        raise InputError(
+            f"the region has the shape {region.shape} and the images {source.grid.shape}: "
+            "give truth values for each voxel (i, j, k) of the images' grid"
         )
-    return float(data_range), "as asked for"
+    if not region.any():
+        raise UnusablePixels("the region is empty: mark at least one voxel of it as true")
 
 
-def _both_finite(source: Image, decoded: Image) -> NDArray[np.bool_] | None:
+def _count(finite: Bools | None, region: Bools | None, inside: int) -> int:
+    """How many values are compared."""
+    if finite is None:
+        return inside
+    return int(np.count_nonzero(finite if region is None else finite & region))
+
+
+def _both_finite(source: Image, decoded: Image) -> Bools | None:
     if source.count_nonfinite() + decoded.count_nonfinite() == 0:
         return None
     return np.isfinite(source.pixels) & np.isfinite(decoded.pixels)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-from plica.metrics.metric import IMAGE_UNIT, Metric, Pair, Score
+from plica.metrics.metric import IMAGE_UNIT, LEFT_OUT, NO_RANGE, Metric, Score
+from plica.metrics.pair import Pair
 
 
 def _mean_square(pair: Pair) -> float:
@@ -26,7 +27,7 @@ def _psnr(pair: Pair) -> Score:
     if MSE == 0:
         return Score(math.inf, "no value differs")
     if pair.data_range == 0:
-        return Score(math.nan, "the source is constant: it has no range to compare the error with")
+        return Score(math.nan, NO_RANGE)
     return Score(20 * math.log10(pair.data_range) - 10 * math.log10(MSE))
 
 
@@ -59,6 +60,7 @@ PSNR = Metric(
     unit="dB",
     better="higher",
     ranged=True,
+    mask_rule=LEFT_OUT,
     definition="10 log10(R² / MSE): R is the data range, MSE the mean square of decoded − source.",
     function=_psnr,
 )
@@ -68,6 +70,7 @@ MAE = Metric(
     unit=IMAGE_UNIT,
     better="lower",
     ranged=False,
+    mask_rule=LEFT_OUT,
     definition="Mean of |decoded − source|.",
     function=_mae,
 )
@@ -77,6 +80,7 @@ RMSE = Metric(
     unit=IMAGE_UNIT,
     better="lower",
     ranged=False,
+    mask_rule=LEFT_OUT,
     definition="Square root of the mean square of decoded − source.",
     function=_rmse,
 )
@@ -86,6 +90,7 @@ BIAS = Metric(
     unit=IMAGE_UNIT,
     better="nearer zero",
     ranged=False,
+    mask_rule=LEFT_OUT,
     definition="Mean of decoded − source: above zero where the decoded image is too bright.",
     function=_bias,
 )
@@ -95,6 +100,7 @@ MAX_ERROR = Metric(
     unit=IMAGE_UNIT,
     better="lower",
     ranged=False,
+    mask_rule=LEFT_OUT,
     definition="Largest |decoded − source| of any one value.",
     function=_max_error,
 )

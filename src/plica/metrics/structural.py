@@ -9,9 +9,10 @@ and decoded y, R the data range, C₁ = (0.01 R)² and C₂ = (0.03 R)²:
 
 The means run over the windows that lie wholly inside the image, and over channels; a negative
 mean counts as zero in MS-SSIM; each scale halves the one before by averaging 2×2(×2) voxels, an
-odd last one left out. This is the definition of the papers' own code, pytorch-msssim, MONAI and
-scikit-image (`gaussian_weights=True, use_sample_covariance=False`); torchmetrics gives other
-numbers.
+odd last one left out. With a region, they run over the windows whose middle lies in it; a voxel of
+a coarser scale lies in it where one of its voxels does. This is the definition of the papers' own
+code, pytorch-msssim, MONAI and scikit-image (`gaussian_weights=True,
+use_sample_covariance=False`); torchmetrics gives other numbers.
 
 Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli: Image quality assessment, IEEE TIP 13(4), 2004.
 Z. Wang, E. Simoncelli, A. Bovik: Multi-scale structural similarity, Asilomar 2003.
@@ -27,7 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.metrics.metric import CHUNK_VOXELS, Metric, Pair, Score
+from plica.metrics.metric import NO_RANGE, Metric, Score
+from plica.metrics.pair import CHUNK_VOXELS, Bools, Pair
 
 Real = NDArray[np.float64]
 Anything = NDArray[Any]
@@ -37,6 +39,10 @@ SIGMA_VOXELS = 1.5
 K1, K2 = 0.01, 0.03
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SMALLEST_WINDOW = 3
+MASK_RULE = (
+    "Windows that hold a value that is not finite in either image are left out; with a region, "
+    "those count whose middle lies in it."
+)
 BLOCK = 96  # outputs per matrix product: wide enough for BLAS, narrow enough that most is not zeros
 
 
@@ -50,19 +56,32 @@ class Field:
         finite: Where both are finite; None where they are everywhere.
         axes: The axes windows run along: all three, or the first and the last.
         taps: Voxels a window has along each of them.
+        region: Where windows have their middle; None for everywhere.
     """
 
     x: Anything
     y: Anything
-    finite: NDArray[np.bool_] | None
+    finite: Bools | None
     axes: tuple[int, ...]
     taps: int
+    region: Bools | None = None
 
     def halved(self) -> Field:
         """The next coarser scale."""
         finite = None if self.finite is None else _halve(self.finite, self.axes, np.logical_and)
+        region = None if self.region is None else _halve(self.region, self.axes, np.logical_or)
         x, y = (_halve(side, self.axes, _average) for side in (self.x, self.y))
-        return Field(x, y, finite, self.axes, self.taps)
+        return Field(x, y, finite, self.axes, self.taps, region)
+
+    def middles(self, slab: slice) -> Bools | None:
+        """Which windows of a slab have their middle in the region."""
+        if self.region is None:
+            return None
+        margin = self.taps // 2
+        inner = [slice(None)] * 3
+        for axis in self.axes:
+            inner[axis] = slice(margin, -margin)
+        return self.region[slab][tuple(inner)]
 
 
 @dataclass
@@ -96,21 +115,22 @@ def _ms_ssim(pair: Pair) -> Score:
     if not fields or pair.data_range == 0:
         return _without_windows(pair, note)
     shortest = min(fields[0].x.shape[axis] for axis in fields[0].axes)
-    scales = _count_scales(shortest)
-    weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
-    note = f"{note}, {scales} of {len(SCALE_WEIGHTS)} scales"
-    value = 1.0
-    for scale, w in enumerate(weights):
+    means: list[tuple[float, float]] = []
+    for _ in range(_count_scales(shortest)):
+        if means:
+            fields = [field.halved() for field in fields]
         sums = Sums()
         for field in fields:
             _add_windows(field, pair.data_range, sums)
         if not sums.n:
-            return _nothing_whole(note)
-        mean = (sums.ssim if scale == scales - 1 else sums.cs) / sums.n
-        value *= max(mean, 0.0) ** float(w)
-        if scale < scales - 1:
-            fields = [field.halved() for field in fields]
-    return Score(value, note)
+            break
+        means.append((sums.ssim / sums.n, sums.cs / sums.n))
+    if not means:
+        return _nothing_whole(note)
+    weights = np.array(SCALE_WEIGHTS[: len(means)]) / sum(SCALE_WEIGHTS[: len(means)])
+    compared = [cs for _, cs in means[:-1]] + [means[-1][0]]
+    value = math.prod(max(m, 0.0) ** float(w) for m, w in zip(compared, weights, strict=True))
+    return Score(value, f"{note}, {len(means)} of {len(SCALE_WEIGHTS)} scales")
 
 
 def _count_scales(shortest: int) -> int:
@@ -123,12 +143,16 @@ def _without_windows(pair: Pair, note: str) -> Score:
         same = all(not difference.any() for difference in pair.differences())
         if same:
             return Score(1.0, "no value differs")
-        return Score(math.nan, "the source is constant: it has no range to compare with")
+        return Score(math.nan, NO_RANGE)
     return Score(math.nan, note)
 
 
 def _nothing_whole(note: str) -> Score:
-    return Score(math.nan, f"{note}; every window holds a value that is not finite")
+    return Score(
+        math.nan,
+        f"{note}; every window holds a value that is not finite, or has its middle outside the "
+        "region: give images with finite values, a larger region, or one farther from the edges",
+    )
 
 
 # -- windows -------------------------------------------------------------------------------------
@@ -151,17 +175,20 @@ def _arrange(pair: Pair) -> tuple[list[Field], str]:
         taps = min(TAPS, shorter - 1 + shorter % 2)
         note = f"windows of {taps}×{taps}" + (" slice by slice" if sides[thin] > 1 else "")
     if taps < SMALLEST_WINDOW:
-        return [], f"no window of {SMALLEST_WINDOW}×{SMALLEST_WINDOW} fits {sides} voxels"
+        least = f"{SMALLEST_WINDOW}×{SMALLEST_WINDOW}"
+        return [], f"no window of {least} fits {sides} voxels: give at least {least} voxels"
     fields = []
     for channel in range(pair.source.shape[0]):
         x, y = pair.source[channel], pair.decoded[channel]
         finite = None if pair.finite is None else pair.finite[channel]
         if finite is not None:
             x, y = np.where(finite, x, 0), np.where(finite, y, 0)
+        region = pair.region
         if len(axes) == 2:
             x, y = np.moveaxis(x, thin, 1), np.moveaxis(y, thin, 1)
             finite = None if finite is None else np.moveaxis(finite, thin, 1)
-        fields.append(Field(x, y, finite, axes, taps))
+            region = None if region is None else np.moveaxis(region, thin, 1)
+        fields.append(Field(x, y, finite, axes, taps, region))
     return fields, note
 
 
@@ -170,10 +197,12 @@ def _add_windows(field: Field, data_range: float, sums: Sums) -> None:
     weights = gaussian(field.taps)
     for slab in _slabs(field):
         luminance, cs = _compare(field, slab, weights, (C1, C2))
-        ssim = luminance * cs
+        ssim, middles = luminance * cs, field.middles(slab)
         if field.finite is not None:
-            broken = _smooth(~field.finite[slab], weights, field.axes)
-            ssim, cs = ssim[broken == 0], cs[broken == 0]
+            whole = _smooth(~field.finite[slab], weights, field.axes) == 0
+            middles = whole if middles is None else whole & middles
+        if middles is not None:
+            ssim, cs = ssim[middles], cs[middles]
         sums.ssim += float(ssim.sum())
         sums.cs += float(cs.sum())
         sums.n += cs.size
@@ -271,6 +300,7 @@ SSIM = Metric(
     unit="1",
     better="higher",
     ranged=True,
+    mask_rule=MASK_RULE,
     definition=(
         "Mean over whole windows of the structural similarity index (Wang 2004): Gaussian of 11 "
         "voxels and σ 1.5, K1 0.01, K2 0.03, population covariance. Windows are 3D where a whole "
@@ -285,11 +315,13 @@ MS_SSIM = Metric(
     unit="1",
     better="higher",
     ranged=True,
+    mask_rule=MASK_RULE,
     definition=(
         "Multi-scale structural similarity (Wang 2003): windows as for ssim, weights 0.0448, "
-        "0.2856, 0.3001, 0.2363, 0.1333, scales by averaging 2×2(×2) voxels; where the shorter "
-        "side leaves less than 11 voxels to a scale it is left out and the other weights are "
-        "scaled to sum 1. The definition of MONAI and pytorch-msssim, not of torchmetrics."
+        "0.2856, 0.3001, 0.2363, 0.1333, scales by averaging 2×2(×2) voxels; a scale to which the "
+        "shortest side leaves less than 11 voxels, or the masks no window, is left out and the "
+        "other weights are scaled to sum 1. The definition of MONAI and pytorch-msssim, not of "
+        "torchmetrics."
     ),
     function=_ms_ssim,
 )
