@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from plica.codecs.pretrained import load_embedding, load_perceptual
 from plica.errors import SettingsError
-from plica.metrics.metric import Pair
+from plica.metrics.pair import Pair
 from plica.metrics.pixel import MAE, PSNR
 from plica.metrics.structural import SSIM
 from plica.networks.discriminator import PatchDiscriminator, last_kernel
