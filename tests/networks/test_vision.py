@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.golden.distribution import made as made_of_clip
 from tests.networks.made import make_input, make_state
 
 from plica.errors import SettingsError, UnusablePixels
-from plica.networks.vision import VisionTower, image_tower, prepare
+from plica.networks.vision import VisionTower, clip_tower, image_tower, prepare
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "perceptual"
+OF_CLIP = GOLDEN.with_name("distribution")
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,32 @@ def test_what_is_no_picture_is_refused(shape):
 def test_a_patch_must_tile_the_picture():
     with pytest.raises(SettingsError, match="multiple of its patch"):
         VisionTower(side=30, patch=8)
+
+
+# -- CLIP's own form -----------------------------------------------------------------------------
+
+
+def test_embeddings_of_clip_are_those_of_open_clip():
+    shapes = json.loads((OF_CLIP / "keys.json").read_text())["clip small"]
+    network = VisionTower(
+        side=32, patch=8, width=64, depth=3, heads=4, embedding=16, clip=True
+    )  # fmt: skip
+    network.load_state_dict(clip_tower(made_of_clip.make_state(shapes)))
+    with np.load(OF_CLIP / "golden.npz") as golden:
+        expected = torch.from_numpy(golden["clip"])
+
+    embedding = network(made_of_clip.make_input("clip", (2, 3, 32, 32)) * 2 - 1)
+
+    torch.testing.assert_close(embedding, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keys_and_shapes_are_those_of_clip_s_published_tower():
+    published = json.loads((OF_CLIP / "keys.json").read_text())["clip"]
+    with torch.device("meta"):
+        whole = {f"visual.{key}": torch.empty(shape) for key, shape in published.items()}
+        whole["text_projection"] = torch.empty(512, 512)
+        network = VisionTower(patch=32, clip=True)
+    brought = clip_tower(whole)
+
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
+    assert {key: value.shape for key, value in brought.items()} == wanted

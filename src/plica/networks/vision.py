@@ -1,15 +1,21 @@
-"""The image tower of BiomedCLIP: a picture as 512 numbers that mean something to medicine.
+"""The image towers of CLIP and BiomedCLIP: a picture as 512 numbers that mean something.
 
     x ─ patches ─ + places ─ [ + attention ─ + perceptron ] × 12 ─ norm ─ first token ─ P ─► b(x)
 
-A vision transformer (Dosovitskiy et al. 2021, ViT-B/16) that Zhang et al. 2023 ("BiomedCLIP")
-trained on 15 million figures of papers and their captions. The state dict's keys are those of
-their checkpoint below `visual.`; `image_tower` takes them out of it. Agrees with timm's ViT to
-float rounding on made weights (tests/golden/perceptual).
+Vision transformers (Dosovitskiy et al. 2021). Radford et al. 2021 ("CLIP") trained ViT-B/32 on 400
+million pictures of the web and their captions; Zhang et al. 2023 ("BiomedCLIP") ViT-B/16 on 15
+million figures of papers and theirs. CLIP's own form differs from the later one: tokens are
+normalised before the first layer too, patches have no bias, GELU is x σ(1.702 x), and variances
+have 1e-5 added.
+
+The state dict's keys are those of BiomedCLIP's checkpoint below `visual.`; `image_tower` takes them
+out of it, and `clip_tower` brings CLIP's own to them. Agrees with timm's ViT and open_clip's to
+float rounding on made weights (tests/golden/perceptual, tests/golden/distribution).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -22,7 +28,23 @@ from plica.errors import SettingsError, UnusablePixels
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 _TOWER = "visual."
-_EPSILON = 1e-6
+_EPSILON, _EPSILON_OF_CLIP = 1e-6, 1e-5
+_GELU_OF_CLIP = 1.702
+# CLIP's own keys, and what stands for them here.
+_RENAMED = (
+    (r"^conv1\.weight$", "trunk.patch_embed.proj.weight"),
+    (r"^class_embedding$", "trunk.cls_token"),
+    (r"^positional_embedding$", "trunk.pos_embed"),
+    (r"^ln_pre\.", "trunk.norm_pre."),
+    (r"^ln_post\.", "trunk.norm."),
+    (r"^proj$", "head.proj.weight"),
+    (r"^transformer\.resblocks\.(\d+)\.", r"trunk.blocks.\1."),
+    (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.attn\.in_proj_", ".attn.qkv."),
+    (r"\.attn\.out_proj\.", ".attn.proj."),
+    (r"\.mlp\.c_fc\.", ".mlp.fc1."),
+    (r"\.mlp\.c_proj\.", ".mlp.fc2."),
+)
 
 
 class VisionTower(nn.Module):
@@ -35,6 +57,7 @@ class VisionTower(nn.Module):
         depth: Layers.
         heads: Of attention.
         embedding: Length of the result.
+        clip: Whether it is of CLIP's own form.
     """
 
     def __init__(
@@ -46,6 +69,7 @@ class VisionTower(nn.Module):
         depth: int = 12,
         heads: int = 12,
         embedding: int = 512,
+        clip: bool = False,
     ) -> None:
         super().__init__()
         if side % patch or width % heads:
@@ -54,8 +78,8 @@ class VisionTower(nn.Module):
                 f"but got {side} and {patch}, {width} and {heads}"
             )
         self.side = side
-        self.trunk = _Trunk(tokens=(side // patch) ** 2, patch=patch, width=width)
-        self.trunk.blocks.extend(_Block(width, heads) for _ in range(depth))
+        self.trunk = _Trunk(tokens=(side // patch) ** 2, patch=patch, width=width, clip=clip)
+        self.trunk.blocks.extend(_Block(width, heads, clip=clip) for _ in range(depth))
         self.head = nn.ModuleDict({"proj": nn.Linear(width, embedding, bias=False)})
         self.requires_grad_(False).eval()
 
@@ -77,19 +101,20 @@ class VisionTower(nn.Module):
 
 
 class _Trunk(nn.Module):
-    def __init__(self, *, tokens: int, patch: int, width: int) -> None:
+    def __init__(self, *, tokens: int, patch: int, width: int, clip: bool) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + tokens, width))
-        proj = nn.Conv2d(3, width, patch, stride=patch)
+        proj = nn.Conv2d(3, width, patch, stride=patch, bias=not clip)
         self.patch_embed = nn.ModuleDict({"proj": proj})
+        self.norm_pre = nn.LayerNorm(width, eps=_EPSILON_OF_CLIP) if clip else nn.Identity()
         self.blocks = nn.ModuleList()
-        self.norm = nn.LayerNorm(width, eps=_EPSILON)
+        self.norm = nn.LayerNorm(width, eps=_EPSILON_OF_CLIP if clip else _EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         patches = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
         first = self.cls_token.to(patches.dtype).expand(len(x), -1, -1)
-        h = torch.cat([first, patches], 1) + self.pos_embed
+        h = self.norm_pre(torch.cat([first, patches], 1) + self.pos_embed)
         for block in self.blocks:
             h = block(h)
         return self.norm(h[:, 0])
@@ -98,21 +123,24 @@ class _Trunk(nn.Module):
 class _Block(nn.Module):
     """x + attention(norm(x)), then x + perceptron(norm(x))."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, clip: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width, eps=_EPSILON)
+        self.clip = clip
+        epsilon = _EPSILON_OF_CLIP if clip else _EPSILON
+        self.norm1 = nn.LayerNorm(width, eps=epsilon)
         self.attn = nn.ModuleDict(
             {"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
         )
-        self.norm2 = nn.LayerNorm(width, eps=_EPSILON)
+        self.norm2 = nn.LayerNorm(width, eps=epsilon)
         self.mlp = nn.ModuleDict(
             {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self._attend(self.norm1(x))
-        h = functional.gelu(self.mlp["fc1"](self.norm2(x)))
+        h = self.mlp["fc1"](self.norm2(x))
+        h = h * torch.sigmoid(_GELU_OF_CLIP * h) if self.clip else functional.gelu(h)
         return x + self.mlp["fc2"](h)
 
     def _attend(self, h: Tensor) -> Tensor:
@@ -171,3 +199,20 @@ def image_tower(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         key.removeprefix(_TOWER): value for key, value in state.items() if key.startswith(_TOWER)
     }
+
+
+def clip_tower(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tower's weights from CLIP's own checkpoint, of image and text or of the image alone."""
+    out = {}
+    for key, value in image_tower(state).items():
+        named = key
+        for pattern, name in _RENAMED:
+            named = re.sub(pattern, name, named)
+        if named == "head.proj.weight":
+            value = value.T.contiguous()
+        elif named == "trunk.cls_token":
+            value = value.reshape(1, 1, -1)
+        elif named == "trunk.pos_embed":
+            value = value[None]
+        out[named] = value
+    return out
