@@ -18,8 +18,11 @@ from plica.codecs.pretrained import (
     PRETRAINED,
     describe,
     find,
+    load_clip,
     load_embedding,
+    load_inception,
     load_perceptual,
+    load_radimagenet,
     places,
     read_pretrained,
 )
@@ -43,7 +46,8 @@ def _no_hub_and_no_cache(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     names = [name for backbone in BACKBONES for name in (backbone, f"lpips-{backbone}")]
-    return make_weights_dir(tmp_path_factory.mktemp("weights"), [*names, "biomedclip"])
+    names += ["biomedclip", "clip", "inception", "radimagenet", "radimagenet-lab-rasool"]
+    return make_weights_dir(tmp_path_factory.mktemp("weights"), names)
 
 
 # -- finding -----------------------------------------------------------------------------------
@@ -121,8 +125,9 @@ def test_what_is_not_pretrained_is_unknown(name):
 
 
 def test_every_pin_is_whole():
-    for one in PRETRAINED.values():
-        assert len(one.sha256) == 64
+    unknown = {"radimagenet", "radimagenet-lab-rasool"}  # no source of theirs says it
+    for name, one in PRETRAINED.items():
+        assert len(one.sha256) == (0 if name in unknown else 64)
         if one.hub.kind == "hub":
             assert len(one.hub.revision) == 40
             assert len(one.hub.sha256) == 64
@@ -208,3 +213,39 @@ def test_made_weights_are_alive():
     x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     assert 0.01 < network.decode(network.encode(x)).std() < 10
+
+
+# -- what distances between sets look through --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("load", "side"), [(load_clip, 224), (load_inception, 96), (load_radimagenet, 64)]
+)
+def test_a_published_layout_becomes_a_network_that_tells_pictures_apart(folder, load, side):
+    network = load(folder)
+    x = torch.rand((2, 3, side, side), generator=torch.Generator().manual_seed(0))
+
+    first, second = network(x)
+
+    assert first.dtype == torch.float32
+    assert (first - second).abs().max() > 1e-3
+    assert not network.training
+
+
+def test_radimagenet_s_two_files_are_not_taken_for_each_other(folder, tmp_path):
+    assert load_radimagenet(folder, name="radimagenet-lab-rasool").form == "torch"
+    source = find("radimagenet", folder)
+    (tmp_path / "ResNet50.pt").write_bytes(source.read_bytes())
+
+    with pytest.raises(WeightsError, match=r"unexpected \(.*conv1.bias"):
+        load_radimagenet(tmp_path, name="radimagenet-lab-rasool")
+    with pytest.raises(UnknownName, match="not 'resnet'"):
+        load_radimagenet(folder, name="resnet")
+
+
+def test_the_cache_keeps_inception_under_either_program_s_name(tmp_path):
+    cache = tmp_path / "torch-home" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / "weights-inception-2015-12-05-6726825d.pth").write_bytes(b"made")
+
+    assert find("inception").name == "weights-inception-2015-12-05-6726825d.pth"

@@ -33,12 +33,14 @@ def make_weights_dir(folder: Path, names: Iterable[str] = JUDGES) -> Path:
     """A folder for `--weights-dir`.
 
     Args:
-        names: As in `plica.codecs.pretrained`: classifiers, lpips-…, biomedclip, kl-f4, kl-f8,
-            vq-f4; the codecs at their full width.
+        names: As in `plica.codecs.pretrained`: classifiers, lpips-…, biomedclip, what distances
+            between sets look through, kl-f4, kl-f8, vq-f4; the codecs at their full width.
     """
     for name in names:
         if name in _CLASSIFIERS:
             make_classifier(name, folder)
+        elif name in _FEATURES:
+            _FEATURES[name](folder)
         elif name == "biomedclip":
             make_biomedclip(folder)
         elif name.startswith("lpips-"):
@@ -73,6 +75,49 @@ def make_biomedclip(folder: Path) -> Path:
         "text.transformer.embeddings.position_ids": torch.arange(8)[None],
     }
     return _save(state | beside, folder / "open_clip_pytorch_model.bin")
+
+
+def make_clip(folder: Path) -> Path:
+    """open_clip's safetensors of CLIP ViT-B/32: the whole image tower and a little text."""
+    state = {f"visual.{key}": value for key, value in _make_alive("clip").items()}
+    beside = {"logit_scale": torch.zeros(()), "text_projection": torch.zeros(8, 8)}
+    path = folder / "open_clip_model.safetensors"
+    return _save({"state_dict": state | beside}, path)
+
+
+def make_inception(folder: Path) -> Path:
+    """FID's Inception, with classifier and counters."""
+    counters = {"Conv2d_1a_3x3.bn.num_batches_tracked": torch.tensor(0)}
+    return _save(
+        _make_alive("inception") | counters, folder / "pt_inception-2015-12-05-6726825d.pth"
+    )
+
+
+def make_radimagenet(folder: Path) -> Path:
+    """RadImageNet's ResNet-50, brought over from Keras."""
+    counters = {"bn1.num_batches_tracked": torch.tensor(0)}
+    return _save(_make_alive("resnet keras") | counters, folder / "RadImageNet-ResNet50_notop.pth")
+
+
+def make_lab_rasool(folder: Path) -> Path:
+    """The other one, whose modules have numbers."""
+    numbers = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+    named = {}
+    for key, value in _make_alive("resnet torch").items():
+        head, _, rest = key.partition(".")
+        named[f"backbone.{numbers[head]}.{rest}"] = value
+    return _save(named, folder / "radimagenet" / "ResNet50.pt")
+
+
+def _make_alive(name: str) -> dict[str, torch.Tensor]:
+    """Noise that reaches the end of a deep network of rectifiers, in half precision."""
+    shapes = json.loads((GOLDEN.with_name("distribution") / "keys.json").read_text())[name]
+    return {
+        key: torch.zeros(shape, dtype=torch.float16)
+        if key.endswith("running_mean")
+        else make_noise(key, tuple(shape)) * (2**0.5 if len(shape) == 4 else 1)
+        for key, shape in shapes.items()
+    }
 
 
 def make_kl(
@@ -143,4 +188,10 @@ _CODECS: dict[str, Callable[[Path], Path]] = {
     "vq-f4": lambda folder: make_vq(
         folder / "vq-f4/model.ckpt", widths=(128, 256, 512), codes=3, codebook=8192
     ),
+}
+_FEATURES: dict[str, Callable[[Path], Path]] = {
+    "clip": make_clip,
+    "inception": make_inception,
+    "radimagenet": make_radimagenet,
+    "radimagenet-lab-rasool": make_lab_rasool,
 }

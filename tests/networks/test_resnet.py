@@ -9,7 +9,7 @@ import torch
 from tests.golden.distribution.made import make_input, make_state
 
 from plica.errors import UnusablePixels
-from plica.networks.resnet import ResNet50, find_form, trunk
+from plica.networks.resnet import ResNet50, trunk
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "distribution"
 KEYS = json.loads((GOLDEN / "keys.json").read_text())
@@ -46,7 +46,7 @@ def test_the_two_forms_are_two_networks():
 
 
 @pytest.mark.parametrize("form", ["keras", "torch"])
-def test_the_form_is_told_by_its_keys(form):
+def test_numbered_modules_get_their_names(form):
     state = make_state(KEYS[f"resnet {form}"])
     numbered = {
         f"backbone.{NUMBERS[head]}.{rest}": value
@@ -54,8 +54,14 @@ def test_the_form_is_told_by_its_keys(form):
         for value in [state[f"{head}.{rest}"]]
     }
 
-    assert find_form(state) == find_form(numbered) == form
     assert trunk(numbered).keys() == trunk(state).keys() == ResNet50(form=form).state_dict().keys()
+
+
+def test_only_biases_tell_the_forms_apart():
+    keras, torchvision = (KEYS[f"resnet {form}"] for form in ("keras", "torch"))
+
+    assert {key: keras[key] for key in torchvision} == torchvision
+    assert {key.rpartition(".")[2] for key in keras.keys() - torchvision.keys()} == {"bias"}
 
 
 def test_classifier_and_counters_are_left_out():

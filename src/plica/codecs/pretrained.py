@@ -7,6 +7,9 @@ names every place; nothing else ever stands in for it.
     vgg16, alexnet, squeezenet    torchvision's classifiers, LPIPS' backbones      BSD-3-Clause
     lpips-vgg16, …                LPIPS' linear layers, version 0.1                BSD-2-Clause
     biomedclip                    Zhang et al. 2023; its image tower is read       MIT
+    clip                          OpenAI's ViT-B/32; its image tower is read       MIT
+    inception                     TensorFlow's of 2015, FID's network              Apache-2.0
+    radimagenet, …                Mei et al. 2022, ResNet-50                       none stated
     kl-f4, kl-f8, vq-f4, …        any codec whose weights are not in plica         on its card
 """
 
@@ -22,8 +25,9 @@ import torch
 from plica.codecs import catalogue, weights
 from plica.codecs.card import WeightsSource
 from plica.errors import UnknownName, WeightsError
+from plica.networks import inception, resnet
 from plica.networks.perceptual import Perceptual, join_weights
-from plica.networks.vision import VisionTower, image_tower
+from plica.networks.vision import VisionTower, clip_tower, image_tower
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _NOWHERE = WeightsSource()
@@ -122,7 +126,52 @@ PRETRAINED = {
             bytes=783_705_670,
         ),
     ),
+    "clip": Pretrained(
+        filenames=(
+            "open_clip_model.safetensors",
+            "clip/open_clip_model.safetensors",
+            "clip/open_clip_pytorch_model.bin",
+        ),
+        sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+        advice="fetch open_clip_model.safetensors of "
+        "huggingface.co/timm/vit_base_patch32_clip_224.openai (OpenAI's own ViT-B-32.pt is a "
+        "program, and is not opened here)",
+        hub=WeightsSource(
+            kind="hub",
+            repo="timm/vit_base_patch32_clip_224.openai",
+            revision="a6f597a30f7b82c51704746581f9a4e41421e878",
+            filename="open_clip_model.safetensors",
+            sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+            bytes=605_143_284,
+        ),
+    ),
+    "inception": Pretrained(
+        filenames=(
+            "pt_inception-2015-12-05-6726825d.pth",
+            "weights-inception-2015-12-05-6726825d.pth",
+        ),
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        advice="fetch https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+        cached=True,
+    ),
+    "radimagenet": Pretrained(
+        filenames=(
+            "RadImageNet-ResNet50_notop.pth",
+            "radimagenet/RadImageNet-ResNet50_notop.pth",
+        ),
+        sha256="",
+        advice="fetch RadImageNet-ResNet50_notop.pth, as github.com/Warvito/radimagenet-models "
+        "converted it (its torch.hub entry leaves it in PyTorch's cache)",
+        cached=True,
+    ),
+    "radimagenet-lab-rasool": Pretrained(
+        filenames=("radimagenet/ResNet50.pt", "ResNet50.pt"),
+        sha256="",
+        advice="fetch ResNet50.pt of huggingface.co/Lab-Rasool/RadImageNet",
+    ),
 }
+_FORMS: dict[str, resnet.Form] = {"radimagenet": "keras", "radimagenet-lab-rasool": "torch"}
 
 
 # -- finding -----------------------------------------------------------------------------------
@@ -155,7 +204,8 @@ def places(name: str, weights_dir: str | Path | None = None) -> tuple[Path, ...]
     if weights_dir is not None:
         found += [Path(weights_dir) / filename for filename in pretrained.filenames]
     if pretrained.cached:
-        found.append(Path(torch.hub.get_dir()) / "checkpoints" / pretrained.filenames[0])
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        found += [cache / filename for filename in pretrained.filenames if "/" not in filename]
     package, inside = pretrained.package
     spec = importlib.util.find_spec(package) if package else None
     if spec is not None:
@@ -262,6 +312,51 @@ def load_embedding(weights_dir: str | Path | None = None) -> VisionTower:
     return tower
 
 
+def load_clip(weights_dir: str | Path | None = None) -> VisionTower:
+    """The image tower of CLIP ViT-B/32, frozen, on the CPU.
+
+    Raises:
+        WeightsError: The file is nowhere, damaged or of another network.
+    """
+    with torch.device("meta"):
+        tower = VisionTower(patch=32, clip=True)
+    weights.fill(tower, clip_tower(read_pretrained("clip", weights_dir)), name="CLIP's image tower")
+    return tower
+
+
+def load_inception(weights_dir: str | Path | None = None) -> inception.Inception:
+    """FID's Inception-v3, frozen, on the CPU.
+
+    Raises:
+        WeightsError: The file is nowhere, damaged or of another network.
+    """
+    with torch.device("meta"):
+        network = inception.Inception()
+    state = inception.trunk(read_pretrained("inception", weights_dir))
+    weights.fill(network, state, name="FID's Inception")
+    return network
+
+
+def load_radimagenet(
+    weights_dir: str | Path | None = None, *, name: str = "radimagenet"
+) -> resnet.ResNet50:
+    """RadImageNet's ResNet-50, frozen, on the CPU.
+
+    Args:
+        name: Which of the two files called so: "radimagenet" or "radimagenet-lab-rasool".
+
+    Raises:
+        UnknownName: It is neither.
+        WeightsError: The file is nowhere, damaged or of another network, such as of the other.
+    """
+    if name not in _FORMS:
+        raise UnknownName(f"RadImageNet's files are {' and '.join(_FORMS)}, not '{name}'")
+    with torch.device("meta"):
+        network = resnet.ResNet50(form=_FORMS[name])
+    weights.fill(network, resnet.trunk(read_pretrained(name, weights_dir)), name=name)
+    return network
+
+
 def describe(name: str, weights_dir: str | Path | None = None) -> str:
     """Which file stands behind a name, for logs and cards: its name, SHA-256, and whose it is.
 
@@ -274,4 +369,5 @@ def describe(name: str, weights_dir: str | Path | None = None) -> str:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     known = {_get(name).sha256, _get(name).hub.sha256} - {""}
     verdict = "as published" if sha256 in known else "not the file that is known as published"
+    verdict = verdict if known else "whose SHA-256 as published is not known here"
     return f"{path.name}, sha256:{sha256} ({verdict})"

@@ -10,9 +10,9 @@ He et al. 2016. Two files of RadImageNet (Mei et al. 2022) are in use, and they 
     torch    `ResNet50.pt` of Lab-Rasool/RadImageNet, in torchvision's form: no bias, a level
              halves in its 3×3 convolution, 1e-5
 
-Shapes fit either way, so that the wrong form would load in silence but for the biases; `trunk`
-tells them apart by those and brings both to torchvision's keys. Agrees with torchvision's ResNet-50
-to float rounding on made weights (tests/golden/distribution).
+They share no weights, and their shapes fit either way: only the biases tell them apart, and make a
+file of the one be refused by the other. `trunk` brings both to torchvision's keys. Agrees with
+torchvision's ResNet-50 to float rounding on made weights (tests/golden/distribution).
 """
 
 from __future__ import annotations
@@ -100,11 +100,6 @@ class _Block(nn.Module):
         h = functional.relu(self.bn1(self.conv1(x)))
         h = functional.relu(self.bn2(self.conv2(h)))
         return functional.relu(self.downsample(x) + self.bn3(self.conv3(h)))
-
-
-def find_form(state: Mapping[str, Tensor]) -> Form:
-    """Whose network a file is of."""
-    return "keras" if "layer1.0.conv1.bias" in trunk(state) else "torch"
 
 
 def trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
