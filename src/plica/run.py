@@ -21,6 +21,7 @@ RECIPE, ENVIRONMENT, LOG, RESULTS = "recipe.toml", "environment.json", "log.json
 PACKAGES = (
     "plica", "numpy", "torch", "safetensors", "nibabel", "pydicom", "pylibjpeg",
     "pylibjpeg-openjpeg", "python-gdcm", "pillow", "imagecodecs", "accelerate", "tensorboard",
+    "timm", "monai",
 )  # fmt: skip
 
 

@@ -41,6 +41,13 @@ class Probe(nn.Module):
         self.trunk = trunk
         self.head = nn.Linear(features, classes)
 
+    def train(self, mode: bool = True) -> Probe:
+        """Train what is trained: a frozen trunk stays in evaluation, so that no statistic moves."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.trunk.parameters()):
+            self.trunk.eval()
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, classes)."""
         return self.head(self.trunk(x))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
 from plica.run import Run
-from plica.training.recipe import Projection, Recipe, refuse_another
+from plica.training.recipe import Projection, Recipe, Reconstruction, refuse_another
 
 if TYPE_CHECKING:
     from plica.training.data import Prepared
@@ -181,7 +181,7 @@ def describe_pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, s
     names: list[str] = []
     if isinstance(recipe.objective, Projection):
         names.append("biomedclip")
-    else:
+    elif isinstance(recipe.objective, Reconstruction):
         backbone = recipe.objective.perceptual_network
         names += [backbone, f"lpips-{backbone}"] if recipe.objective.perceptual else []
         names += ["biomedclip"] if recipe.objective.embedding else []

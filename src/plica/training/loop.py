@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from plica.errors import SettingsError, TrainingInterrupted, TrainingStopped
@@ -29,7 +30,11 @@ from plica.training.tally import Tally
 
 CHECKPOINTS, PANELS = "checkpoints", "panels"
 
-Stream = Generator[tuple[NDArray[np.float32], tuple[int, ...]], None, None]
+Share = (
+    tuple[NDArray[np.float32], tuple[int, ...]]
+    | tuple[NDArray[np.float32], tuple[int, ...], NDArray[np.int64]]
+)
+Stream = Generator[Share, None, None]
 
 
 @runtime_checkable
@@ -43,7 +48,8 @@ class Batches(Protocol):
     def stream(self, first: int, last: int, *, rank: int, world: int) -> Stream:
         """For each step from `first` up to `last`, without it: this process's share of the batch.
 
-        The share is (batch / world, channel, *space) in [−1, 1], and one seed per patch.
+        The share is (batch / world, channel, *space) in [−1, 1], one seed per patch, and, where
+        patches have targets, the targets.
         """
         ...
 
@@ -163,8 +169,9 @@ class _Training:
 
     def _next(self, stream: Stream) -> Batch:
         with self._clock.wait():
-            x, seeds = next(stream)
-        return Batch(self._engine.bring(x), tuple(seeds), self._engine.average)
+            x, seeds, *targets = next(stream)
+        aims = torch.from_numpy(targets[0]).to(self._engine.device) if targets else None
+        return Batch(self._engine.bring(x), tuple(seeds), self._engine.average, aims)
 
     def _take(self, batch: Batch, step: int) -> None:
         """One turn of each player whose turn it is."""

@@ -27,11 +27,14 @@ class Batch:
         average: The mean of a tensor over the processes that share the batch, without a gradient:
             for numbers that are not a mean over patches, such as a ratio of gradients. All
             processes ask for the same, in the same order.
+        targets: What each patch is to be known as, its class say; None where the patches
+            themselves are the target.
     """
 
     x: Tensor
     seeds: tuple[int, ...]
     average: Callable[[Tensor], Tensor] = alone
+    targets: Tensor | None = None
 
 
 @dataclass(frozen=True)

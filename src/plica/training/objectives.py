@@ -16,6 +16,7 @@ OBJECTIVES = Registry(
     (
         ("reconstruction", "plica.training.reconstruction:build"),
         ("projection", "plica.training.projection:build"),
+        ("classification", "plica.training.classification:build"),
     ),
 )
 

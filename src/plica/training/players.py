@@ -144,4 +144,5 @@ def _split(batch: Batch, parts: int) -> Iterator[Batch]:
     size = len(batch.seeds) // parts
     for begin in range(0, size * parts, size):
         place = slice(begin, begin + size)
-        yield Batch(batch.x[place], batch.seeds[place], batch.average)
+        targets = None if batch.targets is None else batch.targets[place]
+        yield Batch(batch.x[place], batch.seeds[place], batch.average, targets)

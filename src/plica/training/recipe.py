@@ -212,6 +212,24 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Classification:
+    """Towards the class of an image: what a probe learns, on images or on their latents.
+
+    `plica evaluate probe` makes such recipes; the images and classes are its own.
+
+    Args:
+        linear: Whether the head alone is trained, on features of a trunk that stays as it is.
+        balanced: Whether images are drawn so that all classes come equally often.
+        inputs: SHA-256 over what is shown and what it is to be known as.
+    """
+
+    kind: Literal["classification"] = "classification"
+    linear: bool = True
+    balanced: bool = False
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training, from the first weights to the last.
 
@@ -248,7 +266,7 @@ class Recipe:
     network: dict[str, Setting]
     steps: int
     batch: int
-    objective: Reconstruction | Projection = field(default_factory=Reconstruction)
+    objective: Reconstruction | Projection | Classification = field(default_factory=Reconstruction)
     start: Start = field(default_factory=Start)
     data: Data = field(default_factory=Data)
     optimiser: Optimiser = field(default_factory=Optimiser)
