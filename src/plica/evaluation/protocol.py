@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from plica import settings
 from plica.errors import SettingsError, UnknownName
+from plica.evaluation.datasets import DATASETS, DataSet, find_dataset
 
 Triple = tuple[int, int, int]
 Size = tuple[int, ...]
@@ -19,25 +20,6 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # In a wheel the protocols lie inside the package; in a checkout, beside `src`.
 FOLDERS = (_PACKAGE / "protocols", _PACKAGE.parent.parent / "protocols")
 DEFAULT = "reconstruction"
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Where images of a published table come from.
-
-    Args:
-        name: What the label `dataset` of its cases says: "cmmd".
-        title: As its publishers call it.
-        homepage: Where it is to be had.
-        terms: Licence, and whether one must register or apply.
-        layout: How it is laid out, or how a table names its images, in one or two sentences.
-    """
-
-    name: str
-    title: str
-    homepage: str
-    terms: str
-    layout: str
 
 
 @dataclass(frozen=True)
@@ -70,37 +52,6 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Group:
-    """One kind of image: what a table has a column for.
-
-    Args:
-        name: The column's heading.
-        data: The data sets it is drawn from: a case belongs to it when its label `dataset` names
-            one of them.
-        where: Labels that also make a case one of it, each with its values: so can a cohort of
-            other images be judged by the same protocol.
-        task: The task of `evaluation.tasks` it is, for probes.
-        crop: What is cut out; None takes whole images.
-        resize: What it is interpolated to, after the crop; None keeps the pixels.
-        window: Values (low, high) that are clipped to, in the unit of absolute values (HU); then
-            high − low is the data range. () clips nothing.
-        boxes: Label that names boxes (`selection.parse_boxes`); metrics then look inside them
-            alone. "" looks everywhere.
-        weighted: For probes, whether classes are drawn equally often.
-    """
-
-    name: str
-    data: tuple[str, ...] = ()
-    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    task: str = ""
-    crop: Crop | None = None
-    resize: Resize | None = None
-    window: tuple[float, ...] = ()
-    boxes: str = ""
-    weighted: bool = False
-
-
-@dataclass(frozen=True)
 class Sample:
     """How many images of each group, and how often they are drawn anew.
 
@@ -116,6 +67,39 @@ class Sample:
     draws: int = 1
     seed: int = 0
     fewer: Literal["take all", "refuse"] = "take all"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One kind of image: what a table has a column for.
+
+    Args:
+        name: The column's heading.
+        data: The data sets it is drawn from: a case belongs to it when its label `dataset` names
+            one of them.
+        where: Labels that also make a case one of it, each with its values: so can a cohort of
+            other images be judged by the same protocol.
+        task: The task of `evaluation.tasks` it is, for probes.
+        dims: 2 for pictures, 3 for volumes; 0 takes the protocol's.
+        sample: How its images are drawn; None takes the protocol's.
+        crop: What is cut out; None takes whole images.
+        resize: What it is interpolated to, after the crop; None keeps the pixels.
+        window: Values (low, high) that are clipped to, in the unit of absolute values (HU); then
+            high − low is the data range. () clips nothing.
+        boxes: Label that names boxes (`selection.parse_boxes`); metrics then look inside them
+            alone. "" looks everywhere.
+    """
+
+    name: str
+    data: tuple[str, ...] = ()
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    task: str = ""
+    dims: Literal[0, 2, 3] = 0
+    sample: Sample | None = None
+    crop: Crop | None = None
+    resize: Resize | None = None
+    window: tuple[float, ...] = ()
+    boxes: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +131,7 @@ class Published:
 
     Args:
         method: As the paper calls it.
-        factor: Pixels or voxels per code, over the area or volume.
+        factor: f as printed: over the area or volume (MedVAE), or per axis (the precursor).
         channels: Of the code.
         codec: plica's codec of the same method and size; "" where there is none.
         values: By group and metric: the mean, and its spread where the paper gives one.
@@ -187,7 +171,7 @@ class Protocol:
             `metrics.choose_data_range`; "window or own" is high − low of the group's window, else
             greatest − least of the whole image before anything is cut from it.
         probe: How a classifier is trained, for probes.
-        datasets: Where the images are to be had.
+        datasets: Data sets its groups are drawn from that plica does not know (`datasets`).
         published: What the paper reports.
         notes: What the paper leaves open, and what is done here.
 
@@ -234,17 +218,22 @@ class Protocol:
         advice = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
         raise UnknownName(f"{self.name} has no group '{name}'; {advice}")
 
+    def sample_of(self, group: str) -> Sample:
+        """How a group's images are drawn."""
+        return self.group(group).sample or self.sample
+
+    def dims_of(self, group: str) -> int:
+        """2 for pictures, 3 for volumes, 0 for both."""
+        return self.group(group).dims or self.dims
+
     def dataset(self, name: str) -> DataSet:
-        """A data set by its name.
+        """A data set by its name: one of the protocol's own, or one plica knows.
 
         Raises:
-            UnknownName: The protocol needs no such data set.
+            UnknownName: There is no such data set.
         """
-        for dataset in self.datasets:
-            if dataset.name == name:
-                return dataset
-        names = ", ".join(dataset.name for dataset in self.datasets)
-        raise UnknownName(f"{self.name} needs no data set '{name}'; it needs: {names}")
+        own = {dataset.name: dataset for dataset in self.datasets}
+        return own[name] if name in own else find_dataset(name)
 
     def published_means(self) -> dict[str, dict[str, dict[str, float]]]:
         """What the paper reports, by group, row and metric.
@@ -320,8 +309,7 @@ def _faults(protocol: Protocol) -> Iterator[str]:
         yield f"versions begin at 1, but this is version {protocol.version}"
     if not protocol.metrics and not protocol.set_metrics:
         yield "metrics: it measures nothing; name one at least"
-    if protocol.sample.images < 0 or protocol.sample.draws < 1:
-        yield "sample: images are 0 (all) or more, draws 1 or more"
+    yield from _sample_faults(protocol.sample)
     if (protocol.kind == "probe") != (protocol.probe is not None):
         yield "the table [probe] belongs to protocols of the kind 'probe', and to all of them"
     names = [group.name for group in protocol.groups]
@@ -333,9 +321,10 @@ def _faults(protocol: Protocol) -> Iterator[str]:
 
 
 def _group_faults(protocol: Protocol, group: Group) -> Iterator[str]:
-    known = {dataset.name for dataset in protocol.datasets}
+    known = DATASETS.keys() | {dataset.name for dataset in protocol.datasets}
     if unknown := set(group.data) - known:
-        yield f"no [[datasets]] describes {', '.join(sorted(unknown))}"
+        yield f"no data set is called {', '.join(sorted(unknown))}; describe it in [[datasets]]"
+    yield from _sample_faults(group.sample or protocol.sample)
     if group.crop and min(group.crop.voxels) < 1:
         yield f"crop.voxels are three sides of 1 or more, but got {group.crop.voxels}"
     resize = group.resize
@@ -347,6 +336,11 @@ def _group_faults(protocol: Protocol, group: Group) -> Iterator[str]:
         yield f"window is (low, high), low below high, but got {group.window}"
     if not (group.data or group.where):
         yield "it names neither data sets nor labels, so no case could belong to it"
+
+
+def _sample_faults(sample: Sample) -> Iterator[str]:
+    if sample.images < 0 or sample.draws < 1:
+        yield "sample: images are 0 (all) or more, draws 1 or more"
 
 
 def _published_faults(protocol: Protocol) -> Iterator[str]:

@@ -206,7 +206,7 @@ def _missing(
 
 def _draw(protocol: Protocol, group: str, cases: list[Case]) -> tuple[list[Selected], str]:
     """A group's draws, and what must be said of them."""
-    sample = protocol.sample
+    sample = protocol.sample_of(group)
     kind = group or "images"
     if sample.images == 0:
         return [Selected(case, group, draw) for draw in range(sample.draws) for case in cases], ""
@@ -256,7 +256,7 @@ def prepare(
         prepare(read(case.path), protocol, "Brain MRIs").image.grid.shape
     """
     settings = protocol.group(group)
-    _refuse_other_dims(image, protocol)
+    _refuse_other_dims(image, protocol, group)
     data_range, notes = _range_of(image, protocol, settings)
     made = image
     if settings.crop:
@@ -274,11 +274,13 @@ def prepare(
     return Prepared(made, data_range, region, tuple(notes))
 
 
-def _refuse_other_dims(image: Image, protocol: Protocol) -> None:
-    if protocol.dims and (protocol.dims == 3) != image.is_volume:
-        wanted, got = ("volumes", "picture") if protocol.dims == 3 else ("pictures", "volume")
+def _refuse_other_dims(image: Image, protocol: Protocol, group: str) -> None:
+    dims = protocol.dims_of(group)
+    if dims and (dims == 3) != image.is_volume:
+        wanted, got = ("volumes", "picture") if dims == 3 else ("pictures", "volume")
         raise UnusablePixels(
-            f"{protocol.name} judges {wanted}, and this is a {got} of {image.grid.shape} voxels: "
+            f"{protocol.name} judges {group or 'images'} as {wanted}, and this is a {got} of "
+            f"{image.grid.shape} voxels: "
             "leave it out of the cohort, or choose another protocol"
         )
 
