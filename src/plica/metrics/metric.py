@@ -12,7 +12,7 @@ import numpy as np
 
 from plica.errors import InputError, SettingsError, UnusablePixels
 from plica.image import Image, Unit
-from plica.metrics.pair import Bools, Pair
+from plica.metrics.pair import Bools, Pair, refuse_other_grid
 from plica.registry import Registry
 
 Better = Literal["higher", "lower", "nearer zero"]
@@ -287,12 +287,7 @@ def _apply(metric: Metric, pair: Pair, unit: Unit, *, strict: bool) -> Value:
 
 
 def _refuse_unlike(source: Image, decoded: Image) -> None:
-    if not source.grid.agrees_with(decoded.grid):
-        raise InputError(
-            f"the images are not on one grid: {source.grid.shape} voxels from "
-            f"{np.round(source.grid.origin_mm, 3).tolist()} mm, against {decoded.grid.shape} from "
-            f"{np.round(decoded.grid.origin_mm, 3).tolist()} mm; resample one onto the other first"
-        )
+    refuse_other_grid(source.grid, decoded.grid)
     if source.unit is not decoded.unit:
         raise InputError(
             f"the source is in {source.unit.value} and the decoded image in {decoded.unit.value}: "

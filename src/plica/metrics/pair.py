@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.errors import InputError
 from plica.grid import Grid
 
 Bools = NDArray[np.bool_]
@@ -96,6 +97,21 @@ class Pair:
                 if keep is not None:
                     x, y = x[keep], y[keep]
                 yield y.astype(np.float64) - x.astype(np.float64)
+
+
+def refuse_other_grid(one: Grid, other: Grid) -> None:
+    """Voxels are compared by their place.
+
+    Raises:
+        InputError: The grids differ.
+    """
+    if one.agrees_with(other):
+        return
+    raise InputError(
+        f"the images are not on one grid: {one.shape} voxels from "
+        f"{np.round(one.origin_mm, 3).tolist()} mm, against {other.shape} from "
+        f"{np.round(other.origin_mm, 3).tolist()} mm; resample one onto the other first"
+    )
 
 
 def _both(a: Bools | None, b: Bools | None) -> Bools | None:

@@ -108,7 +108,7 @@ def correlate(pair: Pair) -> Shells:
     correlation[some] = 0.0  # where the decoded image has nothing
     both = some & (decoded > least)
     correlation[both] = cross[both] / np.sqrt(source[both] * decoded[both])
-    correlation[0] = 1.0  # the means were taken out
+    correlation[0], power[0] = 1.0, np.nan  # the means were taken out
     frequency = np.arange(last + 1) * width
     return Shells(frequency, correlation, power, n.astype(np.int64), nyquist, axes)
 

@@ -32,6 +32,8 @@ Real = NDArray[np.float64]
 
 LEVELS = 3
 LOW = "low"
+# Below this part of the energy of all bands there is rounding, of a stored float32 or of ours.
+NOTHING = 1e-12
 
 
 @dataclass
@@ -59,14 +61,11 @@ class Band:
         self.decoded += float(((c + e) ** 2).sum())
         self.n += c.size
 
-    def to_json(self) -> dict[str, float | int | None]:
-        """Its ratios; null where the source has nothing in this band."""
-        some = self.source > 0
-        return {
-            "error": self.error / self.source if some else None,
-            "energy": self.decoded / self.source if some else None,
-            "n": self.n,
-        }
+    def ratios(self, least: float) -> tuple[float | None, float | None]:
+        """Its error and its energy; None where the source has no more than `least` in this band."""
+        if self.source <= least:
+            return None, None
+        return self.error / self.source, self.decoded / self.source
 
 
 Bands = dict[tuple[int, str], Band]
@@ -152,17 +151,16 @@ def _wavelet_detail(pair: Pair) -> Score:
         return Score(math.nan, f"{sides} voxels have no neighbours: give at least 2×2 voxels")
     levels = max(level for level, _ in bands)
     note = f"Haar {say_axes(axes, sides)}, {levels} of {LEVELS} levels"
-    detail = {
-        "wavelet": "Haar",
-        "bands": [
-            {"level": level, "band": name, **band.to_json()}
-            for (level, name), band in sorted(bands.items(), key=lambda item: item[0][0])
-        ],
-    }
+    least = NOTHING * sum(band.source for band in bands.values())
+    rows = []
+    for (level, name), band in sorted(bands.items(), key=lambda item: item[0][0]):
+        error, energy = band.ratios(least)
+        rows.append({"level": level, "band": name, "error": error, "energy": energy, "n": band.n})
+    detail = {"wavelet": "Haar", "bands": rows}
     finest = [band for (level, name), band in bands.items() if level == 1 and name != LOW]
-    ratios = [band.error / band.source for band in finest if band.source > 0]
-    if ratios:
-        return Score(float(np.mean(ratios)), note, detail)
+    errors = [error for band in finest if (error := band.ratios(least)[0]) is not None]
+    if errors:
+        return Score(float(np.mean(errors)), note, detail)
     if any(band.n for band in finest) and not any(band.error for band in finest):
         return Score(0.0, f"{note}; neither image has any detail", detail)
     return Score(
