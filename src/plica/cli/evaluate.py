@@ -7,7 +7,7 @@ import typer
 from plica.cli.commands import Commands
 from plica.registry import Registry
 
-EVALUATIONS = Registry("evaluation", ())
+EVALUATIONS = Registry("evaluation", (("probe", "plica.cli.evaluate_probe:probe"),))
 
 
 class _Evaluations(Commands):

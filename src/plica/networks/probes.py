@@ -66,6 +66,7 @@ class Kind:
         batch: Images per step, unless told otherwise.
         rate: Learning rate of AdamW, unless told otherwise.
         source: Whose it is.
+        drawn: Whether the trunk has weights, which are drawn where none are given.
     """
 
     summary: str
@@ -76,6 +77,7 @@ class Kind:
     batch: int
     rate: float
     source: str
+    drawn: bool = True
 
 
 def find_probe(name: str) -> Kind:
@@ -297,11 +299,11 @@ PROBES: dict[str, Kind] = {
     "pooled-2d": Kind(
         summary="Logistic regression on 6 × 6 cells of a picture: mean, deviation, roughness.",
         dims=2, least=1, make_trunk=_pooled_2d, epochs=200, batch=64, rate=1e-2,
-        source="plica",
+        source="plica", drawn=False,
     ),
     "pooled-3d": Kind(
         summary="Logistic regression on 3 × 3 × 3 cells of a volume: mean, deviation, roughness.",
         dims=3, least=1, make_trunk=_pooled_3d, epochs=200, batch=64, rate=1e-2,
-        source="plica",
+        source="plica", drawn=False,
     ),
 }  # fmt: skip

@@ -1,0 +1,239 @@
+"""The report of a probing: tables and prose, from predictions and what came of judging them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from plica.evaluation.probing import LEAST_PATIENTS, LEVEL, Estimate, Judged, Predictions, judge
+from plica.evaluation.report import Figure, Report, Section, Table
+from plica.evaluation.results import Result, Results
+from plica.metrics.metric import Value
+
+METRIC = "true-class-probability"
+_DEFINITION = "What the probe gives for the class the case is of."
+_FEW = 30  # patients, below which a report says so
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """What a report of probes is made of.
+
+    Args:
+        title: Of the report.
+        predictions: One for each codec and seed, on the same cases.
+        baseline: What the others are compared with.
+        shown: Shape (channel, *space) the probe was given, by codec.
+        counts: Images and patients by part ("training", "test") and class.
+        setting: What it stands on, in words by name.
+        record: The same for machines.
+        notes: What a reader must know besides, a sentence each.
+        figures: Drawn already.
+    """
+
+    title: str
+    predictions: tuple[Predictions, ...]
+    baseline: str
+    shown: Mapping[str, tuple[int, ...]]
+    counts: Mapping[str, Mapping[str, tuple[int, int]]]
+    setting: Mapping[str, str]
+    record: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = field(default=(), repr=False)
+
+
+def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> Report:
+    """The report.
+
+    Args:
+        judged: What `judge` gave, where it was asked before.
+
+    Raises:
+        InputError: The predictions are not of the same cases.
+    """
+    found = judge(probed.predictions, baseline=probed.baseline) if judged is None else judged
+    first = probed.predictions[0]
+    return Report(
+        title=probed.title,
+        summary=(summarise(found, first), *probed.notes, *_warn(first)),
+        sections=(
+            _section_of_auroc(found, probed),
+            *((_section_of_classes(found, first),) if len(first.classes) > 2 else ()),
+            _section_of_images(probed),
+        ),
+        record={
+            **probed.record,
+            "baseline": probed.baseline,
+            "classes": list(first.classes),
+            "cases": len(first.cases),
+            "patients": len(set(first.patients)),
+            "counts": {
+                part: {name: list(both) for name, both in inside.items()}
+                for part, inside in probed.counts.items()
+            },
+            "codecs": [
+                {**each.to_json(), "shown": list(probed.shown[each.codec])} for each in found
+            ],
+        },
+        setting=probed.setting,
+        results=list_results(probed.predictions),
+    )
+
+
+def list_results(predictions: Sequence[Predictions]) -> Results:
+    """Case by case: what each probe gave for the true class; seeds are draws."""
+    return Results(
+        tuple(
+            Result(
+                case=case,
+                codec=each.codec,
+                group=each.classes[int(label)],
+                values=(Value(METRIC, float(scores[label]), "1", "higher", None, _DEFINITION),),
+                facts={"fold": int(fold), "scores": scores.tolist()},
+                draw=each.seed,
+            )
+            for each in predictions
+            for case, label, scores, fold in zip(
+                each.cases, each.labels, each.scores, each.parts, strict=True
+            )
+        )
+    )  # fmt: skip
+
+
+def summarise(judged: Sequence[Judged], first: Predictions) -> str:
+    """One paragraph: the baseline, and how far the others fall behind it."""
+    whole, *others = judged
+    where = f"{len(first.cases)} test images of {len(set(first.patients))} patients"
+    begun = (
+        f"A probe that sees {whole.codec} tells {_list(first.classes)} apart with an AUROC of "
+        f"{spell(whole.auroc)} ({where})."
+    )
+    told = [
+        f"{one.codec} keeps {one.retained:.1%} of it ({spell_change(one)})"
+        for one in others
+        if one.difference is not None
+    ]
+    return " ".join([begun, *([f"{'; '.join(told)}."] if told else [])])
+
+
+def spell(estimate: Estimate) -> str:
+    """0.873 (0.81 to 0.92)."""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def spell_change(judged: Judged) -> str:
+    """−0.031 (−0.060 to −0.002), p = 0.04."""
+    change = judged.difference
+    if change is None:
+        return "baseline"
+    ends = "" if math.isnan(change.low) else f" ({change.low:+.3f} to {change.high:+.3f})"
+    p = "" if math.isnan(judged.p) else f", p {_spell_p(judged.p)}"
+    return f"{change.value:+.3f}{ends}{p}".replace("-", "−")
+
+
+def _spell_p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
+    rows = tuple(
+        (
+            one.codec,
+            " × ".join(map(str, probed.shown[one.codec])),
+            spell(one.auroc),
+            "–" if math.isnan(one.deviation) else f"{one.deviation:.3f}",
+            spell_change(one),
+            f"{one.retained:.1%}",
+            "–" if math.isnan(one.retained_skill) else f"{one.retained_skill:.1%}",
+        )
+        for one in judged
+    )
+    seeds = len(judged[0].seeds)
+    macro = "macro, each class against the rest" if len(judged[0].by_class) > 1 else "two classes"
+    table = Table(
+        title="What probes read",
+        columns=(
+            "shown", "shape", f"AUROC ↑ ({LEVEL:.0%} interval)", "SD of seeds",
+            "against the baseline", "kept", "kept above chance",
+        ),
+        rows=rows,
+        caption=(
+            f"AUROC: {macro}; mean over {seeds} seed{'s' if seeds > 1 else ''} of the probe. "
+            "Intervals: whole patients drawn again (percentiles of 2000 draws), the same ones for "
+            "codec and baseline, seeds held; p after DeLong for clustered cases, not corrected for "
+            "the number of codecs. Kept: AUROC as a share of the baseline's; above chance: the "
+            "same of AUROC − ½, since a coin reaches ½."
+        ),
+    )  # fmt: skip
+    return Section(title="Classification", tables=(table,), figures=probed.figures)
+
+
+def _section_of_classes(judged: Sequence[Judged], first: Predictions) -> Section:
+    rows = tuple(
+        (one.codec, *(f"{one.by_class[name]:.3f}" for name in first.classes)) for one in judged
+    )
+    return Section(
+        title="Class by class",
+        tables=(
+            Table(
+                title="AUROC ↑ of each class against the rest",
+                columns=("shown", *first.classes),
+                rows=rows,
+                caption="Means over the seeds.",
+            ),
+        ),
+    )
+
+
+def _section_of_images(probed: Probed) -> Section:
+    rows = tuple(
+        (part, name, str(images), str(patients))
+        for part, inside in probed.counts.items()
+        for name, (images, patients) in inside.items()
+    )
+    table = Table(
+        title="Images and patients",
+        columns=("part", "class", "images", "patients"),
+        rows=rows,
+        caption="No patient stands in two parts. A patient with images of two classes counts in "
+        "both.",
+    )
+    return Section(title="What it was learnt from and tested on", tables=(table,))
+
+
+def count(classes: Sequence[str], labels: Sequence[int], patients: Sequence[str]
+          ) -> dict[str, tuple[int, int]]:  # fmt: skip
+    """Images and patients of each class."""
+    owners = np.array(patients, dtype=object)
+    numbers = np.array(labels, dtype=np.int64)
+    return {
+        name: (int((numbers == n).sum()), len(set(owners[numbers == n])))
+        for n, name in enumerate(classes)
+    }
+
+
+def _warn(first: Predictions) -> tuple[str, ...]:
+    patients = len(set(first.patients))
+    held = count(first.classes, first.labels.tolist(), first.patients)
+    fewest = min(held.values(), key=lambda both: both[1])[1]
+    if fewest < LEAST_PATIENTS:
+        return (
+            f"A class has {fewest} test patient: no interval and no p can be given, and the "
+            "numbers prove the path, not a codec.",
+        )
+    if patients < _FEW:
+        return (
+            f"{patients} test patients are few: intervals drawn from so few are too narrow, and "
+            "differences of this size say little.",
+        )
+    return ()
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
