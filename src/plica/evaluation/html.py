@@ -231,8 +231,9 @@ def _isolate(cell: str) -> str:
 
 def _arrow(name: str) -> str:
     """A heading whose arrow towards the better is also said aloud."""
-    text, space, last = name.rpartition(" ")
-    if not space or last not in MEANINGS:
+    ending = next((arrow for arrow in MEANINGS if name.endswith(f" {arrow}")), "")
+    if not ending:
         return escape(name)
-    said = MEANINGS[last]
-    return f'{escape(text)} <span class="way" role="img" aria-label="{said}">{escape(last)}</span>'
+    way, said = escape(ending), MEANINGS[ending]
+    text = escape(name.removesuffix(ending))
+    return f'{text}<span class="way" role="img" aria-label="{said}">{way}</span>'

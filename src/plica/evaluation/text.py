@@ -10,7 +10,8 @@ from plica.metrics.metric import Better, Value
 
 ARROWS: dict[str, str] = {"higher": "↑", "lower": "↓", "nearer zero": "→0"}
 MEANINGS: dict[str, str] = {
-    "↑": "higher is better", "↓": "lower is better", "→0": "nearer zero is better"
+    "↑": "higher is better", "↓": "lower is better", "→0": "nearer zero is better",
+    "→ 0": "nearer zero is better",
 }  # fmt: skip
 NOTHING = "–"
 
