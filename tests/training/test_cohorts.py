@@ -1,13 +1,18 @@
 """A path becomes a cohort by what it is; patients keep apart, series too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.formats.dicom_scenes import make_slice, save
 from tests.training.pictures_made import prepare, write_picture, write_volume
 
-from plica.cohort import Cohort
+from plica.cohort import Case, Cohort
 from plica.errors import InputError
-from plica.training.cohorts import read_cohort, read_folder
+from plica.formats.doors import write
+from plica.grid import Grid
+from plica.image import Image, Unit
+from plica.training.cohorts import read_case, read_cohort, read_folder
 
 
 def pictures(root, *names):
@@ -130,3 +135,21 @@ def test_the_real_manifest_is_found_in_its_folder(shared):
     cohort = read_cohort(shared / "data")
     assert {"train", "dev-test"} == set(cohort.splits)
     assert np.all([case.patient for case in cohort])
+
+
+def test_an_array_is_as_large_as_its_label_says_and_a_file_that_knows_better_is_believed(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 5, 6), np.float32))
+    write(made_volume(), tmp_path / "b.nii.gz")
+    array = Case("a", "", "a", tmp_path / "a.npy", labels={"spacing_mm": "1 2 3"})
+    nifti = Case("b", "", "b", tmp_path / "b.nii.gz", labels={"spacing_mm": "1 2 3"})
+
+    assert read_case(array).grid.spacing_mm == (1.0, 2.0, 3.0)
+    assert read_case(nifti).grid == made_volume().grid
+    with pytest.raises(InputError, match="three numbers"):
+        read_case(replace(array, labels={"spacing_mm": "1 mm"}))
+    with pytest.raises(InputError, match="does not say how large"):
+        read_case(replace(array, labels={}))
+
+
+def made_volume():
+    return Image(np.zeros((1, 4, 4, 4), np.int16), Grid.from_spacing((4, 4, 4), (2, 2, 2)), Unit.HU)

@@ -6,11 +6,16 @@ from pathlib import Path, PurePosixPath
 
 from plica.cohort import Case, Cohort
 from plica.errors import InputError
+from plica.formats import doors
 from plica.formats.sources import Source, find_sources
+from plica.image import Image
 from plica.tables import read_table
 
 SERIES_LABEL = "dicom_series"
 """Label of a case that says which series of its path it is, as `read` takes it."""
+
+SPACING_LABEL = "spacing_mm"
+"""Label of an .npy array's case that says how large its voxels are, along i, j, k: "1 1 1"."""
 
 MANIFEST = "MANIFEST.csv"
 SPLIT_FOLDERS = ("train", "training", "validation", "val", "valid", "dev", "dev-test", "test")
@@ -50,6 +55,33 @@ def read_cohort(path: str | Path) -> Cohort:
             f"({', '.join(_TABLES)})"
         )
     return read_any_table(place)
+
+
+def read_case(case: Case) -> Image:
+    """The image of a case; its labels say which series of a path, and how large an array's voxels.
+
+    Raises:
+        InputError: It cannot be read, or the size is no three numbers.
+
+    Example:
+        read_case(next(iter(cohort))).grid.shape
+    """
+    series = case.labels.get(SERIES_LABEL) or None
+    return doors.read(case.path, series=series, spacing_mm=_parse_spacing(case))
+
+
+def _parse_spacing(case: Case) -> tuple[float, float, float] | None:
+    text = case.labels.get(SPACING_LABEL, "")
+    if case.path.suffix != ".npy" or not text.strip():
+        return None  # all other files say it themselves
+    try:
+        i, j, k = (float(side) for side in text.split())
+    except ValueError as error:
+        raise InputError(
+            f"{case.path.name}: the label {SPACING_LABEL} is three numbers in mm, such as "
+            f"'1 1 1', but got '{text}'"
+        ) from error
+    return i, j, k
 
 
 def read_any_table(table: Path) -> Cohort:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from plica.cohort import Case, Cohort, Key
 from plica.errors import InputError, SettingsError
 from plica.training.cache import Array, Cache, identify
-from plica.training.cohorts import SERIES_LABEL
+from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
 from plica.training.crops import least_side
 from plica.training.prepared import VERSION, PreparedImage, Shape, see
 from plica.training.recipe import Data, Source
@@ -227,14 +227,12 @@ def prepare_case(case: Case, data: Data, shape: Shape, cache: Cache) -> Prepared
         InputError: It cannot be read or used.
         OutputError: The cache cannot be written.
     """
-    series = case.labels.get(SERIES_LABEL) or None
+    series = case.labels.get(SERIES_LABEL, "") + case.labels.get(SPACING_LABEL, "")
     sliced = shape.dims == 2
-    done = f"{data.preparation} {VERSION} {'slices' if sliced else 'volume'} {series or ''}"
+    done = f"{data.preparation} {VERSION} {'slices' if sliced else 'volume'} {series}"
 
     def make() -> tuple[Array, dict[str, Any]]:
-        from plica.formats.doors import read
-
-        return see(read(case.path, series=series), data.preparation, sliced=sliced)
+        return see(read_case(case), data.preparation, sliced=sliced)
 
     entry = cache.fetch(f"{done} {identify(case.path)}", make)
     image = PreparedImage.from_entry(name_of(case), entry)

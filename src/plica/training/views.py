@@ -33,7 +33,7 @@ from plica.preparation.pipelines import full_range
 from plica.preparation.reorient import Reorient
 from plica.preparation.trail import prepare
 from plica.training.cache import Cache, Entry, identify, open_pixels
-from plica.training.cohorts import SERIES_LABEL
+from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
 from plica.training.resizing import resize
 
 FULL = "full-resolution"
@@ -161,7 +161,8 @@ class Views:
         Raises:
             InputError: It cannot be read, or is not of the kind that is shown.
         """
-        series = subject.case.labels.get(SERIES_LABEL, "")
+        labels = subject.case.labels
+        series = labels.get(SERIES_LABEL, "") + labels.get(SPACING_LABEL, "")
         shown = {**vars(self._sight), "decoded": False, "number": subject.number}
         identity = f"view {VERSION} {json.dumps(shown)} {series} {identify(subject.case.path)}"
 
@@ -219,9 +220,7 @@ def kind_for(codec: Codec) -> LatentKind:
 
 
 def _read(case: Case) -> Image:
-    from plica.formats.doors import read
-
-    image = read(case.path, series=case.labels.get(SERIES_LABEL) or None)
+    image = read_case(case)
     return Reorient(_STRAIGHT).apply(image)[0] if image.is_volume else image
 
 
