@@ -36,6 +36,7 @@ SPELT = {
     "unit": "--unit",
     "spacing_mm": "--spacing",
     "max_bytes": "--max-bytes",
+    "data_range": "--data-range",
 }
 
 

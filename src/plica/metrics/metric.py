@@ -24,8 +24,8 @@ LEFT_OUT = (
     "Values that are not finite in either image are left out; so are, with a region, those outside."
 )
 NO_RANGE = (
-    "the source is constant and has no range to compare the error with: give a data range "
-    "(data_range=), in the image's unit"
+    "the source is constant and has no range to compare the error with: give the full range of "
+    "values in the image's unit, such as data_range=4095"
 )
 HU_LOWEST = -1024.0
 HU_RANGE = 4095.0  # −1024 … 3071, what a twelve-bit scanner can say
@@ -301,7 +301,8 @@ def _refuse_unlike(source: Image, decoded: Image) -> None:
     if source.unit is Unit.LABEL:
         raise UnusablePixels(
             "the images hold class labels, whose differences mean nothing: "
-            "compare the images they were drawn on"
+            "compare the images they were drawn on, or the drawings themselves with "
+            "measure_labels (plica compare --tolerance)"
         )
 
 

@@ -99,8 +99,11 @@ class Pair:
                 yield y.astype(np.float64) - x.astype(np.float64)
 
 
-def refuse_other_grid(one: Grid, other: Grid) -> None:
+def refuse_other_grid(one: Grid, other: Grid, *, what: str = "the images are") -> None:
     """Voxels are compared by their place.
+
+    Args:
+        what: Begins the sentence.
 
     Raises:
         InputError: The grids differ.
@@ -108,7 +111,7 @@ def refuse_other_grid(one: Grid, other: Grid) -> None:
     if one.agrees_with(other):
         return
     raise InputError(
-        f"the images are not on one grid: {one.shape} voxels from "
+        f"{what} not on one grid: {one.shape} voxels from "
         f"{np.round(one.origin_mm, 3).tolist()} mm, against {other.shape} from "
         f"{np.round(other.origin_mm, 3).tolist()} mm; resample one onto the other first"
     )

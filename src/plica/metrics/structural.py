@@ -12,7 +12,7 @@ mean counts as zero in MS-SSIM; each scale halves the one before by averaging 2Ã
 odd last one left out. With a region, they run over the windows whose middle lies in it; a voxel of
 a coarser scale lies in it where one of its voxels does. This is the definition of the papers' own
 code, pytorch-msssim, MONAI and scikit-image (`gaussian_weights=True,
-use_sample_covariance=False`); torchmetrics gives other numbers.
+use_sample_covariance=False`); torchmetrics counts windows over a mirrored border as well.
 
 Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli: Image quality assessment, IEEE TIP 13(4), 2004.
 Z. Wang, E. Simoncelli, A. Bovik: Multi-scale structural similarity, Asilomar 2003.

@@ -37,6 +37,8 @@ _EDGES = [
 ]
 _FACES = [set(np.flatnonzero(_CORNERS[:, axis] == end)) for axis in range(3) for end in (0, 1)]
 ALL_INSIDE = 0xFF
+# Files hold spacings in single precision: 0.8 mm comes back as 0.80000001, and must be within 0.8.
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,9 @@ class SurfaceDistances:
 
     def within(self, tolerance_mm: float) -> tuple[float, float, float]:
         """Part of the area that is within a tolerance: of both surfaces, then of each."""
-        there = float(self.there_areas[self.there <= tolerance_mm].sum())
-        back = float(self.back_areas[self.back <= tolerance_mm].sum())
+        reach = tolerance_mm * (1 + ROUNDING)
+        there = float(self.there_areas[self.there <= reach].sum())
+        back = float(self.back_areas[self.back <= reach].sum())
         totals = float(self.there_areas.sum()), float(self.back_areas.sum())
         return (
             (there + back) / sum(totals),
