@@ -1,0 +1,118 @@
+"""Tissues: bias and error of each class of tissue, in the image's unit.
+
+A voxel's class is taken from the source blurred by one voxel, not from its own value: where noise
+decides the class, the voxels of a class are those whose noise happened to be low or high, and a
+codec that takes noise away looks biased. `core` leaves out the voxels at a class's border (one
+voxel, where its neighbours are of another class), whose values are partly another tissue's; `all`
+keeps them.
+
+CT, in HU. Fat and soft tissue are the ranges of body composition analysis (Aubrey et al. 2014,
+Acta Physiol 210:489, and the works it cites: −190 … −30 and −29 … 150); air ends at −950, the
+threshold of emphysema (Gevenois et al. 1996, AJRCCM 154:187); −500 is the usual upper end of
+aerated lung; bone begins at 300. Between 150 and 300 are enhanced vessels, spongy bone and thin
+calcifications, which a number alone does not tell apart. Between lung and fat is partial volume,
+inflamed lung and gut: a class of no name, left out.
+
+Other images have no such scale: their classes are the fifths of the source's values, without its
+plateau of background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.evaluation.fields import Field, Real, blur, import_extra
+from plica.image import Unit
+
+HU_CLASSES = (
+    ("air", -np.inf, -950.0),
+    ("lung", -950.0, -500.0),
+    ("fat", -190.0, -29.5),
+    ("soft tissue", -29.5, 150.0),
+    ("enhanced or spongy", 150.0, 300.0),
+    ("bone", 300.0, np.inf),
+)
+FIFTHS = ("darkest fifth", "dark fifth", "middle fifth", "bright fifth", "brightest fifth")
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """What became of one class of tissue in one image.
+
+    Args:
+        name: Of the class.
+        low: Lowest value of the class, in the image's unit.
+        high: The value it ends below.
+        voxels: How many are in its core.
+        bias: Mean of decoded − source over the core; NaN where it has no voxel.
+        mae: Mean of |decoded − source| over the core.
+        voxels_all: How many there are with the border.
+        bias_all: The same over all of them.
+        mae_all: The same over all of them.
+    """
+
+    name: str
+    low: float
+    high: float
+    voxels: int
+    bias: float
+    mae: float
+    voxels_all: int
+    bias_all: float
+    mae_all: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record; what is infinite or not a number is null."""
+        return {
+            key: None if isinstance(value, float) and not np.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def judge_tissues(source: Field, decoded: Real) -> tuple[Tissue, ...]:
+    """Bias and error of every class that has voxels."""
+    smooth = blur(source.values, tuple(1.0 if axis in source.axes else 0.0 for axis in range(3)))
+    error = decoded - source.values
+    found = (
+        _judge(name, (low, high), (smooth >= low) & (smooth < high) & ~source.plateau, error)
+        for name, low, high in _classes(source, smooth)
+    )
+    return tuple(tissue for tissue in found if tissue.voxels_all)
+
+
+def _classes(source: Field, smooth: Real) -> tuple[tuple[str, float, float], ...]:
+    if source.unit is Unit.HU:
+        return HU_CLASSES
+    ends = np.quantile(smooth[~source.plateau], np.linspace(0, 1, len(FIFTHS) + 1))
+    ends[0], ends[-1] = -np.inf, np.inf
+    return tuple((name, float(ends[n]), float(ends[n + 1])) for n, name in enumerate(FIFTHS))
+
+
+def _judge(name: str, limits: tuple[float, float], mask: NDArray[np.bool_], error: Real) -> Tissue:
+    core = _erode(mask)
+    inside, everywhere = error[core], error[mask]
+    return Tissue(
+        name, *limits,
+        int(inside.size), _mean(inside), _mean(np.abs(inside)),
+        int(everywhere.size), _mean(everywhere), _mean(np.abs(everywhere)),
+    )  # fmt: skip
+
+
+def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels whose face neighbours are of the class too; the image's border is no neighbour."""
+    padded = np.pad(mask, [(int(side > 1),) * 2 for side in mask.shape], mode="edge")
+    cross = import_extra("scipy.ndimage").generate_binary_structure(3, 1)
+    for axis, side in enumerate(mask.shape):
+        if side == 1:
+            cross = cross.take([1], axis=axis)
+    eroded = import_extra("scipy.ndimage").binary_erosion(padded, cross)
+    inner = tuple(slice(1, -1) if side > 1 else slice(None) for side in mask.shape)
+    return np.asarray(eroded[inner])
+
+
+def _mean(values: Real) -> float:
+    return float(values.mean()) if values.size else float("nan")

@@ -1,0 +1,79 @@
+"""Controls: denoisers that lose as much as they were asked to."""
+
+import numpy as np
+import pytest
+from tests.evaluation.phantoms import body, make
+
+from plica.errors import UnknownName, UnusablePixels
+from plica.evaluation.controls import CLOSE, match_control
+from plica.evaluation.edges import judge_edges
+from plica.evaluation.fields import to_field, to_values
+from plica.image import Unit
+
+
+def rms_between(one, other):
+    return float(np.sqrt(((to_values(one) - to_values(other)) ** 2).mean()))
+
+
+@pytest.mark.parametrize("name", ["tv", "nlm"])
+@pytest.mark.parametrize("rms", [4.0, 12.0])
+def test_a_control_loses_as_much_as_was_asked(name, rms):
+    image = body((96, 88, 1))
+
+    control = match_control(image, name, rms)
+
+    assert control.rms == pytest.approx(rms, rel=2 * CLOSE)
+    assert rms_between(image, control.reconstruct(image)) == pytest.approx(control.rms, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tv", "nlm"])
+def test_a_control_takes_noise_and_leaves_edges_where_they_are(name):
+    image = body((128, 112, 1), noise=15.0)
+    truth = body((128, 112, 1), noise=0.0)
+
+    control = match_control(image, name, 14.0)
+    denoised = control.reconstruct(image)
+
+    assert rms_between(denoised, truth) < 0.6 * rms_between(image, truth)
+    moved = judge_edges(to_field(image), to_values(denoised), (4, 4, 1))
+    assert np.abs(moved.translation).max() < 0.03
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_pixels_keep_their_type_grid_and_unit(dtype):
+    image = make(np.rint(to_values(body((64, 64, 3)))), (1.0, 1.0, 4.0), dtype=dtype)
+    denoised = match_control(image, "tv", 5.0).reconstruct(image)
+
+    assert denoised.pixels.dtype == dtype
+    assert denoised.grid == image.grid
+    assert denoised.unit is image.unit
+
+
+def test_slices_are_denoised_one_by_one():
+    image = body((48, 48, 4), (1.0, 1.0, 5.0))
+    control = match_control(image, "tv", 5.0)
+    pixels = image.pixels.copy()
+    pixels[..., 2] = 0.0
+
+    other = control.reconstruct(image.with_pixels(pixels))
+
+    assert (other.pixels[..., 1] == control.reconstruct(image).pixels[..., 1]).all()
+
+
+def test_colour_is_denoised_channel_by_channel():
+    grey = make(to_values(body((48, 48, 1))) + 1024, unit=Unit.DISPLAY)
+    colour = grey.with_pixels(np.repeat(grey.pixels, 3, axis=0))
+
+    assert match_control(colour, "tv", 5.0).reconstruct(colour).channels == 3
+
+
+def test_a_loss_no_control_can_match_is_refused():
+    with pytest.raises(UnusablePixels, match="no control of equal strength"):
+        match_control(body((64, 64, 1)), "nlm", 5000.0)
+    with pytest.raises(UnusablePixels, match="loses nothing"):
+        match_control(body((64, 64, 1)), "tv", 0.0)
+
+
+def test_an_unknown_control_is_refused():
+    with pytest.raises(UnknownName, match="there are: tv, nlm"):
+        match_control(body((64, 64, 1)), "bm3d", 5.0)
