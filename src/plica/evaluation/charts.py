@@ -142,7 +142,7 @@ def _strip(panel: Any, column: Numbers, place: float, colour: str) -> None:
     if not column.size:
         return
     size = 11 if column.size < 200 else 4
-    panel.scatter(column, place + _spread_out(column), s=size, color=colour, alpha=0.5,
+    panel.scatter(column, place + _spread_out(column), s=size, color=colour, alpha=0.62,
                   linewidths=0, zorder=2)  # fmt: skip
     low, middle, high = np.percentile(column, (25, 50, 75))
     panel.plot((low, high), (place, place), color=INK, linewidth=3.2, alpha=0.85,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files as resources
@@ -17,7 +18,9 @@ CASES = "Case by case"
 STANDS_ON = "What it stands on"
 IN_FOLDER = "The same as files"
 _NOTICE = "Research software, not a medical device."
-_SHORT = 26  # letters of a cell that is never folded
+_NUMERIC = ' class="n"'
+_SHORT = 40  # letters of a cell that is never folded
+_WITH_INTERVAL = re.compile(r"^([^()]*\S)\s+\(([^()]+)\)$")
 
 
 def write_html(
@@ -191,15 +194,12 @@ def _size(png: bytes) -> tuple[int, int]:
 def _table(table: Table, mark: str) -> str:
     if not table.columns:
         return ""
-    right = [
-        place > 0 and bool(table.rows) and all(is_numeric(row[place]) for row in table.rows)
-        for place in range(len(table.columns))
-    ]
+    kinds = [_kind(table, place) for place in range(len(table.columns))]
     head = "".join(
-        f'<th scope="col"{_class(is_right, "")}>{_arrow(name)}</th>'
-        for name, is_right in zip(table.columns, right, strict=True)
+        f'<th scope="col"{kind}>{_arrow(name)}</th>'
+        for name, kind in zip(table.columns, kinds, strict=True)
     )
-    rows = "\n".join(f"<tr>{_row(row, right)}</tr>" for row in table.rows)
+    rows = "\n".join(f"<tr>{_row(row, kinds)}</tr>" for row in table.rows)
     note = f'<p class="note" id="{mark}-note">{escape(table.caption)}</p>' if table.caption else ""
     described = f' aria-describedby="{mark}-note"' if note else ""
     label = escape(table.title) or "Table"
@@ -210,23 +210,34 @@ def _table(table: Table, mark: str) -> str:
     )
 
 
-def _row(row: Sequence[str], right: Sequence[bool]) -> str:
-    first, *rest = row
-    cells = "".join(
-        f"<td{_class(is_right, cell)}>{_isolate(cell)}</td>"
-        for cell, is_right in zip(rest, right[1:], strict=True)
-    )
-    return f'<th scope="row"{_class(False, first)}>{_isolate(first)}</th>{cells}'
+def _row(row: Sequence[str], kinds: Sequence[str]) -> str:
+    first, *rest = zip(row, kinds, strict=True)
+    cells = "".join(f"<td{kind}>{_cell(cell, kind)}</td>" for cell, kind in rest)
+    return f'<th scope="row"{first[1]}>{_isolate(first[0])}</th>{cells}'
 
 
-def _class(is_right: bool, cell: str) -> str:
-    names = ["n"] * is_right + ["long"] * (len(cell) > _SHORT)
-    return f' class="{" ".join(names)}"' if names else ""
+def _kind(table: Table, place: int) -> str:
+    """The class of a column: "n" for numbers, which stand to the right; "long" for sentences."""
+    cells = [row[place] for row in table.rows]
+    if place and cells and all(map(is_numeric, cells)):
+        return _NUMERIC
+    return ' class="long"' if max(map(len, cells), default=0) > _SHORT else ""
+
+
+def _cell(cell: str, kind: str) -> str:
+    """A cell; the interval of a number stands below it, which leaves room for more numbers."""
+    parted = _WITH_INTERVAL.match(cell) if kind == _NUMERIC else None
+    if parted is None:
+        return _isolate(cell)
+    number, interval = map(escape, parted.groups())
+    return f'{number} <span class="ci">({interval})</span>'
 
 
 def _isolate(cell: str) -> str:
-    """A cell whose letters may run from right to left without turning their neighbours."""
-    return f"<bdi>{escape(cell)}</bdi>" if not cell.isascii() else escape(cell)
+    """A cell whose parts may run from right to left without turning their neighbours."""
+    if cell.isascii():
+        return escape(cell)
+    return " / ".join(f"<bdi>{escape(part)}</bdi>" for part in cell.split(" / "))
 
 
 def _arrow(name: str) -> str:
@@ -235,5 +246,5 @@ def _arrow(name: str) -> str:
     if not ending:
         return escape(name)
     way, said = escape(ending), MEANINGS[ending]
-    text = escape(name.removesuffix(ending))
-    return f'{text}<span class="way" role="img" aria-label="{said}">{way}</span>'
+    text = escape(name.removesuffix(f" {ending}"))
+    return f'{text}&nbsp;<span class="way" role="img" aria-label="{said}">{way}</span>'
