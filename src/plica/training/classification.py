@@ -80,7 +80,7 @@ class Classifier:
 
     def judge(self, network: nn.Module, x: Tensor) -> tuple[Mapping[str, float], Tensor | None]:
         """How undecided the network is about one image, whatever its class."""
-        p = probabilities(network(x).float())[0]
+        p = probabilities(network(x).float())[0].detach()
         return {"entropy": float(-(p * p.clamp_min(1e-30).log()).sum())}, None
 
 
