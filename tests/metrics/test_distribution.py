@@ -140,6 +140,23 @@ def test_the_interval_of_a_decoded_set_is_that_of_pairs(metric):
     assert paired.floor is None
 
 
+def test_copies_are_known_by_their_names_and_identical_ones_are_at_no_distance():
+    real, _ = make_pair(30)
+
+    for metric in ("fid", "kid"):
+        found = compare_sets(real, make_features(real.rows), metric, repeats=0)
+        assert found.value == pytest.approx(0, abs=1e-9)
+        assert found.interval == pytest.approx((0, 0), abs=1e-8)
+    assert compare_sets(real, make_features(real.rows, prefix="o"), "kid").value < -0.01
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall", "coverage"])
+def test_a_share_s_interval_stays_a_share(metric):
+    found = compare_sets(*make_pair(24, shift=1.5), metric, repeats=0)
+
+    assert 0 <= found.interval[0] <= found.interval[1] <= 1
+
+
 # -- the statistics' statistics ------------------------------------------------------------------
 
 

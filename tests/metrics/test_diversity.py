@@ -88,6 +88,16 @@ def test_pairs_are_of_two_patients_each_once_and_seeded():
     assert np.array_equal(draw_pairs(patients, 20, seed=0)[0], first[:20])
 
 
+def test_pairs_of_very_many_images_are_drawn_without_listing_them():
+    patients = [f"p{n // 2}" for n in range(4000)]
+
+    first, second = draw_pairs(patients, 500, seed=0)
+
+    assert len({*zip(first.tolist(), second.tolist(), strict=True)}) == 500
+    assert all(patients[a] != patients[b] for a, b in zip(first, second, strict=True))
+    assert not len(draw_pairs(["p"] * 4000, 5, seed=0)[0])
+
+
 def test_the_interval_knows_that_pairs_share_images():
     """With few images and all their pairs, a bootstrap of pairs would be far too narrow."""
     gaps, covered = [], 0

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from plica.errors import SettingsError
-from plica.metrics.kernel import by_subsets, kernel_distance
+from plica.metrics.kernel import by_subsets, kernel_distance, kernel_distance_of_copies
 
 
 def draw(n, d=5, *, seed=0, shift=0.0):
@@ -67,3 +67,18 @@ def test_subsets_estimate_the_same_number():
 def test_subsets_that_cannot_be_drawn_are_refused(size, count):
     with pytest.raises(SettingsError, match="2 to 20 images"):
         by_subsets(draw(20), draw(30, seed=1), size=size, count=count)
+
+
+def test_of_copies_the_own_pairs_are_left_out():
+    x = draw(9)
+    y = x + 0.1 * draw(9, seed=1)
+
+    def k(a, b):
+        return (a @ b / 5 + 1) ** 3
+
+    apart = [(i, j) for i in range(9) for j in range(9) if i != j]
+    expected = np.mean([k(x[i], x[j]) + k(y[i], y[j]) - 2 * k(x[i], y[j]) for i, j in apart])
+
+    assert kernel_distance_of_copies(x, y) == pytest.approx(expected, abs=1e-10)
+    assert kernel_distance_of_copies(x, x) == pytest.approx(0, abs=1e-12)
+    assert kernel_distance(x, x) < -0.1

@@ -7,7 +7,15 @@ import typer
 from plica.cli.commands import Commands
 from plica.registry import Registry
 
-EVALUATIONS = Registry("evaluation", (("probe", "plica.cli.evaluate_probe:probe"),))
+EVALUATIONS = Registry(
+    "evaluation",
+    (
+        ("protocols", "plica.cli.evaluate_protocols:protocols"),
+        ("probe", "plica.cli.evaluate_probe:probe"),
+        ("distribution", "plica.cli.evaluate_distribution:distribution"),
+        ("efficiency", "plica.cli.evaluate_efficiency:efficiency"),
+    ),
+)
 
 
 class _Evaluations(Commands):

@@ -131,6 +131,8 @@ class Statistic:
         need: Rows of each set it wants, of the number of features.
         why: Why it wants them.
         fewest: Rows without which there is no number.
+        bounds: What the number cannot go beyond; its interval is cut there.
+        of_copies: Instead of `function` where each row of one set is a copy of a row of the other.
         extras: Further numbers beside it, by name; NaN where they have no meaning.
     """
 
@@ -142,7 +144,14 @@ class Statistic:
     need: Callable[[int], int]
     why: str
     fewest: int = FEWEST_ROWS
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    of_copies: Callable[[Real, Real], float] | None = None
     extras: Callable[[Features, Features, int], Mapping[str, float]] | None = None
+
+    def choose(self, real: Features, other: Features) -> Callable[[Real, Real], float]:
+        """What computes it of these sets: copies stand beside their sources, row by row."""
+        copies = (real.names, real.patients) == (other.names, other.patients)
+        return self.of_copies if copies and self.of_copies is not None else self.function
 
 
 @dataclass(frozen=True)
@@ -249,7 +258,7 @@ def compare_sets(
     interval, why_none = estimate_interval(statistic, real, other, seed=seed)
     return Distance(
         metric=metric,
-        value=statistic.function(real.rows, other.rows),
+        value=statistic.choose(real, other)(real.rows, other.rows),
         unit=statistic.unit,
         better=statistic.better,
         definition=statistic.definition,
@@ -260,7 +269,7 @@ def compare_sets(
         interval=interval,
         floor=find_floor(statistic, real, seed=seed, repeats=repeats),
         needed=needed,
-        warnings=(*warn(real, other, needed, f"{metric} {statistic.why}"), *why_none),
+        warnings=(*warn(real, other, needed, statistic.why), *why_none),
         extras={} if statistic.extras is None else statistic.extras(real, other, seed),
         extractor=real.extractor,
     )
@@ -310,6 +319,7 @@ def estimate_interval(
     statistic: Statistic, real: Features, other: Features, *, seed: int
 ) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """A 95 % interval by leaving out groups of patients; or none, and why."""
+    function = statistic.choose(real, other)
     groups = deal((*real.patients, *other.patients), seed=seed)
     if len(groups) < FEWEST_GROUPS:
         return None, (f"no interval: {FEWEST_GROUPS} patients are the fewest it is taken of",)
@@ -318,14 +328,15 @@ def estimate_interval(
         kept = [rows.rows[keep_rows(rows.patients, group)] for rows in (real, other)]
         if min(map(len, kept)) < statistic.fewest:
             return None, ("no interval: without one group of patients too few images are left",)
-        values.append(statistic.function(*kept))
+        values.append(function(*kept))
     G = len(groups)
     s = math.sqrt((G - 1) / G * float(np.square(np.array(values) - np.mean(values)).sum()))
-    value = statistic.function(real.rows, other.rows)
+    value = function(real.rows, other.rows)
     if not (math.isfinite(s) and math.isfinite(value)):
         return None, ("no interval: the number has no meaning without some group of patients",)
     reach = quantile_t(G - 1) * s
-    return (value - reach, value + reach), ()
+    least, most = statistic.bounds
+    return (max(value - reach, least), min(value + reach, most)), ()
 
 
 def find_floor(

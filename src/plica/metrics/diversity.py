@@ -40,6 +40,7 @@ DEFINITION = (
     "above zero where the other set is less diverse. Data range 1."
 )
 _FEWEST_IN_INTERVAL = 5
+_LISTED = 1500  # images whose pairs, a million, are listed before some are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,11 +150,29 @@ def draw_pairs(
     patients: Sequence[str], count: int, *, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs of places that hold two patients, without return, in a drawn order."""
+    if len(patients) > _LISTED:
+        return _draw_few(patients, count, seed=seed)
     first, second = np.triu_indices(len(patients), k=1)
     whose = np.unique(np.array(patients, dtype=str), return_inverse=True)[1]
     apart = np.flatnonzero(whose[first] != whose[second])
     chosen = np.random.default_rng((seed, 0xD1FF)).permutation(apart)[:count]
     return first[chosen], second[chosen]
+
+
+def _draw_few(
+    patients: Sequence[str], count: int, *, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The same where all pairs are too many to be listed."""
+    chance = np.random.default_rng((seed, 0xD1FF))
+    found: dict[tuple[int, int], None] = {}
+    for _ in range(100 * count):
+        a, b = sorted(int(place) for place in chance.integers(0, len(patients), 2))
+        if patients[a] != patients[b]:
+            found.setdefault((a, b))
+        if len(found) == count:
+            break
+    first, second = np.array(list(found), dtype=np.intp).reshape(-1, 2).T
+    return first, second
 
 
 def compare_diversity(
@@ -181,15 +200,28 @@ def compare_diversity(
         >>> compare_diversity(real, generated).value
         0.04
     """
-    if repeats < 0:
-        raise SettingsError(f"the floor is taken of 0 or more splits, but {repeats} were asked for")
-    if real.prepared != other.prepared or real.values.shape[1:] != other.values.shape[1:]:
-        raise InputError(
-            "the two sets' pictures were prepared in two ways "
-            f"({real.prepared}, {real.values.shape[1:]}; {other.prepared}, "
-            f"{other.values.shape[1:]}): prepare both alike"
-        )
-    likeness = [measure_likeness(one, pairs=pairs, seed=seed, tell=tell) for one in (real, other)]
+    _check(real, other, repeats)
+    first, second = (
+        measure_likeness(one, pairs=pairs, seed=seed, tell=tell) for one in (real, other)
+    )
+    return compare_likeness(real, other, (first, second), seed=seed, repeats=repeats)
+
+
+def compare_likeness(
+    real: Pictures,
+    other: Pictures,
+    likeness: tuple[Likeness, Likeness],
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> Distance:
+    """The same of scores that were taken before: those of the real set serve all others.
+
+    Raises:
+        InputError: The sets were prepared in two ways.
+        SettingsError: `repeats` is below zero.
+    """
+    _check(real, other, repeats)
     patients = (len(set(real.patients)), len(set(other.patients)))
     return Distance(
         metric="diversity",
@@ -268,3 +300,14 @@ def _warn(patients: tuple[int, int]) -> tuple[str, ...]:
     if fewest < _FEWEST_IN_INTERVAL:
         said.append(f"no interval: {_FEWEST_IN_INTERVAL} patients are the fewest it is taken of")
     return tuple(said)
+
+
+def _check(real: Pictures, other: Pictures, repeats: int) -> None:
+    if repeats < 0:
+        raise SettingsError(f"the floor is taken of 0 or more splits, but {repeats} were asked for")
+    if real.prepared != other.prepared or real.values.shape[1:] != other.values.shape[1:]:
+        raise InputError(
+            "the two sets' pictures were prepared in two ways "
+            f"({real.prepared}, {real.values.shape[1:]}; {other.prepared}, "
+            f"{other.values.shape[1:]}): prepare both alike"
+        )

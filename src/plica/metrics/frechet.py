@@ -19,6 +19,7 @@ M. Chong, D. Forsyth: Effectively unbiased FID and Inception score, CVPR 2020.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -107,6 +108,8 @@ FID = Statistic(
     ),
     function=frechet,
     need=lambda dims: dims + 1,
-    why="is biased upwards, and with no more images than features its covariances are singular",
+    why="a Fréchet distance is too large at any N, and with no more images than features its "
+    "covariances are singular",
+    bounds=(0.0, math.inf),
     extras=extrapolate,
 )

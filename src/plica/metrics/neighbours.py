@@ -95,7 +95,8 @@ def _need(_: int) -> int:
     return NEEDED
 
 
-_WHY = "is a share of N images, whose standard error reaches 1 / (2 √N): 3.5 % at 200"
+_WHY = "a share of N images has a standard error of up to 1 / (2 √N), 3.5 % at 200"
+_SHARE = (0.0, 1.0)
 
 PRECISION = Statistic(
     name="precision",
@@ -109,6 +110,7 @@ PRECISION = Statistic(
     need=_need,
     why=_WHY,
     fewest=K + 1,
+    bounds=_SHARE,
 )
 
 RECALL = Statistic(
@@ -123,6 +125,7 @@ RECALL = Statistic(
     need=_need,
     why=_WHY,
     fewest=K + 1,
+    bounds=_SHARE,
 )
 
 DENSITY = Statistic(
@@ -138,6 +141,7 @@ DENSITY = Statistic(
     need=_need,
     why=_WHY,
     fewest=K + 1,
+    bounds=(0.0, math.inf),
 )
 
 COVERAGE = Statistic(
@@ -152,5 +156,6 @@ COVERAGE = Statistic(
     need=_need,
     why=_WHY,
     fewest=K + 1,
+    bounds=_SHARE,
     extras=_expected,
 )
