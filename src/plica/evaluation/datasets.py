@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from plica.errors import UnknownName
 
-BY_TABLE = "any tree, with a table that names its images (columns path, patient, split, dataset)"
+BY_TABLE = "a table of images (path, patient, split, dataset)"
 
 
 @dataclass(frozen=True)

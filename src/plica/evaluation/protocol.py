@@ -27,8 +27,8 @@ class Crop:
     """A window around the middle of a volume.
 
     Args:
-        voxels: Towards the patient's right/left, front/back and head/feet, however the image is
-            stored.
+        voxels: Towards the patient's right/left, front/back and head/feet, however the volume is
+            stored; columns, rows and 1 of a picture.
         smaller: What happens to an image with a shorter side: its whole side is taken, or the
             image is refused.
     """
@@ -286,7 +286,7 @@ def read_protocol(name: str | Path) -> Protocol:
 
 def _shipped() -> list[Path]:
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
-    return sorted(folder.glob("*.toml")) if folder else []
+    return sorted(folder.glob("*.toml"), key=lambda path: path.stem) if folder else []
 
 
 def _find(name: str) -> Path:

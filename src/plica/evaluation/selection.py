@@ -299,7 +299,13 @@ def _range_of(image: Image, protocol: Protocol, group: Group) -> tuple[float | N
 
 
 def along_patient(image: Image, sides: Sequence[int]) -> Triple:
-    """Sides right/left, front/back and head/feet as sides along the image's own i, j, k."""
+    """Sides right/left, front/back and head/feet as sides along a volume's own i, j, k.
+
+    Those of a picture, which has no depth to turn, are its columns, rows and 1 as they are.
+    """
+    if not image.is_volume:
+        i, j, k = sides
+        return i, j, k
     i, j, k = (sides[_WORLD_AXES[letter]] for letter in image.grid.orientation)
     return i, j, k
 
@@ -333,8 +339,7 @@ def crop_middle(image: Image, crop: Crop, group: str = "") -> tuple[Image, str]:
 
 def _target(image: Image, wanted: Resize) -> Triple:
     if wanted.shape:
-        i, j, k = along_patient(image, wanted.shape) if image.is_volume else wanted.shape
-        return i, j, k
+        return along_patient(image, wanted.shape)
     scale = wanted.longest / max(image.grid.shape)
     i, j, k = (1 if n == 1 else max(1, round(n * scale)) for n in image.grid.shape)
     return i, j, k
