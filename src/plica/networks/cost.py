@@ -157,12 +157,27 @@ def prepare_forward(module: nn.Module, shape: Shape, *, device: str = "cpu") -> 
     return forward
 
 
-def prepare_step(module: nn.Module, shape: Shape, *, device: str = "cpu") -> Callable[[], None]:
-    """A step of training over made images and labels, finished when it returns."""
+def make_optimiser(module: nn.Module) -> torch.optim.Optimizer:
+    """AdamW over all of a module, for steps at several shapes to share."""
+    return torch.optim.AdamW(module.parameters(), lr=_RATE)
+
+
+def prepare_step(
+    module: nn.Module,
+    shape: Shape,
+    *,
+    device: str = "cpu",
+    optimiser: torch.optim.Optimizer | None = None,
+) -> Callable[[], None]:
+    """A step of training over made images and labels, finished when it returns.
+
+    Args:
+        optimiser: Of the module on its device; None makes one, with memory of its own.
+    """
     module = module.to(device).train()
     x = _make_input(shape, device)
     labels = (torch.arange(shape[0], device=device) % 2).float()[:, None]
-    optimiser = torch.optim.AdamW(module.parameters(), lr=_RATE)
+    optimiser = optimiser or make_optimiser(module)
 
     def step() -> None:
         module.train()
@@ -181,6 +196,7 @@ def time_together(
     *,
     repeats: int,
     seconds: float = float("inf"),
+    warmed: Mapping[str, float] | None = None,
     tell: Callable[[str], None] = lambda name: None,
 ) -> dict[str, tuple[float, ...]]:
     """Time several works in turns, so that what else the machine does falls on all of them.
@@ -192,6 +208,7 @@ def time_together(
         works: By name; each is finished when it returns.
         repeats: Turns.
         seconds: For each work; one that needs longer has fewer turns, and one at least.
+        warmed: Seconds of the first time, of works that were done once already.
         tell: Is given a work's name before each time it is done.
 
     Returns:
@@ -199,20 +216,23 @@ def time_together(
     """
     if repeats < 1:
         raise SettingsError(f"something is timed once at least, not {repeats} times")
-    turns = {}
+    first = dict(warmed or {})
     for name, work in works.items():
-        tell(name)
-        turns[name] = max(1, int(min(repeats, seconds / max(_time(work), 1e-9))))
+        if name not in first:
+            tell(name)
+            first[name] = time_once(work)
+    turns = {name: max(1, int(min(repeats, seconds / max(first[name], 1e-9)))) for name in works}
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats):
         for name in list(works)[:: -1 if turn % 2 else 1]:
             if turn < turns[name]:
                 tell(name)
-                found[name].append(_time(works[name]))
+                found[name].append(time_once(works[name]))
     return {name: tuple(taken) for name, taken in found.items()}
 
 
-def _time(work: Callable[[], object]) -> float:
+def time_once(work: Callable[[], object]) -> float:
+    """Seconds something takes, once."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

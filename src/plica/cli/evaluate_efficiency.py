@@ -1,0 +1,412 @@
+"""plica evaluate efficiency: what a probe costs on images and on latents, and what files take."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plica.cli import options as o
+from plica.cli.console import (
+    EXIT_FAILED,
+    print_error,
+    print_json,
+    print_note,
+    print_table,
+    progress,
+)
+from plica.cli.contenders import Contender, load_contenders, name_contenders
+from plica.cli.costing import SIZES, Bench, make_image, parse_memory, refuse_streams
+from plica.cli.jobs import Manner
+from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, load_standards
+from plica.codecs.device import choose_device
+from plica.errors import InputError, SettingsError
+from plica.evaluation.efficiency import (
+    GIGA,
+    HRNET,
+    Fed,
+    record_operations,
+    show_sections,
+    summarise,
+)
+from plica.evaluation.journal import Journal
+from plica.evaluation.protocol import DEFAULT, read_protocol
+from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.rate_distortion import Computing, require_drawing, show_storage
+from plica.evaluation.report import Report, Section
+from plica.evaluation.results import Results
+from plica.evaluation.selection import select
+from plica.formats.codes import STORAGE_TYPES
+from plica.networks.cost import CONVENTION, describe_device
+from plica.run import RECIPE, describe_environment
+from plica.training.cohorts import read_cohort
+from plica.training.data import name_of
+
+STAGES = ("flops", "latency", "memory", "storage")
+MEASURING, STORAGE = "Measuring", "Storage"
+CLASSES = 1
+
+
+def efficiency(
+    cohort: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Images whose storage is measured: a folder, a table or a BIDS tree.",
+            show_default=False,
+        ),
+    ] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec",
+            "-c",
+            show_default=False,
+            rich_help_panel=o.CODEC,
+            help="Codecs whose latents are measured: names, folders or patterns.",
+        ),
+    ] = None,
+    probe: Annotated[
+        str, typer.Option(help="The network that is fed.", rich_help_panel=MEASURING)
+    ] = HRNET,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Sides of images; the first is full size. 1024 256 128 64 for probes of "
+            "pictures, 256 64 32 for those of volumes.",
+            show_default=False,
+            rich_help_panel=MEASURING,
+            min=1,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Only some of {', '.join(STAGES)}.", show_default=False, rich_help_panel=MEASURING
+        ),
+    ] = None,
+    batch: Annotated[
+        int,
+        typer.Option(help="Inputs in each turn that is timed.", min=1, rich_help_panel=MEASURING),
+    ] = 1,
+    repeats: Annotated[
+        int, typer.Option(help="Turns that are timed.", min=1, rich_help_panel=MEASURING)
+    ] = 5,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            help="For each thing that is timed: it has fewer turns where it needs longer, "
+            "and is left out where one turn would.",
+            min=0.1,
+            rich_help_panel=MEASURING,
+        ),
+    ] = 60.0,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Measure steps of training too; at full size they need many times the memory.",
+            rich_help_panel=MEASURING,
+        ),
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What a batch may need, such as 8G; all of a card's, or 8G beside none.",
+            show_default=False,
+            rich_help_panel=MEASURING,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of the cohort; otherwise test, dev-test or validation.",
+            show_default=False,
+            rich_help_panel=STORAGE,
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these kinds of images.", show_default=False, rich_help_panel=STORAGE
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            help="At most so many images of each kind; 0 takes all.", min=0, rich_help_panel=STORAGE
+        ),
+    ] = 8,
+    most_pixels: Annotated[
+        int, typer.Option(help="Larger images are left out.", min=1, rich_help_panel=STORAGE)
+    ] = MOST_PIXELS,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"How codes are kept: {', '.join(STORAGE_TYPES)}; all if left out.",
+            show_default=False,
+            rich_help_panel=STORAGE,
+        ),
+    ] = None,
+    standard: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Codecs beside latents: {' and '.join(STANDARDS)} if left out.",
+            show_default=False,
+            rich_help_panel=STORAGE,
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Local weights of a codec.",
+            show_default=False,
+            rich_help_panel=o.CODEC,
+            metavar="CODEC=FILE",
+        ),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            rich_help_panel=o.CODEC,
+            help="Draw the weights that are not at hand: what latents cost does not "
+            "depend on them, what they keep does.",
+        ),
+    ] = False,
+    device: o.Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of a report.", show_default=False, rich_help_panel=o.OUTPUT
+        ),
+    ] = None,
+    overwrite: o.Overwrite = False,
+    resume: o.Resume = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """What latents save a network, and what they take in bytes beside JPEG 2000 and JPEG XL.
+
+    Example: plica evaluate efficiency images/ -c linear-4x1-2d linear-8x1-2d -o report
+    """  # fmt: skip
+    manner = Manner(as_json, quiet)
+    stages = _choose_stages(only, cohort)
+    dtypes = _check_words("--dtype", dtype, STORAGE_TYPES)
+    place = choose_device(device)
+    contenders = _load(codec, stages, weights, place, random=random_weights)
+    bench = Bench(
+        probe, place, CLASSES, batch, repeats, seconds,
+        _choose_memory(memory, place), train,
+    )  # fmt: skip
+    storing = None
+    if "storage" in stages and cohort is not None:
+        require_drawing()
+        protocol = read_protocol(DEFAULT)
+        protocol = replace(protocol, sample=replace(protocol.sample, images=limit))
+        selection = select(protocol, read_cohort(cohort), split=split, groups=group)
+        standards = load_standards(standard or STANDARDS)
+        storing = Storing(selection, contenders, standards, dtypes, most_pixels)
+    if out is not None:
+        refuse_folder(out, overwrite=overwrite or resume)
+    with _telling(manner) as tell:
+        bench.tell = tell
+        fed = _measure(bench, contenders, stages, size)
+        results = _keep(storing, out, tell, overwrite=overwrite, resume=resume)
+    report = _compose(bench, fed, results, storing, cohort)
+    page = publish(report, out, overwrite=overwrite or resume) if out is not None else None
+    _print(report, fed, page, manner)
+    if len(results.failures):
+        raise typer.Exit(EXIT_FAILED)
+
+
+# -- what was asked for --------------------------------------------------------------------------
+
+
+def _choose_stages(only: Sequence[str] | None, cohort: Path | None) -> tuple[str, ...]:
+    """What is measured: everything, but storage only where there are images."""
+    stages = _check_words("--only", only, STAGES)
+    if cohort is None and only and "storage" in stages:
+        raise SettingsError(
+            "what storage takes is measured on images: name a cohort, such as a folder of them"
+        )
+    if cohort is not None and "storage" not in stages:
+        raise SettingsError(
+            f"{cohort} would not be read, since only {', '.join(stages)} is asked for: leave it "
+            "out, or add storage to --only"
+        )
+    return tuple(one for one in stages if one != "storage" or cohort is not None)
+
+
+def _check_words(option: str, given: Sequence[str] | None, known: Sequence[Any]) -> tuple[Any, ...]:
+    if unknown := [word for word in given or () if word not in known]:
+        raise SettingsError(f"{option} takes {', '.join(known)}, but got '{unknown[0]}'")
+    return tuple(word for word in known if not given or word in given)
+
+
+def _load(
+    codec: Sequence[str] | None, stages: Sequence[str], weights: Sequence[str] | None,
+    device: str, *, random: bool,
+) -> tuple[Contender, ...]:  # fmt: skip
+    if not codec:
+        if "storage" in stages:
+            raise SettingsError(
+                "no codec whose latents are to be kept: name some, such as --codec linear-4x1-2d"
+            )
+        return ()
+    contenders = load_contenders(
+        name_contenders(codec), weights=weights or (), device=device, random=random
+    )
+    for contender in contenders:
+        refuse_streams(contender)
+    return contenders
+
+
+def _choose_memory(memory: str | None, device: str) -> int | None:
+    return parse_memory(memory or (None if device.startswith("cuda") else "8G"))
+
+
+# -- the work ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _telling(manner: Manner) -> Iterator[Callable[[str], None]]:
+    """A bar without an end that says what is being done."""
+    with progress(quiet=manner.silent) as bar:
+        task = bar.add_task("measuring", total=None)
+        yield lambda what: bar.update(task, description=what[-60:], advance=1)
+
+
+def _measure(
+    bench: Bench, contenders: Sequence[Contender], stages: Sequence[str], size: Sequence[int] | None
+) -> list[Fed]:
+    if set(stages) == {"storage"}:
+        return []
+    sizes = tuple(size or SIZES[bench.dims])
+    fed = bench.feed_images(sizes)
+    image = make_image(sizes[0], bench.dims) if contenders else None
+    if image is not None:
+        fed += bench.feed_latents(contenders, image)
+    if "latency" in stages:
+        fed = bench.time(fed, contenders, image)
+    if "memory" in stages and bench.device != "mps":
+        fed = bench.fill(fed)
+    return fed
+
+
+def _keep(
+    storing: Storing | None, out: Path | None, tell: Callable[[str], None], *, overwrite: bool,
+    resume: bool,
+) -> Results:  # fmt: skip
+    if storing is None:
+        return Results(())
+    if out is None:
+        return Results(tuple(r for one in storing.selection for r in storing.keep(one, tell)))
+    if overwrite and (out / RUN / RECIPE).is_file():
+        shutil.rmtree(out / RUN)
+    journal = Journal.begin(out / RUN, storing.asked, resume=resume)
+    last = storing.standards[-1].name  # its result comes last: an image that has it is done
+    for one in storing.selection:
+        if journal.has((one.case.key, last, one.draw)):
+            continue
+        for result in storing.keep(one, partial(_tell_of, tell, name_of(one.case))):
+            journal.add(result)
+    return journal.read(storing.order())
+
+
+def _tell_of(tell: Callable[[str], None], name: str, codec: str) -> None:
+    tell(f"{name}: {codec}")
+
+
+# -- what came of it -----------------------------------------------------------------------------
+
+
+def _compose(
+    bench: Bench, fed: Sequence[Fed], results: Results, storing: Storing | None, cohort: Path | None
+) -> Report:
+    sections: list[Section] = []
+    summary: list[str] = []
+    if fed:
+        sections += show_sections(bench.probe, bench.classes, fed)
+        summary += summarise(bench.probe, fed)
+    if storing is not None:
+        if not len(results.of()):
+            raise InputError(_explain_nothing(results))
+        kept = tuple(show_storage(results, _computing(bench, fed)))
+        sections += kept
+        summary += [f"{part.title}. {said}" for part in kept for said in part.prose[1:]]
+        notes = storing.selection.notes
+        sections += [Section("Which images", notes)] if notes else []
+    return Report(
+        title="What latents cost, and what they save",
+        summary=tuple(summary),
+        sections=tuple(sections),
+        record={
+            "flops": record_operations(bench.probe, bench.classes, fed),
+            "inputs": [one.to_json() for one in fed],
+            "storage": [result.to_json() for result in results],
+        },
+        setting=_describe(bench, storing, cohort),
+        results=results,
+    )
+
+
+def _computing(bench: Bench, fed: Sequence[Fed]) -> Computing | None:
+    if not fed:
+        return None
+    of_codec = {one.codec: one.multiply_adds / GIGA for one in fed if one.codec}
+    return Computing(bench.probe, fed[0].name, fed[0].multiply_adds / GIGA, of_codec)
+
+
+def _explain_nothing(results: Results) -> str:
+    first = next(iter(results.failures), None)
+    return "no image could be kept" + (f"; the first: {first.error}" if first else "")
+
+
+def _describe(bench: Bench, storing: Storing | None, cohort: Path | None) -> dict[str, str]:
+    here = describe_environment()
+    packages = ("plica", "torch", "numpy", "pylibjpeg-openjpeg", "imagecodecs")
+    setting = {
+        "Probe": f"{bench.probe}, {bench.classes} class, one channel or those of the latent",
+        "Operations": CONVENTION,
+        "Device": describe_device(bench.device),
+        "Machine": f"{here['system']} {here['machine']}, {here['processors']} processors, "
+        f"{platform.processor() or 'processor without a name'}",
+        "Versions": ", ".join(
+            f"{name} {here['packages'][name]}" for name in packages if name in here["packages"]
+        ),
+        "Timing": f"batches of {bench.batch}, at most {bench.repeats} turns and "
+        f"{bench.limit:g} s each",
+    }
+    if storing is not None and cohort is not None:
+        setting["Cohort"] = f"{cohort.name}, {len(storing.selection)} images" + (
+            f" of the split {storing.selection.split}" if storing.selection.split else ""
+        )
+        for one in storing.contenders:
+            setting[f"Codec {one.name}"] = one.codec.fingerprint
+    return setting
+
+
+def _print(report: Report, fed: Sequence[Fed], page: Path | None, manner: Manner) -> None:
+    if manner.as_json:
+        print_json({**report.record, "report": None if page is None else str(page)})
+        return
+    if not manner.quiet:
+        for section in report.sections:
+            for table in section.tables:
+                print_table(table.title, table.columns, table.rows, caption=table.caption)
+        for sentence in report.summary:
+            print_note(sentence)
+        for one in fed:
+            for why in one.left_out:
+                print_note(f"{one.name}: {why}")
+        if page is not None:
+            print_note(f"the report: {page}")
+    for result in report.results.failures:
+        print_error(f"{result.facts.get('name', result.case)}, {result.codec}: {result.error}")
