@@ -71,6 +71,44 @@ def test_ms_ssim_of_colour_is_that_of_monai(make_image, noisy):
     assert ours == pytest.approx(theirs, abs=2e-5)  # theirs is in float32
 
 
+@pytest.mark.parametrize("shape", [(100, 104), (44, 48, 45)])
+def test_with_fewer_scales_the_other_weights_are_scaled_as_given_to_monai(make_image, noisy, shape):
+    torch = pytest.importorskip("torch")
+    regression = pytest.importorskip("monai.metrics.regression")
+    x, y = (side.astype(np.float32) for side in noisy(*shape, sigma=25.0))
+    found = measure(make_image(x), make_image(y), metrics=["ms-ssim"], data_range=255.0)
+    scales = int(note_of(found, "ms-ssim").split(", ")[1][0])
+    weights = np.array(structural.SCALE_WEIGHTS[:scales])
+
+    theirs = regression.compute_ms_ssim(
+        torch.from_numpy(y)[None, None], torch.from_numpy(x)[None, None], len(shape), 255.0,
+        weights=tuple(weights / weights.sum()),
+    ).item()  # fmt: skip
+
+    assert 1 < scales < 5
+    assert found["ms-ssim"] == pytest.approx(theirs, abs=2e-5)  # theirs is in float32
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (24, 20, 16)])
+def test_torchmetrics_has_the_same_windows_and_those_of_a_mirrored_border_too(
+    make_image, noisy, shape
+):
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torchmetrics.functional.image")
+    x, y = noisy(*shape)
+    found = measure(make_image(x), make_image(y), metrics=["ssim", "psnr"], data_range=255.0)
+
+    tensors = [torch.from_numpy(side)[None, None] for side in (y, x)]
+    whole, every = theirs.structural_similarity_index_measure(
+        *tensors, data_range=255.0, return_full_image=True
+    )
+    inner = every[0, 0].numpy()[(slice(5, -5),) * len(shape)].mean()
+    assert found["ssim"] == pytest.approx(inner, abs=1e-7)
+    assert abs(found["ssim"] - whole.item()) > 1e-3
+    psnr = theirs.peak_signal_noise_ratio(*tensors, data_range=255.0).item()
+    assert found["psnr"] == pytest.approx(psnr, abs=1e-5)
+
+
 def test_ssim_with_no_covariance_is_by_hand():
     constant = np.full((1, 12, 12, 1), 100.0)
     found = structural.SSIM.function(Pair(constant, constant + 50, None, 255.0)).value

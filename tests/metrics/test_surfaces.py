@@ -104,6 +104,24 @@ def test_distances_in_2d_are_those_of_surface_distance(theirs):
     )
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # MONAI's, of its own arguments
+def test_surface_dice_is_that_of_monai_and_its_hausdorff_distance_is_a_voxel_away():
+    torch = pytest.importorskip("torch")
+    surface_dice = pytest.importorskip("monai.metrics.surface_dice")
+    hausdorff = pytest.importorskip("monai.metrics.hausdorff_distance")
+    a, b = blobs(24, 20, 14)
+    spacing = (0.7, 0.7, 2.5)
+    tensors = [torch.tensor(mask)[None, None].float() for mask in (b, a)]
+    how = {"include_background": True, "spacing": spacing}
+
+    found = surface_distances(a, b, spacing)
+
+    nsd = surface_dice.compute_surface_dice(*tensors, [1.0], use_subvoxels=True, **how).item()
+    assert found.within(1.0)[0] == pytest.approx(nsd, abs=1e-6)
+    largest = hausdorff.compute_hausdorff_distance(*tensors, **how).item()
+    assert found.hausdorff()[0] == pytest.approx(largest, abs=np.linalg.norm(spacing))
+
+
 @settings(deadline=None, max_examples=25)
 @given(a=masks, b=masks)
 def test_any_two_masks_are_measured_as_surface_distance_measures_them(theirs, a, b):
