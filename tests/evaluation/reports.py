@@ -109,13 +109,17 @@ def make_pictures(count=3, side=192):
         )  # fmt: skip
 
 
+def say_mean(column):
+    mean, half = column.mean(), column.std() / 4
+    return f"{mean:.3g} ({mean - half:.3g} to {mean + half:.3g})".replace("-", "−")
+
+
 def make_table(results):
     rows = []
     for group in results.groups:
         for codec in results.codecs:
             columns = [results.of(codec=codec, group=group).column(name) for name in METRICS]
-            cells = [f"{c.mean():.3g} ({c.mean() - c.std() / 4:.3g} to {c.mean() + c.std() / 4:.3g})"
-                     .replace("-", "−") for c in columns]  # fmt: skip
+            cells = [say_mean(column) for column in columns]
             rows.append((codec, group, str(columns[0].size), *cells))
     heads = [head_value(results.describe(metric)) for metric in METRICS]
     return Table(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plica.evaluation.drawing import (
     HAIR,
     INK,
+    PALETTE,
     QUIET,
     Looks,
     draw,
@@ -230,7 +231,7 @@ def _forest(panel: Any, rows: Sequence[Difference | str]) -> None:
     for place, row in enumerate(rows):
         if isinstance(row, str):
             continue
-        colour = "#0072b2" if row.found else QUIET
+        colour = PALETTE[0] if row.found else QUIET
         if math.isfinite(row.low + row.high):
             panel.plot((row.low, row.high), (place, place), color=colour, linewidth=1.5)
         panel.plot(row.estimate, place, "o", markersize=5, color=colour,

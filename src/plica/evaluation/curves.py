@@ -149,6 +149,7 @@ def _draw_ends(panel: Any, points: Sequence[RatePoint], colour: str) -> None:
 def _scale_by_doubling(panel: Any) -> None:
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter(import_matplotlib().ticker.FormatStrFormatter("%g"))
+    panel.xaxis.set_minor_formatter(import_matplotlib().ticker.NullFormatter())
     panel.margins(0.08)
 
 
@@ -294,6 +295,8 @@ def band_chart(
                        color=looks.colour(codec), linestyle=looks.dash(codec), label=tame(codec),
                        markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(import_matplotlib().ticker.FormatStrFormatter("%g"))
+        panel.yaxis.set_minor_formatter(import_matplotlib().ticker.NullFormatter())
         panel.axhline(1.0, color=QUIET, linewidth=0.9)
         panel.set_xticks(places, [tame(band) for band in bands],
                          rotation=0 if len(bands) <= 6 else 60)  # fmt: skip

@@ -96,7 +96,7 @@ def compose(report: Report) -> Files:
     beside = [path for path in files if "/" not in path]
     sections = _all_sections(report, remark)
     listed = ["report.md", RECORD, *beside]
-    record = record_report(report, [PAGE, "report.md", *files])
+    record = record_report(report, [PAGE, "report.md", RECORD, *files])
     files["report.md"] = write_markdown(report, sections, named, listed[1:]).encode("utf-8")
     text = json.dumps(record, ensure_ascii=True, allow_nan=False, indent=1)
     files[RECORD] = text.encode("ascii") + b"\n"

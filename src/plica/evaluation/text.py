@@ -65,7 +65,8 @@ def say_number(value: float | None, digits: int = 4) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value and not 1e-4 <= abs(value) < 10.0**9:
-        return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return f"{mantissa}e{int(power)}".replace("-", "−")
     decimals = digits if not value else digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:.{min(max(decimals, 0), 9)}f}".replace("-", "−")
 
