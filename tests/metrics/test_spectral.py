@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.signal.windows import tukey as tukey_of_scipy
 
+import plica
 from plica.errors import UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
@@ -138,6 +139,18 @@ def test_an_image_correlates_with_itself_and_gain_and_shift_do_not_matter():
     assert "at least ½ at every frequency" in same.note
     assert louder.value == same.value == pytest.approx(0.5, abs=0.06)
     assert louder.detail["power"][1:] == pytest.approx([9] * (len(same.detail["power"]) - 1))
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_bicubic_resolves_what_its_coarser_grid_can_hold(factor):
+    codec = plica.load(f"bicubic-{factor}x-2d")
+    source, _ = images(noise(192, 160), noise(192, 160), (0.5, 0.5, 1.0))
+
+    decoded = codec.decode(codec.encode(source))
+    found = measure(source, decoded, metrics=["fsc-resolution"])["fsc-resolution"]
+
+    coarser = 0.5 / (factor * 0.5)  # Nyquist of the grid that the latent stands on
+    assert 0.9 * coarser < found < 1.3 * coarser
 
 
 def test_noise_of_equal_power_has_the_correlation_of_the_formula():
