@@ -12,14 +12,16 @@ import typer
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
 from plica.cli.contenders import Contender, load_contenders, name_contenders
-from plica.cli.posing import Asked, Task, pose
-from plica.cli.probes import Session, make_plan, open_folder
+from plica.cli.posing import Asked, Task, follow, pose
+from plica.cli.probes import Session, check_folder, make_plan, start_folder
 from plica.cli.watching import format_duration
 from plica.errors import SettingsError
+from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.probe_report import Probed, build_report
 from plica.evaluation.probing import Predictions
 from plica.evaluation.publish import publish
 from plica.evaluation.report import Report
+from plica.evaluation.tasks import read_task
 from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
 from plica.training.views import FULL
@@ -48,8 +50,19 @@ def probe(
         ),
     ],
     label: Annotated[
-        str, typer.Option(help="Column of the classes.", show_default=False, rich_help_panel=TASK)
-    ],
+        str,
+        typer.Option(help="Column of the classes.", show_default=False, rich_help_panel=TASK),
+    ] = "",
+    published: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="One of the papers' tasks, such as cmmd-malignancy (see `plica evaluate "
+            "protocols`), instead of --label: COHORT is the data set's folder, as published.",
+            show_default=False,
+            rich_help_panel=TASK,
+        ),
+    ] = "",
     codec: Annotated[
         list[str] | None,
         typer.Option(
@@ -188,8 +201,11 @@ def probe(
     Example: plica evaluate probe cases.csv --codec bicubic-4x-2d --label class --size 256x256 -o r/
     """
     begun = time.perf_counter()
+    import_matplotlib()  # before hours of fitting
     if not codec:
         raise SettingsError("no codec to judge: name some, such as --codec bicubic-4x-2d linear-*")
+    if bool(label) == bool(published):
+        raise SettingsError("give --label, the column of the classes, or --task")
     asked = Asked(
         label=label, classes=tuple(classes or ()), where=tuple(where or ()),
         train_split=train_split, test_split="" if folds else test_split, folds=folds,
@@ -197,16 +213,20 @@ def probe(
         probe=probe_name, mode=mode, seeds=seeds, epochs=epochs or 0, batch=batch or 0,
         rate=rate or 0.0, balanced=balanced, channels=channels, precision=precision,
     )  # fmt: skip
-    task = pose(read_cohort(cohort), asked)
+    found = read_task(published, cohort) if published else None
+    asked = follow(asked, found.task) if found else asked
+    task = pose(found.cohort if found else read_cohort(cohort), asked)
+    task = replace(task, notes=(*task.notes, *(found.notes if found else ())))
     plan = make_plan(asked, len(task.labelled.classes), probe_weights)
     contenders = load_contenders(
         name_contenders([name for name in (*codec, baseline) if name != FULL]),
         weights=weights or (), device=device, random=random_weights,
     )  # fmt: skip
     asked = complete(asked, task, plan, contenders)
-    folder = open_folder(out, asked, overwrite=overwrite, resume=resume)
-    session = Session(asked, task, plan, contenders, folder, cache, device, as_json or quiet)
-    predictions = session.run()
+    check_folder(out, asked, overwrite=overwrite, resume=resume)
+    session = Session(asked, task, plan, contenders, cache, device, as_json or quiet)
+    views = session.show()
+    predictions = session.run(start_folder(out, asked, overwrite=overwrite), views)
     report = build_report(describe(session, predictions, cohort))
     page = publish(report, out, overwrite=overwrite or resume)
     _tell(report, page, time.perf_counter() - begun, as_json=as_json, quiet=quiet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from plica.errors import InputError, SettingsError
 from plica.evaluation.folds import divide
 from plica.evaluation.labels import Labelled, label_cases
 from plica.evaluation.probe_report import count
+from plica.evaluation.tasks import CLASS, TEST, TRAIN
+from plica.evaluation.tasks import Task as Published
 from plica.training.views import FULL, Sight, Subject, list_subjects
 
 SHARES = 0.8, 0.2
@@ -149,6 +151,29 @@ def select(cohort: Cohort, where: Sequence[str]) -> Cohort:
         if not len(cohort):
             raise InputError(f"no case has {each}")
     return cohort
+
+
+def follow(asked: Asked, published: Published) -> Asked:
+    """What was asked, with the label, classes, splits, size and sampling of a published task.
+
+    A size that was given stays.
+
+    Raises:
+        SettingsError: The task classifies nothing.
+    """
+    if not published.classes:
+        raise SettingsError(f"the task {published.name} classifies nothing: a probe needs classes")
+    shape = published.shape
+    size = (shape[1], shape[0]) if shape and published.dims == 2 else shape
+    return replace(
+        asked,
+        label=CLASS,
+        classes=published.classes,
+        train_split=TRAIN,
+        test_split="" if asked.folds else TEST,
+        size=asked.size or tuple(size),
+        balanced=asked.balanced or published.weighted,
+    )
 
 
 def pose(cohort: Cohort, asked: Asked) -> Task:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from plica.cli.contenders import Contender
 from plica.cli.posing import Asked, Task, sight_of
 from plica.errors import OutputError, PlicaError, SettingsError, TrainingInterrupted
 from plica.evaluation.probing import Predictions
+from plica.evaluation.publish import RUN
 from plica.run import RECIPE, Run
 from plica.training.data import name_of
 from plica.training.views import FULL, View, Views
@@ -26,8 +27,6 @@ from plica.training.views import FULL, View, Views
 if TYPE_CHECKING:
     from plica.training.probing import Course, Plan
     from plica.training.progress import Progress as Standing
-
-RUN = "run"
 
 
 @dataclass
@@ -39,7 +38,6 @@ class Session:
         task: Labelled images.
         plan: How probes are fitted.
         contenders: The codecs.
-        folder: Of the run.
         cache: Where views and features are kept; None takes the user's folder.
         device: Where probes run.
         silent: Shows nothing.
@@ -49,7 +47,6 @@ class Session:
     task: Task
     plan: Plan
     contenders: tuple[Contender, ...]
-    folder: Path
     cache: Path | None
     device: str
     silent: bool
@@ -61,24 +58,38 @@ class Session:
         names = [FULL, *(one.name for one in self.contenders)]
         return self.asked.baseline, *(name for name in names if name != self.asked.baseline)
 
-    def run(self) -> tuple[Predictions, ...]:
+    def show(self) -> dict[str, list[View]]:
+        """What each codec makes of each image; what is kept is not made again.
+
+        Raises:
+            PlicaError: An image or a codec cannot be used.
+        """
+        with progress(quiet=self.silent) as bar:
+            return self._show(bar)
+
+    def run(self, folder: Path, views: Mapping[str, list[View]]) -> tuple[Predictions, ...]:
         """All predictions; those that are kept are not made again.
+
+        Args:
+            folder: Of the run.
+            views: What `show` gave.
 
         Raises:
             TrainingInterrupted: It was asked to stop; what is done is kept.
-            PlicaError: An image or a codec cannot be used.
+            InputError: The views are of no use to the probe.
         """
         from plica.training.engine import Engine
 
         with progress(quiet=self.silent) as bar:
-            views = self._show(bar)
             engine = Engine(self.device, self.plan.precision)
             fits = len(self.names) * len(self.task.parts) * self.asked.seeds
             job = bar.add_task("fitting", total=fits)
             return tuple(
                 predictions
                 for name in self.names
-                for predictions in self._fit_codec(name, views[name], engine, bar, job)
+                for predictions in self._fit_codec(
+                    name, views[name], _Place(folder, engine, bar, job)
+                )
             )
 
     def _show(self, bar: Progress) -> dict[str, list[View]]:
@@ -99,35 +110,33 @@ class Session:
                     raise type(error)(f"{name_of(subject.case)} under {name}: {error}") from error
                 shown[name].append(view)
                 bar.advance(job)
-        bar.remove_task(job)
         return shown
 
-    def _fit_codec(
-        self, name: str, views: list[View], engine: Any, bar: Progress, job: Any
-    ) -> Iterator[Predictions]:
+    def _fit_codec(self, name: str, views: list[View], place: _Place) -> Iterator[Predictions]:
         from plica.training.probing import Course
 
         found: dict[int, list[NDArray[np.float64]]] = {n: [] for n in range(self.asked.seeds)}
         for fold, part in enumerate(self.task.parts):
             course = Course(
-                self.plan, views, self.task.targets, part.train, part.test, engine=engine,
+                self.plan, views, self.task.targets, part.train, part.test, engine=place.engine,
                 cache=self.cache,
             )  # fmt: skip
             self.shown[name] = course.shape
             for seed in range(self.asked.seeds):
-                bar.update(job, description=f"{name} · fold {fold + 1} · seed {seed}")
-                found[seed].append(self._fit(course, name, fold, seed, bar))
-                bar.advance(job)
+                place.bar.update(place.job, description=f"{name} · fold {fold + 1} · seed {seed}")
+                found[seed].append(self._fit(course, name, (fold, seed), place))
+                place.bar.advance(place.job)
         for seed, scores in found.items():
             yield self._gather(name, seed, scores)
 
     def _fit(
-        self, course: Course, name: str, fold: int, seed: int, bar: Progress
+        self, course: Course, name: str, which: tuple[int, int], place: _Place
     ) -> NDArray[np.float64]:
+        fold, seed = which
         spelt = re.sub(r"[^\w.-]+", "-", name).strip("-.")
         mark = hashlib.sha256(name.encode()).hexdigest()[:6]
-        folder = self.folder / f"{spelt}-{mark}" / f"fold{fold}-seed{seed}"
-        watcher = None if self.silent else _Steps(bar, name)
+        folder = place.folder / f"{spelt}-{mark}" / f"fold{fold}-seed{seed}"
+        watcher = None if self.silent else _Steps(place.bar, name)
         try:
             course.look(None if watcher is None else watcher.look)
             return course.fit(seed, folder, name=f"{spelt}-fold{fold}-seed{seed}", watcher=watcher)
@@ -152,6 +161,15 @@ class Session:
             scores=np.concatenate(scores),
             folds=tuple(folds),
         )
+
+
+class _Place(NamedTuple):
+    """Where fits are kept and computed, and who is told."""
+
+    folder: Path
+    engine: Any
+    bar: Progress
+    job: Any
 
 
 class _Steps:
@@ -202,8 +220,8 @@ def make_plan(asked: Asked, classes: int, weights: str | None) -> Plan:
     return replace(plan, weights=state, weights_fingerprint=fingerprint(state))
 
 
-def open_folder(out: Path, asked: Asked, *, overwrite: bool, resume: bool) -> Path:
-    """The folder in which probes are kept as they come.
+def check_folder(out: Path, asked: Asked, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a report's folder before any work.
 
     Raises:
         OutputError: There is something already, and nothing was said of it.
@@ -217,14 +235,23 @@ def open_folder(out: Path, asked: Asked, *, overwrite: bool, resume: bool) -> Pa
             )
         if not (folder / RECIPE).is_file():
             raise OutputError(f"{out} holds other things than a report: choose another folder")
-    if overwrite and folder.is_dir():
-        shutil.rmtree(folder)
-    if not (folder / RECIPE).is_file():
-        return Run.start(folder, asked).folder
+    if overwrite or not (folder / RECIPE).is_file():
+        return
     begun = asdict(Run.open(folder).recipe(Asked))
     if differing := [name for name, value in asdict(asked).items() if begun[name] != value]:
         raise SettingsError(
             f"{folder} was begun with another {', '.join(differing)}: repeat the same command, or "
             "begin anew with --overwrite"
         )
-    return folder
+
+
+def start_folder(out: Path, asked: Asked, *, overwrite: bool) -> Path:
+    """The folder in which probes are kept as they come, once it is known that there will be some.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    folder = out / RUN
+    if overwrite and folder.is_dir():
+        shutil.rmtree(folder)
+    return folder if (folder / RECIPE).is_file() else Run.start(folder, asked).folder

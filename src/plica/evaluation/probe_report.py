@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from plica.evaluation.charts import Difference, difference_chart
 from plica.evaluation.probing import LEAST_PATIENTS, LEVEL, Estimate, Judged, Predictions, judge
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
@@ -32,7 +33,6 @@ class Probed:
         setting: What it stands on, in words by name.
         record: The same for machines.
         notes: What a reader must know besides, a sentence each.
-        figures: Drawn already.
     """
 
     title: str
@@ -43,7 +43,6 @@ class Probed:
     setting: Mapping[str, str]
     record: Mapping[str, Any]
     notes: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = field(default=(), repr=False)
 
 
 def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> Report:
@@ -171,7 +170,21 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
             "same of AUROC − ½, since a coin reaches ½."
         ),
     )  # fmt: skip
-    return Section(title="Classification", tables=(table,), figures=probed.figures)
+    return Section(title="Classification", tables=(table,), figures=_draw(judged))
+
+
+def _draw(judged: Sequence[Judged]) -> tuple[Figure, ...]:
+    differences = [
+        Difference(
+            one.codec, one.difference.value, one.difference.low, one.difference.high,
+            found=one.difference.low > 0 or one.difference.high < 0,
+        )
+        for one in judged
+        if one.difference is not None
+    ]  # fmt: skip
+    if not differences:
+        return ()
+    return (difference_chart(differences, f"AUROC less that of {judged[0].codec}", name="auroc"),)
 
 
 def _section_of_classes(judged: Sequence[Judged], first: Predictions) -> Section:

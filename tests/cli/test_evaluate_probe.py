@@ -1,0 +1,238 @@
+"""plica evaluate probe: one command from labelled images to a report of what codecs keep."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.training.checks import write_pictures
+from typer.testing import CliRunner
+
+from plica.cli.evaluate_probe import parse_size
+from plica.cli.main import app
+from plica.errors import InputError, OutputError, SettingsError, UnknownName
+
+WORDS = ("--probe", "pooled-2d", "--epochs", "40", "--seeds", "2", "--cache", "cache")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    write_pictures(folder, patients=36)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+
+def probe(*words):
+    """The command in this process; errors come as they are raised."""
+    return CliRunner().invoke(
+        app,
+        ["evaluate", "probe", "pictures.csv", *map(str, words)],
+        catch_exceptions=False,
+        standalone_mode=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def judged(place):
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        done = probe(
+            "--codec", "bicubic-4x-2d", "nearest-4x-2d", "--label", "texture", *WORDS,
+            "-o", "report", "--json",
+        )  # fmt: skip
+    finally:
+        os.chdir(before)
+    return json.loads(done.stdout)
+
+
+def test_the_report_says_who_lost_what(judged, place):
+    full, bicubic, nearest = judged["codecs"]
+
+    assert (full["codec"], full["shown"]) == ("full-resolution", [1, 32, 32])
+    assert (bicubic["codec"], bicubic["shown"]) == ("bicubic-4x-2d", [1, 8, 8])
+    assert full["auroc"]["value"] == 1.0
+    for lost in (bicubic, nearest):
+        assert lost["auroc"]["value"] < 0.85
+        assert lost["difference"]["high"] < 0
+        assert lost["retained"] < 0.85
+        assert len(lost["seeds"]) == 2
+    assert judged["counts"]["test"] == {"fine": [6, 6], "plain": [6, 6]}
+    page = (place / "report" / "index.html").read_text(encoding="utf-8")
+    assert "bicubic-4x-2d" in page
+    assert "12 test images of 12 patients" in page
+    assert (place / "report" / "figures" / "auroc.png").is_file()
+
+
+def test_every_case_stands_in_the_table_with_its_score(judged, place):
+    with (place / "report" / "cases.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert len(rows) == 12 * 3 * 2
+    assert {row["metric"] for row in rows} == {"true-class-probability"}
+    assert all(0 <= float(row["value"]) <= 1 for row in rows)
+
+
+def test_the_same_command_gives_the_same_numbers(judged):
+    words = ("--codec", "bicubic-4x-2d", "nearest-4x-2d", "--label", "texture", *WORDS)
+    again = json.loads(probe(*words, "-o", "again", "--json").stdout)
+
+    assert again["codecs"] == judged["codecs"]
+
+
+def test_what_is_there_is_resumed_or_refused(judged):
+    words = ("--codec", "bicubic-4x-2d", "nearest-4x-2d", "--label", "texture", "-o", "report")
+    with pytest.raises(OutputError, match="--overwrite or --resume"):
+        probe(*words, *WORDS)
+    with pytest.raises(SettingsError, match="begun with another epochs"):
+        probe(*words, *WORDS, "--resume", "--epochs", "41")
+    resumed = json.loads(probe(*words, *WORDS, "--resume", "--json").stdout)
+
+    assert resumed["codecs"] == judged["codecs"]
+    assert resumed["seconds"] < judged["seconds"]
+
+
+def test_folds_test_every_patient_once():
+    done = probe(
+        "--codec",
+        "area-4x-2d",
+        "--label",
+        "texture",
+        "--folds",
+        3,
+        *WORDS,
+        "--seeds",
+        1,
+        "-o",
+        "folds",
+        "--json",
+    )
+    said = json.loads(done.stdout)
+
+    assert said["counts"] == {"each once tested, in 3 folds": {"fine": [12, 12], "plain": [12, 12]}}
+    assert said["cases"] == 24
+    assert said["codecs"][0]["auroc"]["value"] > 0.95
+
+
+def test_any_codec_can_be_the_baseline_and_decoded_images_can_be_shown():
+    done = probe(
+        "--codec",
+        "area-4x-2d",
+        "--baseline",
+        "nearest-4x-2d",
+        "--decoded",
+        "--label",
+        "texture",
+        *WORDS,
+        "--epochs",
+        2,
+        "--seeds",
+        1,
+        "--where",
+        "split=train|dev-test",
+        "-o",
+        "decoded",
+        "--json",
+    )
+    said = json.loads(done.stdout)
+
+    assert [one["codec"] for one in said["codecs"]] == [
+        "nearest-4x-2d", "full-resolution", "area-4x-2d",
+    ]  # fmt: skip
+    assert {tuple(one["shown"]) for one in said["codecs"]} == {(1, 32, 32)}
+
+
+def test_a_table_for_people_names_the_report():
+    done = probe(
+        "--codec", "area-4x-2d", "--label", "texture", *WORDS, "--epochs", 1, "--seeds", 1,
+        "-o", "people",
+    )  # fmt: skip
+
+    assert "AUROC" in done.stdout
+    assert "full-resolution" in done.stdout
+
+
+def test_an_interrupted_command_goes_on(place, judged):
+    words = [
+        sys.executable, "-m", "plica", "evaluate", "probe", "pictures.csv", "--label", "texture",
+        "--codec", "area-4x-2d", "--probe", "small-2d", "--mode", "full", "--epochs", "6",
+        "--seeds", "1", "--cache", "cache", "-o", "cut",
+    ]  # fmt: skip
+    running = subprocess.Popen(words, cwd=place, stderr=subprocess.PIPE, text=True)
+    log = place / "cut" / "run"
+    until = time.monotonic() + 60
+    while not list(log.glob("full*/fold0-seed0/checkpoints/step-*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+
+    assert running.returncode == 130, said
+    assert "--resume" in said
+    assert not (place / "cut" / "index.html").exists()
+    done = subprocess.run([*words, "--resume"], cwd=place, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (place / "cut" / "index.html").is_file()
+
+
+# -- refusing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "sentence"),
+    [
+        (("--codec", "area-4x-2d"), SettingsError, "--label, the column of the classes, or --task"),
+        (("--label", "texture"), SettingsError, "no codec to judge"),
+        (("--label", "texure", "--codec", "area-4x-2d"), InputError, "no case has the label"),
+        (("--label", "texture", "--codec", "area-4"), UnknownName, "area-4"),
+        (
+            ("--label", "texture", "--codec", "area-4x-2d", "--probe", "hrnet"),
+            UnknownName, "did you mean 'hrnet-w64'",
+        ),
+        (
+            ("--label", "texture", "--codec", "area-4x-2d", "--mode", "half"),
+            SettingsError, "--mode is linear or full",
+        ),
+        (
+            ("--label", "texture", "--codec", "area-4x-2d", "--test-split", "tset"),
+            InputError, "no split 'tset'",
+        ),
+        (
+            ("--label", "texture", "--codec", "area-4x-2d", "--where", "split=none"),
+            InputError, "no case has split=none",
+        ),
+        (
+            ("--label", "texture", "--codec", "area-4x-2d", "--probe", "pooled-3d"),
+            InputError, "is one slice, but the probe sees volumes",
+        ),
+        (("--codec", "area-4x-2d", "--task", "x"), UnknownName, "no task 'x'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_any_work(words, error, sentence):
+    with pytest.raises(error, match=sentence):
+        probe(*words, "-o", "refused", "--cache", "cache", "--quiet", "--seeds", 1)
+
+    assert not Path("refused").exists()
+
+
+@pytest.mark.parametrize(("text", "size"), [(None, ()), ("64x32", (64, 32)), ("8×8×4", (8, 8, 4))])
+def test_a_size_is_read(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["64", "64x", "ax2", "0x4", "99999x2"])
+def test_a_size_that_is_none_is_refused(text):
+    if text == "64":
+        assert parse_size(text) == (64,)
+        return
+    with pytest.raises(SettingsError, match="--size takes sides"):
+        parse_size(text)
