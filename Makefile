@@ -28,6 +28,7 @@ format: $(VENV)/test.installed
 
 docs: $(VENV)/test.installed
 	$(BIN)/python docs/make_tree.py
+	$(BIN)/python docs/make_protocols.py
 	$(BIN)/python docs/make_formats.py --data $(SHARED)/data
 	$(BIN)/python benchmarks/linear_vs_interpolation.py --data $(SHARED)/data --write
 	$(BIN)/plica demo --json --out demo-output --radiographs $(SHARED) | $(BIN)/python docs/make_readme.py

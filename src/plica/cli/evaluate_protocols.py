@@ -99,12 +99,13 @@ def _list(as_json: bool) -> None:
             }
         )
         return
-    print_table("", LISTED, [_row(one) for one in listed])
+    print_table("", LISTED, [list_row(one) for one in listed])
     print()
-    print_table("", TASKS_LISTED, [_task_row(task) for task in tasks])
+    print_table("", TASKS_LISTED, [task_row(task) for task in tasks])
 
 
-def _row(listed: Listed) -> tuple[str, ...]:
+def list_row(listed: Listed) -> tuple[str, ...]:
+    """A protocol in the list."""
     protocol = listed.protocol
     return (
         listed.name,
@@ -125,7 +126,8 @@ def _spell_sample(images: int, draws: int) -> str:
     return count if draws == 1 else f"{count} × {draws} draws"
 
 
-def _task_row(task: Task) -> tuple[str, ...]:
+def task_row(task: Task) -> tuple[str, ...]:
+    """A task in the list."""
     count = task.published[""].images
     return (
         task.name,
