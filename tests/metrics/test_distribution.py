@@ -125,6 +125,8 @@ def test_one_patient_has_no_halves():
     real = make_features(draw(30), per_patient=30)
 
     assert find_floor(KID, real, seed=0) is None
+    found = compare_sets(real, make_features(draw(30, seed=1), prefix="o"), "kid")
+    assert any("no floor" in line for line in found.warnings)
 
 
 @pytest.mark.parametrize("metric", ["fid", "kid"])

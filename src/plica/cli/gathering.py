@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plica.cli.console import progress
 from plica.cli.contenders import Contender
@@ -29,7 +30,7 @@ from plica.training.data import name_of
 PICTURES = "ms-ssim"
 _ENDING = ".npz"
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)

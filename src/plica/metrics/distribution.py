@@ -47,6 +47,7 @@ GROUPS = 20
 FEWEST_GROUPS = 5  # Cornish and Fisher's t is good to 0.5 % from there on
 FEWEST_PATIENTS = 20
 REPEATS = 20
+NO_FLOOR = "no floor: half of the real set is too small"
 NORMAL = 1.959963984540054  # 97.5 % of a normal distribution lie below
 
 
@@ -256,6 +257,9 @@ def compare_sets(
             )
     needed = statistic.need(real.dims)
     interval, why_none = estimate_interval(statistic, real, other, seed=seed)
+    floor = find_floor(statistic, real, seed=seed, repeats=repeats)
+    if repeats and floor is None:
+        why_none += (NO_FLOOR,)
     return Distance(
         metric=metric,
         value=statistic.choose(real, other)(real.rows, other.rows),
@@ -267,7 +271,7 @@ def compare_sets(
         patients=(len(set(real.patients)), len(set(other.patients))),
         dims=real.dims,
         interval=interval,
-        floor=find_floor(statistic, real, seed=seed, repeats=repeats),
+        floor=floor,
         needed=needed,
         warnings=(*warn(real, other, needed, statistic.why), *why_none),
         extras={} if statistic.extras is None else statistic.extras(real, other, seed),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from plica.errors import InputError, SettingsError, UnusablePixels
 from plica.metrics.distribution import (
     FEWEST_PATIENTS,
+    NO_FLOOR,
     REPEATS,
     Distance,
     Floor,
@@ -223,6 +224,8 @@ def compare_likeness(
     """
     _check(real, other, repeats)
     patients = (len(set(real.patients)), len(set(other.patients)))
+    floor = _find_floor(likeness[0], seed=seed, repeats=repeats)
+    missing = (NO_FLOOR,) if repeats and floor is None else ()
     return Distance(
         metric="diversity",
         value=likeness[1].mean - likeness[0].mean,
@@ -234,9 +237,9 @@ def compare_likeness(
         patients=patients,
         dims=int(np.prod(real.values.shape[1:])),
         interval=bootstrap_gap(likeness[0], likeness[1], seed=seed),
-        floor=_find_floor(likeness[0], seed=seed, repeats=repeats),
+        floor=floor,
         needed=NEEDED,
-        warnings=_warn(patients),
+        warnings=(*_warn(patients), *missing),
         extras={
             "real": likeness[0].mean,
             "other": likeness[1].mean,
