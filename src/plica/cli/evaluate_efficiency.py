@@ -28,6 +28,7 @@ from plica.cli.jobs import Manner
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, load_standards
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
+from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.efficiency import (
     GIGA,
     HRNET,
@@ -39,10 +40,11 @@ from plica.evaluation.efficiency import (
 from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import DEFAULT, read_protocol
 from plica.evaluation.publish import RUN, publish, refuse_folder
-from plica.evaluation.rate_distortion import Computing, require_drawing, show_storage
+from plica.evaluation.rate_distortion import show_storage
 from plica.evaluation.report import Report, Section
 from plica.evaluation.results import Results
 from plica.evaluation.selection import select
+from plica.evaluation.storage_chart import Computing
 from plica.formats.codes import STORAGE_TYPES
 from plica.networks.cost import CONVENTION, describe_device
 from plica.run import RECIPE, describe_environment
@@ -142,7 +144,7 @@ def efficiency(
         typer.Option(
             help="At most so many images of each kind; 0 takes all.", min=0, rich_help_panel=STORAGE
         ),
-    ] = 8,
+    ] = 4,
     most_pixels: Annotated[
         int, typer.Option(help="Larger images are left out.", min=1, rich_help_panel=STORAGE)
     ] = MOST_PIXELS,
@@ -207,7 +209,7 @@ def efficiency(
     )  # fmt: skip
     storing = None
     if "storage" in stages and cohort is not None:
-        require_drawing()
+        import_matplotlib()  # before hours of work, not after them
         protocol = read_protocol(DEFAULT)
         protocol = replace(protocol, sample=replace(protocol.sample, images=limit))
         selection = select(protocol, read_cohort(cohort), split=split, groups=group)

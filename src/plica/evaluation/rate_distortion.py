@@ -6,32 +6,18 @@ that each is seen where it wins.
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plica.errors import MissingExtra
-from plica.evaluation.report import Figure, Section, Table
+from plica.evaluation.report import Section, Table
 from plica.evaluation.results import Result, Results
-from plica.evaluation.storage import LOSSLESS, Match, Point
+from plica.evaluation.storage import Match, Point
+from plica.evaluation.storage_chart import Computing, Series, draw_plane
 
 NOTHING = "–"
-ORDER = ("float32", "float16", "bfloat16", "int8")
-_MARKS = {"float32": "s", "float16": "o", "bfloat16": "D", "int8": "v"}
-_CAPTION = (
-    " Computing: what {probe} does with one image of {full}; images of standard codecs must be "
-    "decoded first and are looked at in full, latents are looked at as they are."
-)
-_STANDARD_STYLES = ("-", "--", ":")
-_STYLE = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False, "svg.fonttype": "none",
-    "pdf.fonttype": 42, "figure.dpi": 100,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,23 +61,6 @@ def record_storage(
     }
 
 
-@dataclass(frozen=True)
-class Computing:
-    """What a probe does with images and with latents, for the figure's other half.
-
-    Args:
-        probe: Its name.
-        full: What full size is: "1024×1024".
-        giga: G multiply-adds for an image of full size, which standard codecs' images are too.
-        of_codec: For its latents, by codec.
-    """
-
-    probe: str
-    full: str
-    giga: float
-    of_codec: Mapping[str, float]
-
-
 def show_storage(results: Results, computing: Computing | None = None) -> Iterable[Section]:
     """A section for each group: what it takes, beside standard codecs, with a figure.
 
@@ -110,7 +79,7 @@ def show_storage(results: Results, computing: Computing | None = None) -> Iterab
             f"Storage: {name}",
             (_describe_sources(kept), *describe_winners(kept)),
             (show_bytes(kept, name), show_rates(kept, name)),
-            (draw(kept, name, computing),),
+            (draw_plane(list_series(kept), name, len(_cases(kept)), computing),),
         )
 
 
@@ -225,7 +194,7 @@ def _count_losses(owners: Sequence[Kept], standard: str) -> tuple[int, int, str]
 
 
 def _describe_sources(kept: Sequence[Kept]) -> str:
-    cases = {one.result.case: one.result.facts for one in kept}.values()
+    cases = _cases(kept).values()
     pixels = statistics.fmean(facts["pixels"] for facts in cases)
     raw = statistics.fmean(facts["raw_bytes"] for facts in cases)
     files = [facts["source_bytes"] for facts in cases if facts["source_bytes"]]
@@ -267,133 +236,29 @@ def _read_matches(by: Mapping[str, Any]) -> dict[str, dict[str, Match]]:
     return {name: {k: Match.from_json(match) for k, match in m.items()} for name, m in by.items()}
 
 
-# -- the figure ----------------------------------------------------------------------------------
+def list_series(kept: Sequence[Kept]) -> list[Series]:
+    """Means over images at each setting, codec by codec.
 
-
-def require_drawing() -> None:
-    """Refuse before any work where there is nothing to draw with.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
+    What was kept without loss, in any image, has no PSNR and is no point.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtra("rate–distortion figures", "matplotlib", "eval")
-
-
-def draw(kept: Sequence[Kept], name: str, computing: Computing | None = None) -> Figure:
-    """Bits per pixel against PSNR, and beside it what a probe has to compute against PSNR.
-
-    Means over images at one setting; what was kept without loss has no PSNR and is no point.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    require_drawing()
-    import matplotlib as mpl
-    from matplotlib.figure import Figure as Page
-
-    series = _list_series(kept)
-    with mpl.rc_context(_STYLE):
-        page = Page(figsize=(9.2 if computing else 5.6, 4.4), layout="constrained")
-        axes = page.subplots(1, 2 if computing else 1, sharey=True, squeeze=False)[0]
-        _plot_rates(axes[0], series)
-        if computing:
-            _plot_computing(axes[1], series, computing)
-        page.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        page.suptitle(name, x=0.01, ha="left", fontsize=10)
-        png, pdf = io.BytesIO(), io.BytesIO()
-        page.savefig(png, format="png", dpi=160, metadata={"Software": None})
-        page.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-    n = len({one.result.case for one in kept})
-    return Figure(
-        name=f"rate-distortion-{'-'.join(name.split())}",
-        caption=f"Means over {n} images of {name}. Higher and further left is better. Storage: "
-        "lines are standard codecs at rising rates, marks are latents by the type of number they "
-        "are kept in (■ float32, ● float16, ◆ bfloat16, ▼ int8)."
-        + (_CAPTION.format(**vars(computing)) if computing else ""),
-        alt=_describe_plane(kept),
-        png=png.getvalue(),
-        pdf=pdf.getvalue(),
-    )
-
-
-@dataclass(frozen=True)
-class _Series:
-    """A codec's points in the plane: setting, bits per pixel, PSNR."""
-
-    codec: str
-    colour: str
-    style: str
-    points: tuple[tuple[str, float, float], ...]
-
-    @property
-    def is_latent(self) -> bool:
-        return self.points[0][0] in _MARKS
-
-
-def _list_series(kept: Sequence[Kept]) -> list[_Series]:
     series = []
-    styles, colours = iter(_STANDARD_STYLES), (f"C{n}" for n in range(100))
     for codec in dict.fromkeys(one.result.codec for one in kept):
         owners = [one for one in kept if one.result.codec == codec]
-        points = ((setting, *_mean(points)) for _, setting, points in _by_setting(owners))
-        finite = tuple(point for point in points if math.isfinite(point[2]))
-        if not finite:
-            continue
-        if finite[0][0] in _MARKS:
-            series.append(_Series(codec, next(colours), "-", finite))
-        else:
-            by_rate = tuple(sorted(finite, key=lambda point: point[1]))
-            series.append(_Series(codec, "#333333", next(styles, "-"), by_rate))
+        means = (
+            (
+                setting,
+                statistics.fmean(point.bits_per_pixel for point in points),
+                statistics.fmean(point.psnr for point in points),
+            )
+            for _, setting, points in _by_setting(owners)
+        )
+        if finite := tuple(point for point in means if math.isfinite(point[2])):
+            latent = any(one.at_bytes for one in owners)
+            order = finite if latent else tuple(sorted(finite, key=lambda point: point[1]))
+            series.append(Series(codec, latent, order))
     return series
 
 
-def _plot_rates(axes: Any, series: Sequence[_Series]) -> None:
-    for one in series:
-        xs, ys = [point[1] for point in one.points], [point[2] for point in one.points]
-        if one.is_latent:
-            for setting, x, y in one.points:
-                axes.plot(x, y, _MARKS[setting], color=one.colour, markersize=5)
-            axes.plot(xs, ys, color=one.colour, linewidth=1, label=one.codec)
-        else:
-            axes.plot(xs, ys, one.style, color=one.colour, marker=".", markersize=4, linewidth=1.2,
-                      label=one.codec)  # fmt: skip
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-    axes.set_xlabel("bits per pixel, of the whole file")
-    axes.set_ylabel("PSNR against the source, dB")
-    axes.set_title("Storage", loc="left", fontsize=9)
-
-
-def _plot_computing(axes: Any, series: Sequence[_Series], computing: Computing) -> None:
-    for one in series:
-        giga = computing.of_codec.get(one.codec) if one.is_latent else computing.giga
-        if giga is None:
-            continue
-        for setting, _, y in one.points if one.is_latent else ():
-            axes.plot(giga, y, _MARKS[setting], color=one.colour, markersize=5)
-        if not one.is_latent:
-            ys = [point[2] for point in one.points]
-            axes.plot([giga] * len(ys), ys, one.style, color=one.colour, marker=".", markersize=4,
-                      linewidth=1.2)  # fmt: skip
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel(f"G multiply-adds of {computing.probe}, for one image of {computing.full}")
-    axes.set_title("Computing", loc="left", fontsize=9)
-
-
-def _mean(points: Sequence[Point]) -> tuple[float, float]:
-    """Bits per pixel and PSNR; infinite where any image was kept without loss."""
-    return (
-        statistics.fmean(point.bits_per_pixel for point in points),
-        statistics.fmean(point.psnr for point in points),
-    )
-
-
-def _describe_plane(kept: Sequence[Kept]) -> str:
-    said = [
-        f"{codec} {setting}: {_mean(points)[0]:.2f} bits per pixel, {_mean(points)[1]:.1f} dB"
-        for codec, setting, points in _by_setting(kept)
-        if math.isfinite(_mean(points)[1])
-    ]
-    return "; ".join(said) + "."
+def _cases(kept: Sequence[Kept]) -> dict[Any, Mapping[str, Any]]:
+    """What is known of each image, once."""
+    return {one.result.case: one.result.facts for one in kept}
