@@ -117,7 +117,7 @@ def test_a_codec_that_leaves_the_grid_later_is_refused_too():
 
 
 def test_another_unit_is_refused():
-    with pytest.raises(InputError, match="has 1 channel.* in relative"):
+    with pytest.raises(InputError, match=r"has 1 channel.* in relative"):
         judge(body(), lambda image: image.with_pixels(image.pixels, unit=Unit.RELATIVE))
 
 

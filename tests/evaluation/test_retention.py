@@ -126,7 +126,7 @@ def test_a_codec_that_plants_lesions_everywhere_is_told_from_one_that_erases_the
     # The same lesion is added with and without: nothing is lost of the difference …
     kept = follow(image, invents, Plan((8.0,), (60.0,), seed=PLAN.seed))[0]
     assert kept.retention == pytest.approx(1.0, abs=1e-4)
-    # … but where there was none there is one now, and where there was one it has twice the contrast.
+    # … but where there was none there is one now, and where there was one it is twice as strong.
     assert kept.invented == pytest.approx(1.0, abs=1e-4)
     assert kept.erased == pytest.approx(-1.0, abs=1e-4)
 
@@ -144,16 +144,18 @@ def test_blur_takes_more_of_small_lesions_and_the_same_of_faint_ones():
     assert kept[4.0, 30.0] == pytest.approx(kept[4.0, 60.0], abs=0.03)
 
 
-def test_taking_noise_away_makes_a_lesion_easier_to_see():
+def test_detectability_is_contrast_over_noise():
     image = make(40 + 20 * np.random.default_rng(0).normal(size=(128, 128, 1)))
     plan = Plan((12.0,), (15.0,))
+    smoother = mapped(lambda x: gaussian_filter(x, (3, 3, 0)))
+    fainter = mapped(lambda x: 40 + 0.5 * (gaussian_filter(x, (3, 3, 0)) - 40))
 
-    (found,) = follow(
-        image, mapped(lambda x: 40 + 0.9 * (gaussian_filter(x, (3, 3, 0)) - 40)), plan
-    )
+    (smooth,), (faint,) = follow(image, smoother, plan), follow(image, fainter, plan)
 
-    assert found.retention < 0.95
-    assert found.detectability_source > 1
+    assert smooth.retention < 0.98
+    assert faint.retention == pytest.approx(0.5 * smooth.retention, rel=1e-3)
+    # Half the contrast over half the noise is as easy to see.
+    assert faint.detectability_decoded == pytest.approx(smooth.detectability_decoded, rel=1e-3)
 
 
 def test_spheres_of_a_volume_are_followed_in_millimetres():

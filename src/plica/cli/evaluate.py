@@ -10,8 +10,10 @@ from plica.registry import Registry
 EVALUATIONS = Registry(
     "evaluation",
     (
+        ("reconstruction", "plica.cli.evaluate_reconstruction:reconstruction"),
         ("protocols", "plica.cli.evaluate_protocols:protocols"),
         ("probe", "plica.cli.evaluate_probe:probe"),
+        ("faithfulness", "plica.cli.evaluate_faithfulness:faithfulness"),
         ("distribution", "plica.cli.evaluate_distribution:distribution"),
         ("efficiency", "plica.cli.evaluate_efficiency:efficiency"),
     ),

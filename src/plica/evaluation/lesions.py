@@ -86,8 +86,8 @@ def find_patches(
     """Boxes in homogeneous tissue with room for a lesion, at places drawn by a seed.
 
     Homogeneous is where the standard deviation within the box is among the lowest `QUIETEST` of
-    tissue, and below `LIVELIEST` of the image's central range or `NOISIEST` times its noise. Tissue is −150 … 150 HU in CT;
-    elsewhere what lies between the 10th and 90th percentile.
+    tissue, and below `LIVELIEST` of the image's central range or `NOISIEST` times its noise.
+    Tissue is −150 … 150 HU in CT; elsewhere what lies between the 10th and 90th percentile.
 
     Args:
         diameter: Of the largest lesion.

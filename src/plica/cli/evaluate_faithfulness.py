@@ -1,0 +1,343 @@
+"""plica evaluate faithfulness: what codecs do to tissues, lesions, edges, and what they invent."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plica.cli import options as o
+from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, print_table
+from plica.cli.contenders import load_contenders, name_contenders
+from plica.cli.distances import list_cases
+from plica.cli.faithful import VERSION, Trial, judge_all
+from plica.errors import InputError, PlicaError, SettingsError, UnknownName
+from plica.evaluation.controls import DENOISERS
+from plica.evaluation.faithfulness_report import (
+    HEADLINES,
+    Judged,
+    report_faithfulness,
+    say_n,
+    spread_over_patients,
+    summarise,
+    try_results,
+)
+from plica.evaluation.faithfulness_values import PEAK
+from plica.evaluation.figures import panel
+from plica.evaluation.journal import Journal
+from plica.evaluation.protocol import Crop
+from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.report import Figure
+from plica.evaluation.results import Result, Results
+from plica.evaluation.retention import Plan
+from plica.evaluation.text import head_value
+from plica.run import describe_environment
+from plica.training.cohorts import read_cohort
+
+JUDGING = "Judging"
+WHOLE = "whole"
+DEV_TEST = "dev-test"
+MOST_SAID = 6
+
+
+def faithfulness(
+    cohort: Annotated[
+        Path,
+        typer.Argument(help="Images: a folder, a table or a BIDS tree.", show_default=False),
+    ],
+    codec: Annotated[
+        list[str],
+        typer.Option(
+            "--codec",
+            "-c",
+            show_default=False,
+            rich_help_panel=o.CODEC,
+            help="Codecs to judge: names, folders, or patterns such as 'compact-*'.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the report.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
+    ],
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Denoisers that lose as much as each codec: {', '.join(DENOISERS)}.",
+            show_default=False,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of the cohort; otherwise dev-test, where it has one.",
+            show_default=False,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only cases with these labels, such as 'modality=CT|CR'.",
+            show_default=False,
+            rich_help_panel=JUDGING,
+            metavar="LABEL=VALUE|…",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="At most so many images.", show_default=False, min=1, rich_help_panel=JUDGING
+        ),
+    ] = None,
+    crop: Annotated[
+        str,
+        typer.Option(
+            help="Cut so many voxels from the middle of volumes: right/left, front/back, "
+            "head/feet; or whole.",
+            rich_help_panel=JUDGING,
+            metavar="X,Y,Z",
+        ),
+    ] = "256,256,64",
+    diameter: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Of lesions, in mm (pixels where an image knows none).",
+            show_default=False,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    contrast: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Of lesions, in the images' unit.", show_default=False, rich_help_panel=JUDGING
+        ),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(help="Cases drawn of each codec.", min=0, rich_help_panel=JUDGING)
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Of all that is drawn.", min=0, rich_help_panel=JUDGING)
+    ] = 0,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Local weights of a codec.",
+            show_default=False,
+            rich_help_panel=o.CODEC,
+            metavar="CODEC=FILE",
+        ),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            rich_help_panel=o.CODEC,
+            help="Draw the weights that are not at hand, to prove the path.",
+        ),
+    ] = False,
+    device: o.Device = "auto",
+    overwrite: o.Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the results kept in the report's folder.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Judge what codecs do to tissues, lesions and edges, and what they invent.
+
+    Example: plica evaluate faithfulness images/ -c bicubic-4x-2d compact-4x3-2d -o report
+    """  # fmt: skip
+    controls, cut = _check_controls(control), _parse_crop(crop)
+    Plan(tuple(diameter or (1.0,)), tuple(contrast or (1.0,)))  # refuses what cannot be
+    refuse_folder(out, overwrite=overwrite or resume)
+    found = read_cohort(cohort)
+    chosen = split or (DEV_TEST if DEV_TEST in found.splits else None)
+    trial = Trial(
+        cases=list_cases(found, split=chosen, where=where or (), limit=limit, seed=seed),
+        contenders=load_contenders(
+            name_contenders(codec), weights=weights or (), device=device, random=random_weights
+        ),
+        controls=controls,
+        crop=cut,
+        diameters=tuple(diameter or ()),
+        contrasts=tuple(contrast or ()),
+        seed=seed,
+    )
+    journal = _open_journal(out, trial, overwrite=overwrite, resume=resume)
+    left = judge_all(trial, journal, silent=as_json or quiet)
+    results = journal.read(trial.order())
+    if not len(results.of()):
+        reason = results.all[0].error if len(results) else "no codec takes images of its kind"
+        raise InputError(f"no image could be judged: {reason}")
+    report = report_faithfulness(
+        Judged(
+            results=results,
+            setting=_describe(trial, cohort.name, chosen),
+            record={"environment": describe_environment(), "version": VERSION, "seed": seed},
+            pictures=_draw_worst(trial, results, worst),
+        )
+    )
+    page = publish(report, out, overwrite=True)
+    _tell(results, page, left, as_json=as_json, quiet=quiet)
+    tests = try_results(results)
+    if len(results.failures) or (tests.images and not tests.passed):
+        raise typer.Exit(EXIT_FAILED)
+
+
+# -- what is asked -------------------------------------------------------------------------------
+
+
+def _check_controls(names: list[str] | None) -> tuple[str, ...]:
+    if unknown := [name for name in names or () if name not in DENOISERS]:
+        raise UnknownName(f"there is no control '{unknown[0]}'; there are: {', '.join(DENOISERS)}")
+    return tuple(dict.fromkeys(names or ()))
+
+
+def _parse_crop(text: str) -> Crop | None:
+    if text == WHOLE:
+        return None
+    try:
+        x, y, z = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"--crop takes three whole numbers such as 256,256,64, or whole, but got '{text}'"
+        ) from error
+    if min(x, y, z) < 1:
+        raise SettingsError(f"--crop takes numbers of voxels from 1, but got '{text}'")
+    return Crop((x, y, z))
+
+
+def _open_journal(out: Path, trial: Trial, *, overwrite: bool, resume: bool) -> Journal:
+    folder = out / RUN
+    if overwrite and not resume and folder.is_dir():
+        shutil.rmtree(folder)
+    return Journal.begin(folder, trial.asked, resume=resume)
+
+
+def _describe(trial: Trial, cohort: str, split: str | None) -> dict[str, str]:
+    found = describe_environment()
+    patients = len({case.patient for case in trial.cases})
+    return {
+        "protocol": VERSION,
+        "images": f"{cohort}{f', split {split}' if split else ''}: {len(trial.cases)} images of "
+        f"{patients} patients",
+        "volumes": f"the middle {trial.crop.voxels} voxels" if trial.crop else "whole",
+        **{f"codec {one.name}": f"fingerprint {one.codec.fingerprint}" for one in trial.contenders},
+        "controls": ", ".join(trial.controls) or "none",
+        "seed": str(trial.seed),
+        "software": ", ".join(f"{name} {v}" for name, v in found["packages"].items()),
+        "machine": f"{found['system']}, {found['machine']}, {found['processors']} processors",
+    }
+
+
+# -- what came of it -----------------------------------------------------------------------------
+
+
+def _draw_worst(trial: Trial, results: Results, each: int) -> tuple[Figure, ...]:
+    """Source, decoded and residual of the cases where most was invented, decoded once more."""
+    figures = []
+    for contender in trial.contenders:
+        own = [r for r in results.of(codec=contender.name) if r.value(PEAK) is not None]
+        own.sort(key=_peak, reverse=True)
+        for place, result in enumerate(own[:each]):
+            case = next(one for one in trial.cases if one.key == result.case)
+            try:
+                image = trial.open(case)
+                decoded = contender.run(image)[1]
+            except PlicaError:  # it could be read before: whoever removed it keeps the report
+                continue
+            figures.append(_draw(result, place, panel(image, decoded, title=_title(result))))
+    return tuple(figures)
+
+
+def _peak(result: Result) -> float:
+    value = result.value(PEAK)
+    return value.value if value is not None else 0.0
+
+
+def _title(result: Result) -> str:
+    return f"{result.facts.get('name', '')} · {result.codec}"
+
+
+def _draw(result: Result, place: int, picture: Any) -> Figure:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    value = result.value(PEAK)
+    note = value.note if value is not None else ""
+    return Figure(
+        name=f"invention-{result.codec}-{place + 1}",
+        caption=f"{_title(result)}: highest invention {_peak(result):.3g}, {note}. Source, "
+        "decoded, residual.",
+        alt=f"{_title(result)}: the source, the decoded image and their difference",
+        png=buffer.getvalue(),
+    )
+
+
+def _tell(results: Results, page: Path, left: int, *, as_json: bool, quiet: bool) -> None:
+    tests = try_results(results)
+    if as_json:
+        print_json(
+            {
+                "self_test": tests.to_json(),
+                "summary": summarise(results),
+                "failures": [{"case": list(r.case), "codec": r.codec, "error": r.error}
+                             for r in results.failures],
+                "left": left,
+                "report": str(page),
+            }
+        )  # fmt: skip
+        return
+    _tell_failures(results.failures)
+    if tests.images and not tests.passed:
+        print_error(tests.say())
+    if quiet:
+        return
+    for group in results.groups:
+        _print_group(results.of(group=group), group)
+    if tests.passed or not tests.images:
+        print_note(tests.say())
+    if left:
+        print_note(f"{left} results were there already")
+    print_note(f"report written to {page}")
+
+
+def _tell_failures(failures: Results) -> None:
+    """Each reason once for an image, with the codecs it is true of."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for result in failures:
+        said.setdefault((result.facts.get("name", ""), result.error), []).append(result.codec)
+    for (name, error), codecs in list(said.items())[:MOST_SAID]:
+        under = codecs[0] if len(codecs) == 1 else f"{len(codecs)} codecs and controls"
+        print_error(f"{name} under {under}: {error}")
+    if len(said) > MOST_SAID:
+        print_error(f"and {len(said) - MOST_SAID} more failed; see the report")
+
+
+def _print_group(results: Results, group: str) -> None:
+    if not len(results):
+        return
+    there = [m for m in HEADLINES if spread_over_patients(results, m) is not None]
+    rows = [
+        (codec, *(str(spread_over_patients(results.of(codec=codec), m) or "–") for m in there))
+        for codec in results.codecs
+    ]
+    heads = [head_value(results.describe(m)) for m in there]
+    print_table(
+        group, ("codec", *heads), rows,
+        caption=f"{say_n(results)}: mean of patients' means ± standard deviation between patients",
+    )  # fmt: skip

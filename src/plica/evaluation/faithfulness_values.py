@@ -1,0 +1,150 @@
+"""The numbers of one image's faithfulness as values with unit, direction and definition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from plica.evaluation.faithfulness import Faithfulness
+from plica.evaluation.retention import Retention
+from plica.image import Unit
+from plica.metrics.metric import Better, Value
+
+SHIFT, GROWTH, MOVED, DEFORMED = "edge shift", "edge growth", "translation", "deformation"
+BLUR, LOST = "edge blur", "edges lost"
+RMS, INDEX, ANATOMY, FLATNESS = "residual RMS", "autocorrelation", "anatomy in residual", "flatness"
+PEAK, PLACES, AREA = "invention, peak", "invention, places", "invention, share of voxels"
+ENERGY, SHARE, DETAIL = "invented energy", "invented detail", "kept detail"
+REMOVED, PUT_BACK = "own structures kept", "own structures put back"
+
+DEFINITIONS = {
+    SHIFT: "Median displacement of strong lone edges along their normals.",
+    GROWTH: "Median displacement of edges towards their dark side: positive, bright things grew.",
+    MOVED: "Displacement of the image as a whole, by least squares over all edges.",
+    DEFORMED: "Median displacement of edges once that of the whole image is taken out.",
+    BLUR: "Standard deviation of the Gaussian that would have widened the mean edge as much.",
+    LOST: "Share of edges whose decoded profile correlates below 0.5 with the source's.",
+    RMS: "Root mean square of source − decoded.",
+    INDEX: "Moran's I of neighbours in source − decoded: noise has 0.",
+    ANATOMY: "Rank correlation over blocks of the residual's RMS with the source's steepness.",
+    FLATNESS: "Geometric over arithmetic mean of the residual's power by frequency: white noise 1.",
+    PEAK: "Highest local energy that no mixture of the source's blurs and slopes explains, over "
+    "what bicubic interpolation by the codec's factor loses there.",
+    PLACES: "Connected regions where that is above 0.5.",
+    AREA: "Share of voxels in them.",
+    ENERGY: "Mean square of what nothing in the source explains between the means of cells of the "
+    "codec's factor.",
+    SHARE: "That energy over the energy of the source's own detail between those means.",
+    DETAIL: "Slope of the decoded image's detail between those means on the source's.",
+    REMOVED: "Share kept of small structures of the image's own, against the image without them.",
+    PUT_BACK: "Share of such a structure that is decoded where it had been filled in.",
+}
+
+
+def list_values(found: Faithfulness) -> tuple[Value, ...]:
+    """Every number, part by part; parts that were refused have none."""
+    parts = (_tissues, _planted, _removed, _edges, _residual, _invention)
+    return tuple(value for part in parts for value in part(found))
+
+
+def name_contrast(found: Faithfulness, contrast: float) -> str:
+    """A contrast as it is called: "40 HU", or "5 %" of the image's range."""
+    if found.unit == Unit.HU.value:
+        return f"{contrast:g} HU"
+    return f"{100 * contrast / found.span:.3g} %"
+
+
+def name_retention(found: Faithfulness, lesion: Retention) -> str:
+    """The metric of a planted lesion's retention."""
+    return f"retention {lesion.diameter:g} {lesion.length} {name_contrast(found, lesion.contrast)}"
+
+
+def _tissues(found: Faithfulness) -> Iterator[Value]:
+    for tissue in found.tissues:
+        note = (
+            f"{tissue.voxels} voxels of the class's core; {tissue.voxels_all} with its border have "
+            f"bias {tissue.bias_all:.4g} and MAE {tissue.mae_all:.4g}"
+        )
+        ends = f"{tissue.low:g} … {tissue.high:g} {found.unit}, by the blurred source"
+        if found.unit != Unit.HU.value:
+            ends = "fifths of the blurred source's own values, background left out"
+        for name, number, better in (("bias", tissue.bias, "nearer zero"),
+                                     ("MAE", tissue.mae, "lower")):  # fmt: skip
+            what = "Mean of decoded − source" if name == "bias" else "Mean of |decoded − source|"
+            yield Value(
+                f"{name}, {tissue.name}", number, found.unit,
+                "lower" if better == "lower" else "nearer zero", None,
+                f"{what} over the class's core: {ends}.", note,
+            )  # fmt: skip
+
+
+def _planted(found: Faithfulness) -> Iterator[Value]:
+    for lesion in found.lesions:
+        if lesion.kind == "planted":
+            yield Value(
+                name_retention(found, lesion), lesion.retention, "1", "higher", None,
+                "Share of a planted lesion's contrast that the codec keeps, by matched filter: "
+                "1 keeps all.",
+                f"{lesion.n} lesions, standard deviation {lesion.spread:.3g}; erased "
+                f"{lesion.erased:.3g}, invented {lesion.invented:.3g}; detectability index "
+                f"{lesion.detectability_source:.3g} in the source, "
+                f"{lesion.detectability_decoded:.3g} decoded",
+            )  # fmt: skip
+
+
+def _removed(found: Faithfulness) -> Iterator[Value]:
+    for lesion in found.lesions:
+        if lesion.kind == "removed":
+            note = f"{lesion.n} structures of about {lesion.diameter:g} {lesion.length}"
+            yield _value(REMOVED, lesion.retention, "1", "higher", note)
+            yield _value(PUT_BACK, lesion.invented, "1", "nearer zero", note)
+
+
+def _edges(found: Faithfulness) -> Iterator[Value]:
+    edges = found.edges
+    if edges is None:
+        return
+    moved = math.hypot(*edges.translation)
+    along = ", ".join(f"{step:.3g}" for step in edges.translation)
+    length = "mm" if edges.length == "mm" else "pixels"
+    note = f"{edges.n} edges"
+    widths = f"10–90 % width {edges.width_source:.3g} → {edges.width_decoded:.3g} {length}"
+    yield _value(SHIFT, edges.shift, length, "lower", note)
+    yield _value(GROWTH, edges.growth, length, "nearer zero", note)
+    yield _value(MOVED, moved, length, "lower", f"along i, j, k: {along}")
+    yield _value(DEFORMED, edges.deformation, length, "lower", note)
+    yield _value(BLUR, edges.blur, length, "nearer zero", widths)
+    yield _value(LOST, edges.lost, "1", "lower", note)
+
+
+def _residual(found: Faithfulness) -> Iterator[Value]:
+    residual = found.residual
+    if residual is None:
+        return
+    yield _value(RMS, residual.rms, found.unit, "lower")
+    yield _value(
+        INDEX, residual.autocorrelation, "1", "nearer zero",
+        f"z {residual.autocorrelation_z:.3g} against white noise of the same power everywhere",
+    )  # fmt: skip
+    yield _value(
+        ANATOMY, residual.anatomy, "1", "nearer zero",
+        f"z {residual.anatomy_z:.3g} against the same residual moved elsewhere",
+    )  # fmt: skip
+    yield _value(FLATNESS, residual.flatness, "1", "higher")
+
+
+def _invention(found: Faithfulness) -> Iterator[Value]:
+    invention = found.invention
+    if invention is None:
+        return
+    at = ", ".join(map(str, invention.peak_at))
+    yield _value(PEAK, invention.peak, "1", "lower", f"at voxel {at}")
+    yield _value(PLACES, float(invention.places), "1", "lower")
+    yield _value(AREA, invention.accused_share, "1", "lower")
+    yield _value(ENERGY, invention.null_energy, f"{found.unit}²", "lower")
+    yield _value(SHARE, invention.null_share, "1", "lower")
+    yield _value(DETAIL, invention.kept_detail, "1", "higher")
+
+
+def _value(name: str, number: float, unit: str, better: Better, note: str = "") -> Value:
+    return Value(name, float(number), unit, better, None, DEFINITIONS[name], note)

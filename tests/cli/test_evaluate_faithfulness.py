@@ -1,0 +1,191 @@
+"""plica evaluate faithfulness: a report of a small cohort, gone on with after an interruption."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.evaluation.phantoms import body, make, smooth_noise
+from typer.testing import CliRunner
+
+from plica.cli import faithful
+from plica.cli.console import EXIT_FAILED
+from plica.cli.faithful import factor_of, group_of
+from plica.cli.main import app
+from plica.codecs.catalogue import load
+from plica.formats.doors import write
+from plica.grid import Grid
+from plica.image import Image, Unit
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Two patients of one slice each, and one of a small volume."""
+    folder = tmp_path_factory.mktemp("cohort")
+    for patient, seed in (("ann", 1), ("bob", 2)):
+        write(body((80, 72, 1), seed=seed), folder / patient / "slice.nii.gz")
+    write(body((48, 40, 16), (1.5, 1.5, 3.0), seed=3), folder / "eve" / "volume.nii.gz")
+    return folder
+
+
+def said_by(done):
+    """What was printed, and the error that `plica` itself would print."""
+    return " ".join(f"{done.output} {done.exception or ''}".split())
+
+
+def run(cohort, out, *words):
+    codecs = [] if "--codec" in words else ["--codec", "bicubic-4x-2d", "identity"]
+    return CliRunner().invoke(
+        app, ["evaluate", "faithfulness", str(cohort), *codecs, "-o", str(out), *map(str, words)]
+    )
+
+
+@pytest.fixture(scope="module")
+def report(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reports") / "report"
+    done = run(cohort, out, "--control", "tv")
+    return out, done
+
+
+def test_the_report_has_pages_figures_and_cases(report):
+    out, done = report
+
+    assert done.exit_code == EXIT_FAILED, done.output  # identity has no loss that a control matches
+    for name in ("index.html", "report.md", "report.json", "cases.csv"):
+        assert (out / name).is_file()
+    names = {path.name for path in (out / "figures").glob("*.png")}
+    assert "retention-slices-in-hu.png" in names
+    assert any(name.startswith("invention-bicubic-4x-2d") for name in names)
+
+
+def test_the_terminal_says_what_the_report_says(report):
+    _, done = report
+    said = said_by(done)
+
+    assert "slices in HU" in said
+    assert "volumes in HU" in said
+    assert "the codec loses nothing, so there is no loss a control could match" in said
+    assert "planted lesion was found in 9 " in said
+    assert "accused in 0" in said
+
+
+def test_the_record_holds_the_self_test_and_summaries(report):
+    out, _ = report
+    record = json.loads((out / "report.json").read_text())["record"]
+
+    assert record["self_test"]["passed"] is True
+    kept = {(row["group"], row["codec"]): row for row in record["summary"]
+            if row["metric"].startswith("retention 6 mm 80 HU")}  # fmt: skip
+    assert kept["slices in HU", "identity"]["mean"] == pytest.approx(1.0)
+    plain = kept["slices in HU", "bicubic-4x-2d"]
+    assert 0.3 < plain["mean"] < 0.95
+    assert (plain["patients"], plain["cases"]) == (2, 2)
+
+
+def test_a_control_loses_as_much_as_its_codec(report):
+    out, _ = report
+    rows = json.loads((out / "report.json").read_text())["record"]["summary"]
+    rms = {row["codec"]: row["mean"] for row in rows
+           if row["metric"] == "residual RMS" and row["group"] == "slices in HU"}  # fmt: skip
+
+    assert rms["tv at the loss of bicubic-4x-2d"] == pytest.approx(rms["bicubic-4x-2d"], rel=0.02)
+    assert rms["identity"] == 0
+
+
+def test_what_is_there_is_not_judged_again(report, cohort, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    asked = ("--codec", "bicubic-4x-2d", "--limit", 2, "--worst", 0)
+    assert run(cohort, out, *asked).exit_code == 0
+    (kept, *_) = sorted((out / "run" / "results").glob("*.json"))
+    kept.unlink()
+    judged = []
+    real = faithful.judge_faithfulness
+
+    def counting(*args, **options):
+        judged.append(1)
+        return real(*args, **options)
+
+    monkeypatch.setattr(faithful, "judge_faithfulness", counting)
+    refused = run(cohort, out, *asked)
+    done = run(cohort, out, *asked, "--resume", "--json")
+
+    assert refused.exit_code != 0
+    assert "already" in said_by(refused)
+    assert done.exit_code == 0, done.output
+    assert len(judged) == 1
+    assert json.loads(done.stdout)["left"] == 1
+    other = run(cohort, out, "--codec", "bicubic-8x-2d", "--resume")
+    assert "begun with other settings" in said_by(other)
+
+
+def test_quiet_prints_nothing_where_all_is_well(cohort, tmp_path):
+    done = run(
+        cohort, tmp_path / "r", "--codec", "bicubic-4x-2d", "--limit", 1, "--worst", 0, "--quiet"
+    )
+
+    assert done.exit_code == 0
+    assert done.output.strip() == ""
+
+
+def test_volumetric_codecs_judge_volumes_alone(cohort, tmp_path):
+    done = run(cohort, tmp_path / "r", "--codec", "bicubic-4x-3d", "--worst", 0, "--json")
+    record = json.loads(done.stdout)
+
+    assert done.exit_code == 0, done.output
+    assert {row["group"] for row in record["summary"]} == {"volumes in HU"}
+    assert record["failures"] == []
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--control", "bm3d"), "there is no control 'bm3d'; there are: tv, nlm"),
+    (("--crop", "12"), "three whole numbers such as 256,256,64"),
+    (("--crop", "0,4,4"), "voxels from 1"),
+    (("--codec", "bicubi-4x-2d"), "bicubi-4x-2d"),
+    (("--where", "modality=CT"), "no case has the label"),
+    (("--diameter", "-3"), "diameters above zero"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_in_a_sentence(cohort, tmp_path, words, said):
+    done = run(cohort, tmp_path / "r", *words)
+
+    assert done.exit_code != 0
+    assert said in said_by(done)
+
+
+def test_an_empty_cohort_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    done = run(tmp_path / "empty", tmp_path / "r")
+
+    assert done.exit_code != 0
+    assert "holds no images" in said_by(done)
+
+
+def test_images_nothing_can_be_told_of_are_refused(tmp_path):
+    write(make(smooth_noise((6, 6, 1), 1)), tmp_path / "images" / "ann" / "tiny.nii.gz")
+
+    done = run(tmp_path / "images", tmp_path / "r", "--codec", "bicubic-4x-2d")
+
+    assert done.exit_code != 0
+    assert "no image could be judged" in said_by(done)
+
+
+# -- factors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "expected"), [
+    ("bicubic-4x-2d", (1, 4, 4)),
+    ("bicubic-8x-3d", (8, 8, 8)),
+    ("identity", (1, 2, 2)),
+])  # fmt: skip
+def test_factors_lie_along_the_images_own_axes(codec, expected):
+    grid = Grid.from_spacing((40, 40, 24), (1.0, 1.0, 4.0)).reaxed((2, 0, 1), (True, False, False))
+    image = Image(smooth_noise(grid.shape, 1)[None].astype(np.float32), grid, Unit.HU)
+
+    latent = load(codec, device="cpu").encode(image)
+
+    assert factor_of(image, latent) == expected
+
+
+def test_groups_hold_numbers_of_one_unit():
+    assert group_of(body()) == "slices in HU"
+    picture = make(smooth_noise((20, 20, 1), 1), unit=Unit.DISPLAY, calibrated=False)
+    assert group_of(picture) == "slices in display, pixels"
