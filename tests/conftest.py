@@ -14,7 +14,7 @@ if str(BESIDE_CPU) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(BESIDE_CPU), os.environ.get("PYTHONPATH", "")))
     )
-runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))
+KEPT = runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))  # schemas end with what holds them
 
 
 @pytest.fixture(scope="session")

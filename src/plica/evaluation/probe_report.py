@@ -58,7 +58,7 @@ def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> R
     first = probed.predictions[0]
     return Report(
         title=probed.title,
-        summary=(summarise(found, first), *probed.notes, *_warn(first)),
+        summary=(summarise(found, first), *probed.notes, *_warn(found, first)),
         sections=(
             _section_of_auroc(found, probed),
             *((_section_of_classes(found, first),) if len(first.classes) > 2 else ()),
@@ -231,7 +231,17 @@ def count(classes: Sequence[str], labels: Sequence[int], patients: Sequence[str]
     }
 
 
-def _warn(first: Predictions) -> tuple[str, ...]:
+def _warn(judged: Sequence[Judged], first: Predictions) -> tuple[str, ...]:
+    warnings = _warn_of_few(first)
+    if any(one.auroc.value in (0.0, 1.0) for one in judged):
+        warnings += (
+            "An AUROC of 1 has no interval: every draw of these patients is in order too, which "
+            "says that the task is easy or the patients are few, and not that nobody errs.",
+        )
+    return warnings
+
+
+def _warn_of_few(first: Predictions) -> tuple[str, ...]:
     patients = len(set(first.patients))
     held = count(first.classes, first.labels.tolist(), first.patients)
     fewest = min(held.values(), key=lambda both: both[1])[1]

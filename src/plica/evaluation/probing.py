@@ -9,7 +9,8 @@ Two things move it, and are kept apart: chance in the probe's training, as the d
 and which patients there happened to be, as an interval in which whole patients are drawn again
 (the images of one are not independent) while the seeds are held. Differences from the baseline are
 taken on the same patients in the same draws; their p-values are those of DeLong et al. (1988) for
-patients with several images (Obuchowski, 1997).
+patients with several images (Obuchowski, 1997), by Student's t with one degree of freedom less than
+there are patients.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plica.cohort import Key
-from plica.errors import InputError
+from plica.errors import InputError, MissingExtra
 from plica.evaluation.roc import count_beaten, count_pairs
 
 Float64 = NDArray[np.float64]
@@ -78,7 +79,8 @@ class Estimate:
 
     Args:
         value: The number.
-        low: Lower end of the interval; NaN where there are too few patients for one.
+        low: Lower end of the interval; NaN where there are too few patients for one, or where no
+            draw of them differs from another, as under an AUROC of 1.
         high: Upper end.
     """
 
@@ -289,6 +291,8 @@ def judge(
 
 def _judge_alone(group: Sequence[Predictions], cloud: Float64) -> Judged:
     seeds = tuple(score(each) for each in group)
+    if len(cloud) and np.ptp(cloud[~np.isnan(cloud)]) == 0:
+        cloud = np.empty(0)  # all in order in every draw: that says nothing of other patients
     by_class = [score_classes(each) for each in group]
     return Judged(
         codec=group[0].codec,
@@ -328,7 +332,16 @@ def _test(group: Sequence[Predictions], baseline: Sequence[Predictions]) -> floa
     apart = float(np.mean([score(one) for one in group]) - np.mean([score(b) for b in baseline]))
     if error < 1e-12:
         return 1.0 if abs(apart) < 1e-12 else 0.0
-    return math.erfc(abs(apart) / error / math.sqrt(2))
+    return float(2 * _student().sf(abs(apart) / error, count - 1))
+
+
+def _student() -> Any:
+    """Student's distribution: with few patients the normal one finds differences in nothing."""
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise MissingExtra("the test of a difference of AUROCs", "scipy", "eval") from error
+    return t
 
 
 def _mean_influence(group: Sequence[Predictions]) -> dict[str, float]:
