@@ -173,7 +173,8 @@ def _section(features: str, judged: Sequence[Judged]) -> Section:
     own = [one for one in judged if one.features == features]
     extractor = own[0].distance.extractor
     weights = str(extractor.get("weights", ""))
-    prose = [f"{extractor.get('preparation', '')}."] if extractor.get("preparation") else []
+    prepared = str(extractor.get("preparation", ""))
+    prose = [f"{prepared[0].upper()}{prepared[1:]}."] if prepared else []
     prose += [f"Weights: {weights}."] if weights else []
     prose += [f"* {line}." for line in list_warnings(own)]
     table = Table(
