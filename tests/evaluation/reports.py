@@ -1,5 +1,6 @@
 """A report like those that commands make: codecs, groups, forty cases, and names that attack."""
 
+import functools
 import io
 
 import numpy as np
@@ -155,6 +156,7 @@ def make_charts(results):
     }
 
 
+@functools.cache
 def make_report(*, charts=True, seed=0, shift=0.0, **options):
     results = make_results(seed=seed, shift=shift, **options)
     drawn = make_charts(results) if charts else {}

