@@ -109,7 +109,8 @@ def show_bytes(kept: Sequence[Kept], name: str) -> Table:
         tuple(rows),
         "Means over images, of whole files as written. Same bytes: PSNR of the standard codec's "
         "file of the same size, and how much that is more. Same dB: bytes of its file of the same "
-        "PSNR, as a share of the latent's; – where it comes no nearer than its worst or best file. "
+        "PSNR, as a share of the latent's; – where it has no file near enough, "
+        "[n of m] where it has for some images. "
         "PSNR against the source.",
     )
 
@@ -152,10 +153,17 @@ def _compare(owners: Sequence[Kept], standard: str, setting: str) -> tuple[str, 
         level = one.at_psnr.get(standard, {}).get(setting)
         if level is not None and level.hit and level.point is not None:
             shares.append(level.point.bytes / point.bytes)
+    n = len(owners)
     exact = f"{infinite} without loss" if infinite else ""
     first = f"{statistics.fmean(best):.2f} ({statistics.fmean(gains):+.2f})" if best else ""
+    first = "; ".join(filter(None, (first, exact))) or NOTHING
     second = f"{100 * statistics.geometric_mean(shares):.3g} %" if shares else NOTHING
-    return "; ".join(filter(None, (first, exact))) or NOTHING, second
+    return first + _say_some(len(best) + infinite, n), second + _say_some(len(shares), n)
+
+
+def _say_some(n: int, of: int) -> str:
+    """Of how many images a mean is, where it is not of all."""
+    return f" [{n} of {of}]" if 0 < n < of else ""
 
 
 def describe_winners(kept: Sequence[Kept]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ PSNR_TOLERANCE = 0.15  # dB
 _TRIES = 12
 _NARROWEST = 0.004  # of log rate: below it encoders take the same path
 _DECIBELS_PER_BIT = 6.02
+_OCTAVE = math.log(2)
 LOSSLESS = "without loss"
 
 Encode = Callable[[Image], Latent]
@@ -215,7 +216,7 @@ class Curve:
     standard: Standard
     image: Image
     points: dict[float, Point] = field(default_factory=dict)
-    _least: float = LEAST_RATE
+    _refused: float = 0.0  # the largest rate the codec could not make
 
     def at_rate(self, rate: float | None) -> Point:
         """The file at a rate in bits per pixel, or without loss.
@@ -267,7 +268,7 @@ class Curve:
             try:
                 self.at_rate(rate)
             except UnusablePixels:
-                self._least = max(self._least, rate * 1.01)
+                self._refused = max(self._refused, rate)
         found = goal.nearest(self.points.values())
         if found is None:
             return None, f"{self.standard.name} takes no rate for this image"
@@ -280,21 +281,20 @@ class Curve:
         known = [(math.log(rate), goal.of(point)) for rate, point in self.points.items()]
         low = max((one for one in known if one[1] < goal.target), default=None)
         high = min((one for one in known if one[1] > goal.target), default=None)
-        ends = math.log(self._least), math.log(MOST_RATE)
+        floor = math.log(self._refused) if self._refused else None
         if low and high:
-            if abs(high[0] - low[0]) < _NARROWEST:
-                return None
             share = (goal.target - low[1]) / (high[1] - low[1])
             place = low[0] + (high[0] - low[0]) * min(max(share, 0.15), 0.85)
-        elif low or high:
-            far = max(low[0] + math.log(2), math.log(guess)) if low else (
-                min(high[0] - math.log(2), math.log(guess)) if high else 0.0)  # fmt: skip
-            place = min(max(far, ends[0]), ends[1])
+        elif high:
+            place = min(high[0] - _OCTAVE, math.log(guess))
+            place = place if floor is None or place > floor + _NARROWEST else (floor + high[0]) / 2
+        elif low:
+            place = max(low[0] + _OCTAVE, math.log(guess))
         else:
-            place = min(max(math.log(guess), ends[0]), ends[1])
-        if any(abs(place - one[0]) < _NARROWEST / 4 for one in known) or ends[0] >= ends[1]:
-            return None
-        return math.exp(place)
+            place = max(math.log(guess), math.log(guess) if floor is None else floor + _OCTAVE)
+        place = min(max(place, math.log(LEAST_RATE)), math.log(MOST_RATE))
+        tried = [one[0] for one in known] + ([] if floor is None else [floor])
+        return None if any(abs(place - one) < _NARROWEST / 4 for one in tried) else math.exp(place)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def draw_plane(
     dashes = dict(zip((one.codec for one in series if not one.latent), _DASHES, strict=False))
 
     def paint(page: Any) -> None:
-        panels = page.subplots(2 if computing else 1, 1, sharey=True, squeeze=False)[:, 0]
+        panels = page.subplots(2 if computing else 1, 1, sharey=True, squeeze=False)[:, 0].tolist()
         for one in series:
             _draw_rates(panels[0], one, looks, dashes)
             if computing:

@@ -1,0 +1,92 @@
+import io
+import math
+
+import pytest
+from PIL import Image as Pillow
+
+from plica.errors import InputError
+from plica.evaluation.rate_distortion import (
+    Kept,
+    describe_winners,
+    list_series,
+    record_storage,
+    show_storage,
+)
+from plica.evaluation.results import Result, Results
+from plica.evaluation.storage import Match, Point
+from plica.evaluation.storage_chart import Computing, Series, draw_plane
+
+pytest.importorskip("matplotlib", reason="charts need matplotlib")
+PIXELS = 8000
+
+
+def point(codec, setting, size, psnr):
+    return Point(codec, setting, size, size - 100, PIXELS, psnr)
+
+
+def results(gain=3.0, exact=False):
+    """Two images; the stream is better than the latent by `gain` dB in the same bytes."""
+    found = []
+    for n, base in enumerate((30.0, 34.0)):
+        case = (f"p{n}", "", f"{n}.png")
+        sizes = {"float32": 4000, "int8": 1000}
+        points = [point("latent", setting, size, base) for setting, size in sizes.items()]
+        same = {s: Match(point("stream", "r", b, base + gain), b, True) for s, b in sizes.items()}
+        level = {s: Match(point("stream", "r", b // 4, base), base, True) for s, b in sizes.items()}
+        shared = {"pixels": PIXELS, "raw_bytes": PIXELS, "source_bytes": 5000}
+        facts = record_storage(points, {"stream": same}, {"stream": level})
+        found.append(Result(case, "latent", "chest", facts={**shared, **facts}))
+        rates = [point("stream", f"{r} bits per pixel", r * 1000, base + 2 * r) for r in (2, 1, 4)]
+        rates += [point("stream", "without loss", 6000, math.inf)] if exact else []
+        facts = record_storage(rates, {}, {})
+        found.append(Result(case, "stream", "chest", facts={**shared, **facts}))
+    return Results(tuple(found))
+
+
+def test_tables_hold_means_and_comparisons():
+    (section,) = show_storage(results())
+    latents, streams = section.tables
+    assert latents.columns[-2:] == ("stream, same bytes: dB", "stream, same dB: bytes")
+    assert latents.rows[0] == (
+        "latent", "float32", "2", "4,000", "4.000", "32.00", "35.00 (+3.00)", "25 %"
+    )  # fmt: skip
+    assert [row[1] for row in streams.rows] == [f"{r} bits per pixel" for r in (2, 1, 4)]
+    assert "8,000 bytes as arrays, 5,000 as the files they came in" in section.prose[0]
+
+
+def test_who_wins_is_said_whoever_it_is():
+    kept = [Kept.of(result) for result in results(gain=3.0)]
+    assert "stream keeps more than latent in the same bytes in 2 of 2" in describe_winners(kept)[0]
+    assert "not where these latents win" in describe_winners(kept)[0]
+    kept = [Kept.of(result) for result in results(gain=-3.0)]
+    assert "in 0 of 2 images" in describe_winners(kept)[0]
+    assert "these latents win" in describe_winners(kept)[0]
+
+
+def test_a_stream_without_loss_beats_any_latent():
+    assert "in 2 of 2" in describe_winners([Kept.of(r) for r in results(gain=math.inf)])[0]
+
+
+def test_series_are_means_by_setting_and_what_has_no_psnr_is_no_point():
+    latent, stream = list_series([Kept.of(result) for result in results(exact=True)])
+    assert latent == Series("latent", True, (("float32", 4.0, 32.0), ("int8", 1.0, 32.0)))
+    assert [rate for _, rate, _ in stream.points] == [1.0, 2.0, 4.0]
+    assert not stream.latent
+
+
+def test_the_figure_has_both_planes():
+    computing = Computing("hrnet-w64", "1024×1024", 603.5, {"latent": 37.7})
+    series = list_series([Kept.of(result) for result in results()])
+    both, one = draw_plane(series, "chest", 2, computing), draw_plane(series, "chest", 2)
+    sizes = [Pillow.open(io.BytesIO(figure.png)).size for figure in (both, one)]
+    assert sizes[0][1] > 1.5 * sizes[1][1]
+    assert both.pdf.startswith(b"%PDF")
+    assert "latent int8: 1.00 bits per pixel, 32.0 dB" in both.alt
+    assert "603.5 G multiply-adds" in both.alt
+    assert "Computing" in both.caption
+    assert both.png == draw_plane(series, "chest", 2, computing).png, "the same every time"
+
+
+def test_nothing_is_no_figure():
+    with pytest.raises(InputError, match="no finite number"):
+        draw_plane([], "chest", 0)
