@@ -65,19 +65,40 @@ def draw_ball(shape: Triple, spacing: Lengths, centre: Lengths, diameter: float)
     """
     if not diameter > 0:
         raise SettingsError(f"a lesion's diameter is above zero, but got {diameter}")
-    squares, counts = [], []
-    for side, step, middle in zip(shape, spacing, centre, strict=True):
+    whole, shell = _inside_and_border(shape, spacing, centre, diameter / 2)
+    profile = whole.astype(np.float64)
+    fine = [_fine_squares(*axis, diameter) for axis in zip(shape, spacing, centre, strict=True)]
+    i, j, k = np.nonzero(shell)
+    near = (
+        fine[0][i][:, :, None, None] + fine[1][j][:, None, :, None] + fine[2][k][:, None, None, :]
+    ) <= (diameter / 2) ** 2
+    profile[shell] = near.mean(axis=(1, 2, 3))
+    return profile
+
+
+def _inside_and_border(
+    shape: Triple, spacing: Lengths, centre: Lengths, radius: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Voxels that lie in a ball with all their corners, and those its surface may cut."""
+    nearest, farthest = np.zeros(shape), np.zeros(shape)
+    for axis, (side, step, middle) in enumerate(zip(shape, spacing, centre, strict=True)):
         if side == 1:
-            squares.append(np.zeros(1))
-            counts.append(1)
             continue
-        counts.append(max(SUBVOXELS, int(np.ceil(ACROSS * step / diameter))))
-        fine = (np.arange(side * counts[-1]) + 0.5) / counts[-1] - 0.5
-        squares.append(((fine - middle) * step) ** 2)
-    i, j, k = squares
-    near = i[:, None, None] + j[None, :, None] + k[None, None, :] <= (diameter / 2) ** 2
-    parts = [n for pair in zip(shape, counts, strict=True) for n in pair]
-    return np.asarray(near.reshape(parts).mean(axis=(1, 3, 5)))
+        away = np.abs(np.arange(side) - middle) * step
+        line = [-1 if other == axis else 1 for other in range(3)]
+        nearest = nearest + (np.maximum(away - step / 2, 0.0) ** 2).reshape(line)
+        farthest = farthest + ((away + step / 2) ** 2).reshape(line)
+    whole = farthest <= radius**2
+    return whole, ~whole & (nearest <= radius**2)
+
+
+def _fine_squares(side: int, step: float, middle: float, diameter: float) -> Real:
+    """Squared distances (side, points) from the centre along one axis, at points in each voxel."""
+    if side == 1:
+        return np.zeros((1, 1))
+    count = max(SUBVOXELS, int(np.ceil(ACROSS * step / diameter)))
+    fine = (np.arange(side * count) + 0.5) / count - 0.5
+    return np.asarray((((fine - middle) * step) ** 2).reshape(side, count))
 
 
 def find_patches(

@@ -258,12 +258,12 @@ def _noise(
     places = find_patches(
         field, diameter, margin=margin, seed=seed + 1, most=NOISE_PLACES, apart=False
     )
-    answers = []
-    for patch in places:
-        profile = patch.profile(diameter)
-        weights = profile - profile.mean()
-        weights /= (weights**2).sum()
-        answers.append([float((weights * x[patch.box]).sum()) for x in (field.values, decoded)])
+    profile = places[0].profile(diameter)
+    weights = profile - profile.mean()
+    weights /= (weights**2).sum()
+    answers = [
+        [float((weights * x[patch.box]).sum()) for x in (field.values, decoded)] for patch in places
+    ]
     if len(answers) < 8:  # of fewer, a standard deviation says nothing
         return np.nan, np.nan
     before, after = np.array(answers).std(axis=0, ddof=1)

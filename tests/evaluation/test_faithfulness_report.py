@@ -1,0 +1,148 @@
+"""The report: patients are counted once, numbers carry their unit, refusals are said."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from tests.evaluation.phantoms import body, make, mapped, smooth_noise
+
+from plica.evaluation.faithfulness import judge_faithfulness
+from plica.evaluation.faithfulness_figures import draw_retention
+from plica.evaluation.faithfulness_report import (
+    FACTS,
+    Judged,
+    report_faithfulness,
+    spread_over_patients,
+    try_results,
+)
+from plica.evaluation.faithfulness_values import (
+    BLUR,
+    DETAIL,
+    PEAK,
+    PLACES,
+    PUT_BACK,
+    SHIFT,
+    list_values,
+    name_contrast,
+)
+from plica.evaluation.results import Result, Results
+from plica.image import Unit
+from plica.metrics.metric import Value
+
+GROUP = "slices in HU"
+
+
+def value(metric, number):
+    return Value(metric, number, "mm", "lower", None, "Made up.")
+
+
+def result(patient, series, number, codec="a", metric=SHIFT):
+    return Result((patient, "", series), codec, GROUP, (value(metric, number),))
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Two patients under a codec that blurs and one that keeps."""
+    results = []
+    for codec, function in (("blur", mapped(lambda x: gaussian_filter(x, (1, 1, 0)))),
+                            ("keep", lambda image: image)):  # fmt: skip
+        for patient in ("ann", "bob"):
+            image = body((112, 96, 1), seed=len(patient) + ord(patient[0]))
+            found = judge_faithfulness(image, function, factor=(4, 4, 1))
+            facts = {"name": patient, FACTS: found.to_json()}
+            results.append(Result((patient, "", "s"), codec, GROUP, list_values(found), facts))
+    return Judged(Results(tuple(results)), {"protocol": "test"}, {})
+
+
+def test_a_patient_of_many_images_counts_once():
+    results = Results((
+        *(result("ann", str(n), 1.0) for n in range(9)), result("bob", "0", 3.0),
+    ))  # fmt: skip
+
+    spread = spread_over_patients(results, SHIFT)
+
+    assert spread.mean == 2.0
+    assert spread.deviation == pytest.approx(np.sqrt(2))
+    assert (spread.patients, spread.cases) == (2, 10)
+
+
+def test_one_patient_has_no_spread():
+    spread = spread_over_patients(Results((result("ann", "0", 1.0),)), SHIFT)
+
+    assert str(spread) == "1.00"
+    assert spread.to_json()["deviation"] is None
+    assert spread_over_patients(Results(()), SHIFT) is None
+
+
+def test_every_value_has_a_unit_a_direction_and_a_definition(judged):
+    values = {v.metric: v for r in judged.results for v in r.values}
+
+    assert values[SHIFT].unit == values[BLUR].unit == "mm"
+    assert values["bias, soft tissue"].unit == "HU"
+    assert values["bias, soft tissue"].better == "nearer zero"
+    assert values["retention 6 mm 40 HU"].better == "higher"
+    assert values[PLACES].better == "lower"
+    assert all(v.definition.endswith(".") for v in values.values())
+    assert "detectability index" in values["retention 6 mm 40 HU"].note
+
+
+def test_a_codec_that_keeps_everything_is_told_from_one_that_blurs(judged):
+    keep, blur = (judged.results.of(codec=codec) for codec in ("keep", "blur"))
+
+    assert spread_over_patients(keep, DETAIL).mean == pytest.approx(1.0)
+    assert spread_over_patients(blur, DETAIL).mean < 0.9
+    assert spread_over_patients(keep, PUT_BACK).mean == pytest.approx(0.0, abs=1e-9)
+    assert spread_over_patients(blur, BLUR).mean == pytest.approx(0.8, rel=0.3)
+
+
+def test_the_report_says_it_all(judged):
+    report = report_faithfulness(judged)
+    titles = [section.title for section in report.sections]
+
+    assert titles == [
+        "At a glance", "Tissues", "Lesions planted", "Structures removed", "Edges",
+        "What is in the residual", "What was invented",
+    ]  # fmt: skip
+    assert report.summary[0].startswith("2 images of 2 patients under 2 codecs")
+    assert "found in 4" in report.summary[1]
+    assert report.record["self_test"]["passed"] is True
+    for section in report.sections:
+        for table in section.tables:
+            assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_a_self_test_that_failed_is_said():
+    verdict = {"found": False, "acquitted": True, "bicubic_peak": 0.2, "score": 0.1}
+    failed = Result(("ann", "", ""), "a", GROUP, facts={FACTS: {"verdict": verdict}})
+
+    tests = try_results([failed])
+
+    assert not tests.passed
+    assert "was found in 0" in tests.say()
+    assert try_results([]).say().startswith("The hallucination score was not put")
+
+
+def test_parts_that_were_refused_are_listed():
+    lung = make(-800 + 30 * np.random.default_rng(0).normal(size=(96, 96, 1)))
+    found = judge_faithfulness(lung, lambda image: image, factor=(4, 4, 1))
+    one = Result(("ann", "", ""), "a", GROUP, list_values(found), {FACTS: found.to_json()})
+
+    report = report_faithfulness(Judged(Results((one,)), {}, {}))
+
+    assert report.sections[-1].title == "What could not be told"
+    assert any("no homogeneous place" in row[-1] for row in report.sections[-1].tables[0].rows)
+
+
+def test_contrasts_without_a_unit_are_shares_of_the_range():
+    image = make(smooth_noise((64, 64, 1), 2), unit=Unit.RELATIVE)
+    found = judge_faithfulness(image, lambda one: one, factor=(4, 4, 1), parts=["tissues"])
+
+    assert name_contrast(found, 0.05 * found.span) == "5 %"
+
+
+def test_retention_is_drawn_by_contrast(judged):
+    (figure,) = draw_retention(judged.results)
+
+    assert figure.png.startswith(b"\x89PNG")
+    assert figure.pdf.startswith(b"%PDF")
+    assert "blur, 40 HU" in figure.alt
+    assert draw_retention(Results((result("ann", "0", 1.0, metric=PEAK),))) == ()
