@@ -1,0 +1,64 @@
+"""What a report stands on: images, codecs and their weights, versions, machine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import plica
+from plica.cli.contenders import Contender
+from plica.networks.cost import describe_device
+from plica.run import describe_environment
+
+SHOWN = ("numpy", "torch", "scipy", "statsmodels", "timm", "monai", "imagecodecs")
+
+
+def describe_codec(contender: Contender) -> dict[str, str]:
+    """A codec's row in a table."""
+    card = contender.codec.card
+    if card.dims == 0:
+        return {"dims": "–", "factor": "–", "channels": "–"}
+    return {"dims": str(card.dims), "factor": f"{card.factor}×", "channels": str(card.channels)}
+
+
+def record_codec(contender: Contender) -> dict[str, Any]:
+    """The same for machines, with the fingerprint of the weights."""
+    card = contender.codec.card
+    return {
+        "name": contender.name,
+        "fingerprint": contender.codec.fingerprint,
+        "dims": card.dims,
+        "factor": card.factor,
+        "channels": card.channels,
+        "licence": card.licence,
+        "training_data": card.training_data,
+    }
+
+
+def say_codec(contender: Contender) -> str:
+    """A codec in a line: whose it is, and which weights."""
+    card = contender.codec.card
+    return f"{card.summary} {card.source}. {contender.codec.fingerprint}"
+
+
+def say_machine(device: str = "cpu") -> str:
+    """Where numbers were measured; no host's or user's name."""
+    here = describe_environment()
+    return (
+        f"{here['system']} {here['machine']}, {here['processors']} processors; "
+        f"{describe_device(device)}"
+    )
+
+
+def say_versions() -> str:
+    """Of plica, Python and the packages numbers hang on."""
+    packages: Mapping[str, str] = describe_environment()["packages"]
+    named = (f"{name} {packages[name]}" for name in SHOWN if name in packages)
+    return ", ".join((f"plica {plica.__version__}", f"Python {platform.python_version()}", *named))
+
+
+def name_cohort(cohort: Path) -> str:
+    """A cohort's own name: the folders above it are nobody's business."""
+    return cohort.resolve().name

@@ -1,0 +1,320 @@
+"""Reconstruction: from results case by case to a report of what codecs keep of images."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from plica.evaluation.estimates import Estimate, summarise
+from plica.evaluation.quality import (
+    bits_per_pixel,
+    draw_bands,
+    draw_distributions,
+    draw_rates,
+    draw_spectra,
+)
+from plica.evaluation.report import Figure, Report, Section, Table
+from plica.evaluation.results import Results
+from plica.evaluation.text import NOTHING, head, head_value, say_number
+from plica.metrics.metric import Value
+
+EVERYTHING = "All images"
+FEW = 10
+"""Patients below which an interval says little."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a reconstruction report is made of.
+
+    Args:
+        results: Case by case.
+        codecs: What each codec's card says, in words by heading, by the name its results stand
+            under.
+        setting: What it all stands on, in words by name.
+        record: The same for machines.
+        baseline: The codec the others are compared with.
+        margins: How much worse still counts as no worse, by metric, in its unit.
+        published: Values a paper reports, by group, codec and metric.
+        pictures: Worst cases, drawn.
+        seed: Of the resampling behind intervals.
+    """
+
+    results: Results
+    codecs: Mapping[str, Mapping[str, str]]
+    setting: Mapping[str, str]
+    record: Mapping[str, Any]
+    baseline: str
+    margins: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    pictures: tuple[Figure, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric of one codec over one group.
+
+    Args:
+        group: The kind of image.
+        codec: Whose results.
+        like: A value of the metric, for its unit and direction.
+        estimate: The mean over cases, with its interval over patients.
+    """
+
+    group: str
+    codec: str
+    like: Value
+    estimate: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record."""
+        return {
+            "group": self.group,
+            "codec": self.codec,
+            "metric": self.like.metric,
+            **self.estimate.to_json(),
+        }
+
+
+def summarise_all(results: Results, *, seed: int = 0) -> tuple[Summary, ...]:
+    """Every metric of every codec in every group, where it has values."""
+    return tuple(
+        Summary(group, codec, results.describe(metric), estimate)
+        for group in results.groups
+        for codec in results.codecs
+        for metric in results.metrics
+        if (estimate := _estimate(results.of(codec=codec, group=group), metric, seed)) is not None
+    )
+
+
+def _estimate(results: Results, metric: str, seed: int) -> Estimate | None:
+    """The mean over what has a number; infinite PSNRs of equal images have none to average.
+
+    Cycles per pixel and per mm are not averaged: the unit of most images is taken.
+    """
+    found = [(r.patient, v) for r in results if (v := r.value(metric)) is not None]
+    finite = [(patient, v) for patient, v in found if math.isfinite(v.value)]
+    if not finite:
+        return None
+    unit, _ = Counter(v.unit for _, v in finite).most_common(1)[0]
+    alike = [(patient, v) for patient, v in finite if v.unit == unit]
+    return summarise(
+        np.array([v.value for _, v in alike]),
+        tuple(patient for patient, _ in alike),
+        unit=unit,
+        better=alike[0][1].better,
+        seed=seed,
+    )
+
+
+def report_reconstruction(judged: Judged) -> Report:
+    """The report: tables of means, comparisons, figures, worst cases.
+
+    Raises:
+        InputError: There is no result without an error.
+        MissingExtra: scipy, statsmodels or matplotlib is not installed.
+    """
+    results = judged.results
+    summaries = summarise_all(results, seed=judged.seed)
+    return Report(
+        title=_title(results),
+        summary=(_say_what(judged), *_say_best(summaries)),
+        sections=tuple(_sections(judged, summaries)),
+        record={
+            **judged.record,
+            "baseline": judged.baseline,
+            "margins": dict(judged.margins),
+            "summaries": [summary.to_json() for summary in summaries],
+        },
+        setting=judged.setting,
+        results=results,
+    )
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _title(results: Results) -> str:
+    n = len(results.codecs)
+    return f"Reconstruction: {n} codec{'s' if n != 1 else ''} on {_count(results)}"
+
+
+def _count(results: Results) -> str:
+    cases = {result.case for result in results.of()}
+    patients = len({case[0] for case in cases})
+    images = f"{len(cases)} image{'s' if len(cases) != 1 else ''}"
+    return f"{images} of {patients} patient{'s' if patients != 1 else ''}"
+
+
+def _say_what(judged: Judged) -> str:
+    failed = len(judged.results.failures)
+    said = (
+        "Each codec folded and unfolded each image; what came back is compared with the image it "
+        "was made of, on the image's own grid and in its own unit. Intervals are over patients."
+    )
+    said += f" {failed} results are missing, and are listed below." if failed else ""
+    return said + "".join(_say_absent(judged.results))
+
+
+def _say_absent(results: Results) -> Iterator[str]:
+    """Codecs of volumes meet no pictures: said once for each such codec."""
+    for codec in results.codecs:
+        met = {result.group for result in results if result.codec == codec}
+        if missed := [group or EVERYTHING for group in results.groups if group not in met]:
+            yield f" {codec} folds volumes alone, and was not judged on {', '.join(missed)}."
+
+
+def _say_best(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
+    """Who keeps most of each group, by the first metric."""
+    if not summaries:
+        return ()
+    metric = summaries[0].like.metric
+    said = []
+    for group in dict.fromkeys(summary.group for summary in summaries):
+        ranked = sorted(
+            (s for s in summaries if s.group == group and s.like.metric == metric), key=_badness
+        )
+        best = ", ".join(f"{s.codec} {s.estimate}" for s in ranked[:1])
+        rest = ", ".join(f"{s.codec} {say_number(s.estimate.value)}" for s in ranked[1:])
+        said.append(f"{group or EVERYTHING}, {metric}: {best}{'; then ' + rest if rest else ''}.")
+    return (" ".join(said),)
+
+
+def _badness(summary: Summary) -> float:
+    value = summary.estimate.value
+    better = summary.like.better
+    return {"higher": -value, "lower": value, "nearer zero": abs(value)}[better]
+
+
+# -- sections --------------------------------------------------------------------------------------
+
+
+def _sections(judged: Judged, summaries: tuple[Summary, ...]) -> Iterator[Section]:
+    yield Section(
+        "What is kept",
+        tables=tuple(tabulate(judged, summaries, group) for group in judged.results.groups),
+        figures=draw_distributions(judged.results),
+    )
+    if published := _tabulate_published(judged, summaries):
+        yield Section(
+            "Beside the paper",
+            ("The paper's values are of its own images; they can be compared with these only where "
+             "the cohort is the paper's.",),
+            tables=published,
+        )  # fmt: skip
+    yield Section(
+        "What it costs",
+        ("Bits are those of the latent's file, header and all, over the image's pixel values. "
+         "Seconds are of one run each while judging, not a benchmark.",),
+        tables=(_tabulate_costs(judged),),
+        figures=draw_rates(judged.results),
+    )  # fmt: skip
+    if spectra := (*draw_spectra(judged.results), *draw_bands(judged.results)):
+        yield Section("Which detail is kept", figures=spectra)
+    if judged.pictures:
+        yield Section(
+            "Worst cases",
+            ("For each codec, the images it stays furthest behind on, against what it does for "
+             "images of the same kind.",),
+            figures=judged.pictures,
+        )  # fmt: skip
+
+
+def tabulate(
+    judged: Judged, summaries: tuple[Summary, ...], group: str, *, intervals: bool = True
+) -> Table:
+    """Codecs by metrics, of one group: means, with their intervals where there is room."""
+    metrics = judged.results.metrics
+    found = {(s.codec, s.like.metric): s.estimate for s in summaries if s.group == group}
+    codecs = [codec for codec in judged.results.codecs if any(c == codec for c, _ in found)]
+    counts = [found[key] for key in found]
+    n = f"n = {max(c.n for c in counts)} images of {max(c.patients for c in counts)} patients"
+    return Table(
+        title=f"{group or EVERYTHING} ({n if counts else 'none'})",
+        columns=("codec", *(_head(summaries, group, metric) for metric in metrics)),
+        rows=tuple(
+            (codec, *(_say(found.get((codec, metric)), intervals) for metric in metrics))
+            for codec in codecs
+        ),
+        caption="Mean over images"
+        + (" with its 95 % interval over patients." + _warn(counts) if intervals else "."),
+    )
+
+
+def _warn(estimates: Sequence[Estimate]) -> str:
+    """What so few patients can say."""
+    fewest = min((estimate.patients for estimate in estimates), default=0)
+    if fewest >= FEW:
+        return ""
+    return f" {fewest} patients are few: such an interval is a guess at what others would show."
+
+
+def _head(summaries: tuple[Summary, ...], group: str, metric: str) -> str:
+    """A column's heading, in the unit its means are in."""
+    for summary in summaries:
+        if (summary.group, summary.like.metric) == (group, metric):
+            return head(metric, summary.estimate.unit, summary.like.better)
+    return metric
+
+
+def _say(estimate: Estimate | None, intervals: bool) -> str:
+    if estimate is None:
+        return NOTHING
+    if math.isnan(estimate.low) or not intervals:
+        return say_number(estimate.value)
+    return f"{say_number(estimate.value)} ({estimate.interval})"
+
+
+def _tabulate_published(judged: Judged, summaries: tuple[Summary, ...]) -> tuple[Table, ...]:
+    """Ours beside the paper's, where both have a number."""
+    tables = []
+    for group in judged.results.groups:
+        rows = [
+            (s.codec, head_value(s.like), say_number(s.estimate.value), say_number(theirs))
+            for s in summaries
+            if s.group == group
+            and (theirs := judged.published.get(group, {}).get(s.codec, {}).get(s.like.metric))
+            is not None
+        ]
+        if rows:
+            columns = ("codec", "metric", "here", "the paper")
+            tables.append(Table(group or EVERYTHING, columns, tuple(rows)))
+    return tuple(tables)
+
+
+def _tabulate_costs(judged: Judged) -> Table:
+    """What each codec's card says, and what it took."""
+    facts = list(dict.fromkeys(name for card in judged.codecs.values() for name in card))
+    rows = []
+    for codec in judged.results.codecs:
+        found = judged.results.of(codec=codec).all
+        card = judged.codecs.get(codec, {})
+        bits = [bits_per_pixel(result) for result in found]
+        times = [
+            (r.facts["encode_seconds"], r.facts["decode_seconds"], np.prod(r.facts["shape"]))
+            for r in found
+        ]
+        encode, decode, voxels = np.sum(times, axis=0) if times else (math.nan,) * 3
+        rows.append(
+            (
+                codec,
+                *(card.get(name, NOTHING) for name in facts),
+                say_number(float(np.mean(bits)) if bits else math.nan, 3),
+                say_number(float(1e6 * encode / voxels), 3),
+                say_number(float(1e6 * decode / voxels), 3),
+            )
+        )
+    columns = (
+        "codec",
+        *facts,
+        "bits per pixel",
+        "encode (s per million)",
+        "decode (s per million)",
+    )
+    return Table("Codecs", columns, tuple(rows))
