@@ -16,6 +16,7 @@ from plica.evaluation.efficiency import Capacity, Fed
 from plica.grid import Grid
 from plica.image import Image
 from plica.networks.cost import (
+    build_shapes,
     count_work,
     make_optimiser,
     prepare_forward,
@@ -58,6 +59,7 @@ class Bench:
     memory: int | None = None
     train: bool = False
     tell: Tell = lambda what: None
+    _shapes: dict[int, Any] = field(default_factory=dict)
     _built: dict[int, Any] = field(default_factory=dict)
     _optimisers: dict[int, Any] = field(default_factory=dict)
 
@@ -114,16 +116,23 @@ class Bench:
         return self._count(Fed(name, tuple(shape), name))
 
     def _count(self, fed: Fed) -> Fed:
-        work = count_work(self._build(fed.shape[0]), (1, *fed.shape))
+        channels = fed.shape[0]
+        if channels not in self._shapes:
+            self._shapes[channels] = build_shapes(self._builder(channels))
+        work = count_work(self._shapes[channels], (1, *fed.shape))
         return replace(fed, multiply_adds=work.multiply_adds, elsewhere=work.elsewhere)
 
     def _build(self, channels: int) -> Any:
         if channels not in self._built:
             self.tell(f"{self.probe}: building")
-            self._built[channels] = build_probe(
-                self.probe, in_channels=channels, classes=self.classes
-            )
+            self._built[channels] = self._builder(channels)()
         return self._built[channels]
+
+    def _builder(self, channels: int) -> Callable[[], Any]:
+        """Can be pickled: memory is measured in a child process."""
+        return functools.partial(
+            build_probe, self.probe, in_channels=channels, classes=self.classes
+        )
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -215,11 +224,12 @@ class Bench:
         ]  # fmt: skip
 
     def _find_capacity(self, fed: Fed, *, train: bool) -> Capacity:
-        build = functools.partial(
-            build_probe, self.probe, in_channels=fed.shape[0], classes=self.classes
-        )
         found = find_largest_batch(
-            build, fed.shape, device=self.device, memory=self.memory, train=train
+            self._builder(fed.shape[0]),
+            fed.shape,
+            device=self.device,
+            memory=self.memory,
+            train=train,
         )
         return Capacity(found.batch, found.power_of_two, found.memory, found.how, found.bound)
 

@@ -1,0 +1,154 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from plica.cli.main import main
+from plica.errors import MissingExtra
+from plica.evaluation.storage import Match, Point
+
+SMALL = ("--probe", "small-2d", "--size", "64", "32", "16", "--repeats", "2")
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Three pictures of three patients, one of them larger than the others."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for n, side in enumerate((128, 128, 160)):
+        waves = 120 + 60 * np.sin(np.arange(side) / (9 + n))[:, None] * np.ones(side)
+        pixels = np.clip(waves + rng.normal(0, 5, (side, side)), 0, 255).astype(np.uint8)
+        Pillow.fromarray(pixels).save(folder / f"p{n}.png")
+    return folder
+
+
+def run(capsys, *words):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["plica", "evaluate", "efficiency", *map(str, words)])
+        main()
+    out = capsys.readouterr()
+    return ended.value.code, out.out, out.err
+
+
+def test_the_row_of_hrnet_is_printed_exactly(capsys):
+    pytest.importorskip("timm", reason="timm is not installed")
+    code, out, _ = run(capsys, "--only", "flops", "--json")
+    rows = json.loads(out)["flops"]["rows"]
+    assert code == 0
+    assert [row["shape"] for row in rows] == [[1, n, n] for n in (1024, 256, 128, 64)]
+    published = [607.33, 37.96, 9.49, 2.37]
+    assert [row["published_giga"] for row in rows] == published
+    for key in ("giga_multiply_adds", "giga_with_normalisation"):
+        assert [row[key] for row in rows] == pytest.approx(published, rel=0.01)
+
+
+def test_images_and_latents_are_measured_side_by_side(capsys):
+    words = ("-c", "linear-4x1-2d", "bicubic-4x-2d", "--only", "flops", "latency", "--train")
+    code, out, _ = run(capsys, *SMALL, *words, "--json")
+    inputs = {one["name"]: one for one in json.loads(out)["inputs"]}
+    assert code == 0
+    assert list(inputs) == ["64×64", "32×32", "16×16", "linear-4x1-2d", "bicubic-4x-2d"]
+    assert inputs["linear-4x1-2d"]["shape"] == [1, 16, 16]
+    assert inputs["linear-4x1-2d"]["multiply_adds"] == inputs["16×16"]["multiply_adds"]
+    for one in inputs.values():
+        assert len(one["forward"]) == len(one["step"]) == 2
+        assert one["images_per_second"] > 0
+        assert bool(one["encode"]) == bool(one["codec"])
+
+
+def test_what_would_take_too_long_is_left_out_and_said(capsys):
+    words = ("--probe", "small-2d", "--size", "2048", "16", "--seconds", "0.1", "--repeats", "1")
+    code, out, err = run(capsys, *words, "--only", "latency")
+    assert code == 0
+    assert "2048×2048: forward pass: foretold to take" in " ".join(err.split())
+    assert "What" not in out
+
+
+def test_the_largest_batch_is_foretold_on_a_processor(capsys):
+    words = ("--probe", "small-2d", "--size", "512", "--only", "memory", "--memory", "2G")
+    code, out, _ = run(capsys, *words, "--device", "cpu", "--json")
+    capacity = json.loads(out)["inputs"][0]["forward_capacity"]
+    assert code == 0
+    assert capacity["memory"] == 2 * 2**30
+    assert capacity["how"].startswith("foretold from the most memory")
+    assert 10 < capacity["batch"] < 60
+
+
+def test_storage_is_measured_on_a_cohort_and_reported(cohort, capsys, tmp_path):
+    out = tmp_path / "report"
+    words = (cohort, "-c", "bicubic-4x-2d", "--only", "flops", "storage", *SMALL, "-o", out,
+             "--most-pixels", 128 * 128, "--standard", "jpeg2000", "--dtype", "float32", "int8",
+             "--json")  # fmt: skip
+    code, printed, _ = run(capsys, *words)
+    record = json.loads(printed)
+    assert code == 1, "an image was left out, and scripts must know"
+    by_codec = [(one["codec"], bool(one["error"])) for one in record["storage"]]
+    assert by_codec == [("bicubic-4x-2d", False), ("jpeg2000", False)] * 2 + [
+        ("bicubic-4x-2d", True), ("jpeg2000", True)
+    ]  # fmt: skip
+    facts = record["storage"][0]["facts"]
+    assert facts["source_bytes"] == (cohort / "p0.png").stat().st_size
+    assert facts["raw_bytes"] == 128 * 128
+    points = [Point.from_json(point) for point in facts["points"]]
+    assert [point.setting for point in points] == ["float32", "int8"]
+    match = Match.from_json(facts["at_bytes"]["jpeg2000"]["float32"])
+    assert match.point.bytes == pytest.approx(points[0].bytes, rel=0.5)
+    assert math.isfinite(points[0].psnr)
+    assert {path.name for path in out.iterdir()} >= {"index.html", "report.json", "run", "figures"}
+    assert list((out / "figures").glob("rate-distortion-*.pdf"))
+    resumed = run(capsys, *words, "--resume")[1]
+    assert json.loads(resumed)["storage"] == record["storage"], "nothing was measured again"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--only", "storage"), "name a cohort"),
+        (("--only", "speed"), "--only takes flops, latency, memory, storage"),
+        (("-c", "jpeg2000", "--only", "flops"), "no latents a probe could look at"),
+        (("-c", "identity", *SMALL), "no latents a probe could look at"),
+        (("-c", "linear-4x1-3d", *SMALL), "folds volumes"),
+        (("-c", "linear-16x1-2d", *SMALL), "linear-16x1-2d"),
+        (("-c", "linear-8x1-2d", "--probe", "small-2d", "--size", "16"), "larger first --size"),
+        (("--probe", "small-2d", "--size", "2"), "sides of 4 at least"),
+        (("--probe", "small-2d", "--size", "64", "64"), "one size twice"),
+        (("--probe", "large-2d"), "no probe 'large-2d'"),
+        (("--memory", "much", *SMALL), "--memory takes an amount"),
+        (("--device", "cuda:77", *SMALL), "no device"),
+    ],
+)
+def test_what_cannot_be_done_is_said(words, said, capsys):
+    code, out, err = run(capsys, *words)
+    assert code == 1
+    assert said in " ".join(err.split())
+    assert not out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--only", "flops"), "would not be read"),
+        ((), "no codec whose latents are to be kept"),
+        (("-c", "jpegxl"), "stream of bytes"),
+        (("-c", "bicubic-4x-2d", "--standard", "jpeg"), "--standard takes jpeg2000 and jpegxl"),
+        (("-c", "bicubic-4x-2d", "--dtype", "int4"), "--dtype takes float32"),
+        (("-c", "bicubic-4x-2d", "--split", "night"), "no split 'night'"),
+    ],
+)
+def test_what_cannot_be_kept_is_said(words, said, cohort, capsys):
+    code, _, err = run(capsys, cohort, *words)
+    assert code == 1
+    assert said in " ".join(err.split())
+
+
+def test_a_missing_extra_is_said_before_any_work(cohort, capsys, monkeypatch):
+    def missing(*_, **__):
+        raise MissingExtra("drawing charts", "matplotlib", "eval")
+
+    monkeypatch.setattr("plica.cli.evaluate_efficiency.import_matplotlib", missing)
+    code, _, err = run(capsys, cohort, "-c", "bicubic-4x-2d", *SMALL)
+    assert code == 1
+    assert "plica[eval]" in err
