@@ -26,9 +26,10 @@ def cohort(tmp_path):
 
 
 def run(capsys, *words):
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["plica", "evaluate", "efficiency", *map(str, words)])
-        main()
+        with pytest.raises(SystemExit) as ended:
+            main()
     out = capsys.readouterr()
     return ended.value.code, out.out, out.err
 
