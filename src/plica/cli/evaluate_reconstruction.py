@@ -13,6 +13,7 @@ from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, 
 from plica.cli.contenders import load_contenders, name_contenders
 from plica.cli.jobs import Manner
 from plica.cli.judging import Judging, judge_all, open_journal
+from plica.cli.posing import select as filter_cohort
 from plica.cli.standing import (
     describe_codec,
     name_cohort,
@@ -23,7 +24,6 @@ from plica.cli.standing import (
 )
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
-from plica.cohort import Cohort
 from plica.errors import InputError, SettingsError
 from plica.evaluation.protocol import DEFAULT, Crop, Protocol, read_protocol
 from plica.evaluation.publish import publish
@@ -92,10 +92,10 @@ def reconstruction(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only cases with these labels, such as modality=CT,MR.",
+            help="Only cases with these labels, such as 'modality=CT|MR'.",
             show_default=False,
             rich_help_panel=JUDGING,
-            metavar="LABEL=VALUE,…",
+            metavar="LABEL=VALUE|…",
         ),
     ] = None,
     limit: Annotated[
@@ -191,7 +191,9 @@ def reconstruction(
     manner = Manner(as_json, quiet)
     chosen = _limit(read_protocol(protocol), limit)
     names = name_contenders(codec)
-    selection = select(chosen, _filter(read_cohort(cohort), where), split=split, groups=group)
+    selection = select(
+        chosen, filter_cohort(read_cohort(cohort), where or ()), split=split, groups=group
+    )
     judging = Judging(
         protocol=chosen,
         selection=selection,
@@ -233,19 +235,6 @@ def _limit(protocol: Protocol, limit: int | None) -> Protocol:
     if limit is None:
         return protocol
     return replace(protocol, sample=replace(protocol.sample, images=limit, draws=1))
-
-
-def _filter(cohort: Cohort, where: list[str] | None) -> Cohort:
-    labels: dict[str, list[str]] = {}
-    for pair in where or []:
-        label, equals, values = pair.partition("=")
-        if not (label and equals and values):
-            raise SettingsError(f"--where takes LABEL=VALUE,VALUE, but got '{pair}'")
-        labels[label] = values.split(",")
-    chosen = cohort.where(**labels) if labels else cohort
-    if not len(chosen):
-        raise InputError(f"no case of the cohort has {' and '.join(where or ['any label'])}")
-    return chosen
 
 
 def _parse_crop(text: str | None) -> Crop | None:

@@ -1,0 +1,172 @@
+"""One command judges codecs on a cohort, goes on where it was cut off, and hides nothing."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import plica
+from plica.cli.main import app
+from plica.errors import PlicaError
+from plica.metrics.metric import measure
+
+CODECS = ("bicubic-4x-2d", "compact-4x3-2d")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A table of eight pictures of four patients, in two categories."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = []
+    for n in range(8):
+        rng = np.random.default_rng(n)
+        y, x = np.mgrid[:48, :40]
+        picture = 128 + 60 * np.sin(x / (3 + n)) * np.cos(y / 5) + rng.normal(0, 4, y.shape)
+        plica.write(
+            plica.Image(
+                np.clip(picture.T, 0, 255).astype(np.uint8)[None, :, :, None],
+                plica.Grid.from_spacing((40, 48, 1), (1, 1, 1), calibrated=False),
+                plica.Unit.DISPLAY,
+            ),
+            folder / f"{n}.png",
+        )
+        rows.append((f"{n}.png", f"p{n // 2}", "test", "ab"[n % 2]))
+    with (folder / "images.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "patient", "split", "category"), *rows])
+    return folder / "images.csv"
+
+
+def judge(*words):
+    result = CliRunner().invoke(app, ["evaluate", "reconstruction", *map(str, words)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def judged(pictures, out, *more):
+    return judge(pictures, "--codec", *CODECS, "-o", out, "--json", *more)
+
+
+def read_cases(report):
+    with (report / "cases.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(pictures, tmp_path_factory):
+    """A report with everything in it, and what the command said."""
+    out = tmp_path_factory.mktemp("judged") / "report"
+    return out, json.loads(judged(pictures, out).stdout)
+
+
+def test_the_report_holds_what_measuring_by_hand_finds(pictures, whole):
+    out, record = whole
+    cases = read_cases(out)
+    image = plica.read(pictures.parent / "3.png")
+    codec = plica.load("compact-4x3-2d")
+    by_hand = measure(image, codec.decode(codec.encode(image)), metrics=("psnr",))["psnr"]
+    (found,) = (
+        row for row in cases
+        if row["series"] == "3.png" and row["codec"] == "compact-4x3-2d" and row["metric"] == "psnr"
+    )  # fmt: skip
+    assert float(found["value"]) == pytest.approx(by_hand, abs=1e-9)
+    mean = np.mean([
+        float(row["value"]) for row in cases
+        if (row["codec"], row["metric"], row["group"]) == ("compact-4x3-2d", "psnr", "b")
+    ])  # fmt: skip
+    (summary,) = (
+        s for s in record["summaries"]
+        if (s["codec"], s["metric"], s["group"]) == ("compact-4x3-2d", "psnr", "b")
+    )  # fmt: skip
+    assert summary["value"] == pytest.approx(mean)
+    assert (summary["n"], summary["patients"]) == (4, 4)
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(pictures, whole, tmp_path):
+    shutil.copytree(whole[0] / "run", tmp_path / "cut" / "run")
+    kept = sorted((tmp_path / "cut" / "run" / "results").iterdir())
+    for file in kept[:5]:
+        file.unlink()
+    record = json.loads(judged(pictures, tmp_path / "cut", "--worst", "0", "--resume").stdout)
+    assert record["left"] == 16 - 5
+    first, second = ((out / "cases.csv").read_text() for out in (whole[0], tmp_path / "cut"))
+    assert first == second
+
+
+def test_results_of_other_settings_are_not_mixed_in(pictures, whole, tmp_path):
+    shutil.copytree(whole[0] / "run", tmp_path / "report" / "run")
+    with pytest.raises(PlicaError, match="other settings"):
+        judged(pictures, tmp_path / "report", "--resume", "--crop", "16,16,16")
+
+
+def test_a_report_is_not_replaced_unasked(pictures, whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "report")
+    with pytest.raises(PlicaError, match="--overwrite or --resume"):
+        judged(pictures, tmp_path / "report")
+    judged(pictures, tmp_path / "report", "--overwrite", "--worst", "0", "--limit", "1")
+    assert len(json.loads((tmp_path / "report" / "report.json").read_text())["results"]) == 4
+
+
+def test_a_folder_of_other_things_is_never_written_into(pictures, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("all of it")
+    with pytest.raises(PlicaError, match="other things"):
+        judged(pictures, tmp_path / "thesis", "--overwrite")
+
+
+def test_an_image_that_cannot_be_read_is_counted_and_named(pictures, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for n in range(2):
+        (folder / f"{n}.png").write_bytes((pictures.parent / f"{n}.png").read_bytes())
+    (folder / "cut.png").write_bytes((pictures.parent / "0.png").read_bytes()[:300])
+    result = judged(folder, tmp_path / "report", "--worst", "0")
+    assert result.exit_code == 1
+    record = json.loads(result.stdout)
+    assert {failed["image"] for failed in record["failed"]} == {"cut.png"}
+    assert all(summary["n"] == 2 for summary in record["summaries"])
+
+
+def test_volumetric_codecs_do_not_judge_pictures(pictures, tmp_path):
+    with pytest.raises(PlicaError, match="judge volumes"):
+        judge(pictures, "--codec", "compact-4x1-3d", "-o", tmp_path / "report")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--baseline", "linear-4x3-2d"), "not judged"),
+        (("--margin", "psnr=-1"), "above 0"),
+        (("--margin", "lpips-vgg=1"), "not measured"),
+        (("--crop", "16,16"), "three sides"),
+        (("--where", "category"), "LABEL=VALUE"),
+        (("--where", "category=c"), "no case"),
+        (("--where", "colour=red"), "no case has the label"),
+        (("--weights", "compact-8x1-2d=x.safetensors"), "no such codec is judged"),
+        (("--metric", "psnr2"), "psnr"),
+        (("--protocol", "medvae-table-2"), "needs images of"),
+        (("--split", "train"), "no split"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said_before_any_work(pictures, tmp_path, words, said):
+    with pytest.raises(PlicaError, match=said):
+        judged(pictures, tmp_path / "report", *words)
+    assert not (tmp_path / "report" / "index.html").exists()
+
+
+def test_made_weights_are_called_random_wherever_their_numbers_are(pictures, tmp_path):
+    judge(pictures, "--codec", "medvae-8x1-2d", "-o", tmp_path / "r", "--random-weights",
+          "--limit", "1", "--crop", "16,16,16", "--quiet")  # fmt: skip
+    assert "medvae-8x1-2d (random weights)" in (tmp_path / "r" / "report.md").read_text()
+    assert {row["codec"] for row in read_cases(tmp_path / "r")} == {
+        "medvae-8x1-2d (random weights)"
+    }
+
+
+def test_nothing_of_the_machine_or_its_folders_stands_in_a_report(pictures, whole):
+    for file in whole[0].rglob("*"):
+        if file.suffix in {".json", ".md", ".csv", ".html", ".toml", ".jsonl"}:
+            assert str(pictures.parent.parent) not in file.read_text(), file.name
