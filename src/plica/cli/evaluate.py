@@ -16,6 +16,7 @@ EVALUATIONS = Registry(
         ("faithfulness", "plica.cli.evaluate_faithfulness:faithfulness"),
         ("distribution", "plica.cli.evaluate_distribution:distribution"),
         ("efficiency", "plica.cli.evaluate_efficiency:efficiency"),
+        ("compare", "plica.cli.evaluate_compare:compare_reports"),
     ),
 )
 

@@ -1,0 +1,62 @@
+"""Tests of paired differences agree with other libraries, and are as honest as they say."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plica.evaluation.wilcoxon import LEAST_PATIENTS, adjust_holm, signed_rank
+
+scipy_stats = pytest.importorskip("scipy.stats")
+multitest = pytest.importorskip("statsmodels.stats.multitest")
+
+
+def test_one_image_of_each_patient_is_the_usual_test():
+    d = np.random.default_rng(0).normal(0.3, 1, 30)
+
+    assert signed_rank(d, [str(n) for n in range(30)]) == scipy_stats.wilcoxon(d).pvalue
+
+
+def test_images_of_one_patient_count_as_one():
+    d = np.random.default_rng(0).normal(0.3, 1, 12)
+    once = signed_rank(d, [str(n) for n in range(12)])
+
+    assert signed_rank(np.repeat(d, 50), [str(n) for n in range(12) for _ in range(50)]) == once
+
+
+def test_few_patients_tell_nothing():
+    d = np.ones(LEAST_PATIENTS - 1)
+
+    assert math.isnan(signed_rank(d, list("abcde")))
+    assert math.isnan(signed_rank(np.zeros(40), [str(n) for n in range(40)]))
+    assert signed_rank(np.arange(1.0, 7.0), list("abcdef")) < 0.05
+
+
+def test_noise_of_clustered_images_is_called_a_change_as_often_as_is_said():
+    rng = np.random.default_rng(0)
+    patients = [str(n) for n in range(15) for _ in range(6)]
+    found = [
+        signed_rank(np.repeat(rng.normal(0, 1, 15), 6) + rng.normal(0, 0.3, 90), patients) < 0.05
+        for _ in range(400)
+    ]
+
+    assert 0.02 < np.mean(found) < 0.08  # 5 % within three standard errors
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_agrees_with_statsmodels(p):
+    theirs = multitest.multipletests(p, method="holm")[1]
+
+    assert adjust_holm(p) == pytest.approx(list(theirs))
+
+
+def test_what_is_no_test_is_not_counted():
+    nan = math.nan
+    adjusted = adjust_holm([nan, 0.01, nan, 0.02])
+
+    assert adjusted[1] == adjusted[3] == pytest.approx(0.02)
+    assert math.isnan(adjusted[0])
+    assert adjust_holm([]) == []
