@@ -11,6 +11,7 @@ from plica.evaluation.rate_distortion import (
     list_series,
     record_storage,
     show_storage,
+    show_winners,
 )
 from plica.evaluation.results import Result, Results
 from plica.evaluation.storage import Match, Point
@@ -45,7 +46,7 @@ def results(gain=3.0, exact=False):
 
 def test_tables_hold_means_and_comparisons():
     (section,) = show_storage(results())
-    latents, streams = section.tables
+    _, latents, streams = section.tables
     assert latents.columns[-2:] == ("stream, same bytes: dB", "stream, same dB: bytes")
     assert latents.rows[0] == (
         "latent", "float32", "2", "4,000", "4.000", "32.00", "35.00 (+3.00)", "25 %"
@@ -54,17 +55,19 @@ def test_tables_hold_means_and_comparisons():
     assert "8,000 bytes as arrays, 5,000 as the files they came in" in section.prose[0]
 
 
-def test_who_wins_is_said_whoever_it_is():
-    kept = [Kept.of(result) for result in results(gain=3.0)]
-    assert "stream keeps more than latent in the same bytes in 2 of 2" in describe_winners(kept)[0]
-    assert "not where these latents win" in describe_winners(kept)[0]
-    kept = [Kept.of(result) for result in results(gain=-3.0)]
-    assert "in 0 of 2 images" in describe_winners(kept)[0]
-    assert "these latents win" in describe_winners(kept)[0]
-
-
-def test_a_stream_without_loss_beats_any_latent():
-    assert "in 2 of 2" in describe_winners([Kept.of(r) for r in results(gain=math.inf)])[0]
+@pytest.mark.parametrize(
+    ("gain", "lost", "verdict"),
+    [
+        (3.0, 2, "storage is not where these latents win"),
+        (-3.0, 0, "these latents win in storage too"),
+        (math.inf, 2, "storage is not where these latents win"),
+    ],
+)
+def test_who_wins_is_said_whoever_it_is(gain, lost, verdict):
+    kept = [Kept.of(result) for result in results(gain=gain)]
+    assert f"in {lost} of 2 comparisons" in describe_winners(kept)
+    assert describe_winners(kept).endswith(f"{verdict}.")
+    assert show_winners(kept, "chest").rows == (("latent", "float32", f"{lost} of 2"),)
 
 
 def test_series_are_means_by_setting_and_what_has_no_psnr_is_no_point():

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +23,7 @@ from plica.cli.console import (
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.costing import SIZES, Bench, make_image, parse_memory, refuse_streams
 from plica.cli.jobs import Manner
-from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, load_standards
+from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
 from plica.evaluation.drawing import import_matplotlib
@@ -37,9 +35,8 @@ from plica.evaluation.efficiency import (
     show_sections,
     summarise,
 )
-from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import DEFAULT, read_protocol
-from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.publish import publish, refuse_folder
 from plica.evaluation.rate_distortion import show_storage
 from plica.evaluation.report import Report, Section
 from plica.evaluation.results import Results
@@ -47,9 +44,8 @@ from plica.evaluation.selection import select
 from plica.evaluation.storage_chart import Computing
 from plica.formats.codes import STORAGE_TYPES
 from plica.networks.cost import CONVENTION, describe_device
-from plica.run import RECIPE, describe_environment
+from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
-from plica.training.data import name_of
 
 STAGES = ("flops", "latency", "memory", "storage")
 MEASURING, STORAGE = "Measuring", "Storage"
@@ -220,7 +216,11 @@ def efficiency(
     with _telling(manner) as tell:
         bench.tell = tell
         fed = _measure(bench, contenders, stages, size)
-        results = _keep(storing, out, tell, overwrite=overwrite, resume=resume)
+        results = (
+            Results(())
+            if storing is None
+            else keep_all(storing, out, tell, overwrite=overwrite, resume=resume)
+        )
     report = _compose(bench, fed, results, storing, cohort)
     page = publish(report, out, overwrite=overwrite or resume) if out is not None else None
     _print(report, fed, page, manner)
@@ -302,30 +302,6 @@ def _measure(
     return fed
 
 
-def _keep(
-    storing: Storing | None, out: Path | None, tell: Callable[[str], None], *, overwrite: bool,
-    resume: bool,
-) -> Results:  # fmt: skip
-    if storing is None:
-        return Results(())
-    if out is None:
-        return Results(tuple(r for one in storing.selection for r in storing.keep(one, tell)))
-    if overwrite and (out / RUN / RECIPE).is_file():
-        shutil.rmtree(out / RUN)
-    journal = Journal.begin(out / RUN, storing.asked, resume=resume)
-    last = storing.standards[-1].name  # its result comes last: an image that has it is done
-    for one in storing.selection:
-        if journal.has((one.case.key, last, one.draw)):
-            continue
-        for result in storing.keep(one, partial(_tell_of, tell, name_of(one.case))):
-            journal.add(result)
-    return journal.read(storing.order())
-
-
-def _tell_of(tell: Callable[[str], None], name: str, codec: str) -> None:
-    tell(f"{name}: {codec}")
-
-
 # -- what came of it -----------------------------------------------------------------------------
 
 
@@ -342,7 +318,7 @@ def _compose(
             raise InputError(_explain_nothing(results))
         kept = tuple(show_storage(results, _computing(bench, fed)))
         sections += kept
-        summary += [f"{part.title}. {said}" for part in kept for said in part.prose[1:]]
+        summary += [f"{part.title}. {part.prose[1]}" for part in kept]
         notes = storing.selection.notes
         sections += [Section("Which images", notes)] if notes else []
     return Report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import numpy as np
 from plica.cli.contenders import Contender
 from plica.codecs.catalogue import load
 from plica.errors import InputError, PlicaError, SettingsError, UnusablePixels
+from plica.evaluation.journal import Journal
+from plica.evaluation.publish import RUN
 from plica.evaluation.rate_distortion import record_storage
-from plica.evaluation.results import Result, Where
+from plica.evaluation.results import Result, Results, Where
 from plica.evaluation.selection import Selected, Selection
 from plica.evaluation.storage import RATES, Coding, Curve, Match, Point, Standard, weigh
 from plica.formats.codes import STORAGE_TYPES, StorageType
@@ -23,6 +26,7 @@ from plica.formats.doors import read
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent
+from plica.run import RECIPE
 from plica.training.cohorts import SERIES_LABEL
 from plica.training.data import name_of
 
@@ -189,6 +193,37 @@ def _failed(selected: Selected, codec: str, error: BaseException) -> Result:
         draw=selected.draw,
         error=str(error) or "there is not enough memory",
     )
+
+
+# -- all of them ---------------------------------------------------------------------------------
+
+
+def keep_all(
+    storing: Storing, out: Path | None, tell: Tell, *, overwrite: bool, resume: bool
+) -> Results:
+    """The results of all images; in a report's folder each is kept as it comes.
+
+    Raises:
+        OutputError: There is a run already, and nothing was said of it.
+        SettingsError: It is resumed with other settings.
+    """
+    if out is None:
+        found = [storing.keep(one, _of(one, tell)) for one in storing.selection]
+        return Results(tuple(result for results in found for result in results))
+    if overwrite and (out / RUN / RECIPE).is_file():
+        shutil.rmtree(out / RUN)
+    journal = Journal.begin(out / RUN, storing.asked, resume=resume)
+    last = storing.names[-1]  # its result comes last: an image that has it is done
+    for one in storing.selection:
+        if not journal.has((one.case.key, last, one.draw)):
+            for result in storing.keep(one, _of(one, tell)):
+                journal.add(result)
+    return journal.read(storing.order())
+
+
+def _of(selected: Selected, tell: Tell) -> Tell:
+    name = name_of(selected.case)
+    return lambda codec: tell(f"{name}: {codec}")
 
 
 # -- standard codecs -----------------------------------------------------------------------------
