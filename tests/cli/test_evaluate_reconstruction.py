@@ -170,3 +170,29 @@ def test_nothing_of_the_machine_or_its_folders_stands_in_a_report(pictures, whol
     for file in whole[0].rglob("*"):
         if file.suffix in {".json", ".md", ".csv", ".html", ".toml", ".jsonl"}:
             assert str(pictures.parent.parent) not in file.read_text(), file.name
+
+
+def test_distances_between_sets_are_taken_of_what_was_decoded(pictures, tmp_path):
+    record = json.loads(
+        judged(
+            pictures, tmp_path / "r", "--worst", "0", "--distance", "fid-codec:linear-4x1-2d"
+        ).stdout
+    )
+    full = json.loads((tmp_path / "r" / "report.json").read_text())["record"]
+    found = {(d["group"], d["set"]): d for d in full["distances"]}
+    assert found.keys() == {(group, codec) for group in "ab" for codec in CODECS}
+    # Half of the coarse frequencies are bicubic's to lose: what learned keeps more is nearer.
+    assert found["b", "compact-4x3-2d"]["value"] < found["b", "bicubic-4x-2d"]["value"]
+    assert all(d["n_real"] == d["n_other"] == 4 for d in found.values())
+    again = json.loads(
+        judged(pictures, tmp_path / "r", "--worst", "0", "--distance", "fid-codec:linear-4x1-2d",
+               "--resume").stdout
+    )  # fmt: skip
+    assert again["left"] == 16
+    assert again["summaries"] == record["summaries"]
+
+
+def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path):
+    for name, said in (("inception", "DISTANCE-FEATURES"), ("fid-inception", "inception")):
+        with pytest.raises(PlicaError, match=said):
+            judged(pictures, tmp_path / "r", "--distance", name)

@@ -12,7 +12,7 @@ from plica.cli import options as o
 from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, print_table
 from plica.cli.contenders import load_contenders, name_contenders
 from plica.cli.jobs import Manner
-from plica.cli.judging import Judging, judge_all, open_journal
+from plica.cli.judging import RUN, Judging, judge_all, open_journal
 from plica.cli.posing import select as filter_cohort
 from plica.cli.standing import (
     describe_codec,
@@ -22,6 +22,7 @@ from plica.cli.standing import (
     say_machine,
     say_versions,
 )
+from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
@@ -40,6 +41,8 @@ from plica.training.cohorts import read_cohort
 
 JUDGING = "Judging"
 MOST_TOLD = 5
+SEEN = "seen"
+"""Folder of a run in which features are kept."""
 
 
 def reconstruction(
@@ -121,6 +124,15 @@ def reconstruction(
         list[str] | None,
         typer.Option(
             help="Instead of the protocol's metrics.", show_default=False, rich_help_panel=JUDGING
+        ),
+    ] = None,
+    distance: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also between the sets of sources and decoded images, such as fid-inception or "
+            "fid-codec:compact-4x3-2d; instead of the protocol's.",
+            show_default=False,
+            rich_help_panel=JUDGING,
         ),
     ] = None,
     data_range: Annotated[
@@ -205,6 +217,12 @@ def reconstruction(
         data_range=data_range,
         weights_dir=weights_dir,
         device=choose_device(device),
+        viewer=Viewer.open(
+            chosen.set_metrics if distance is None else distance,
+            out / RUN / SEEN,
+            weights_dir=weights_dir,
+            device=device,
+        ),
     )
     first = _choose_baseline(judging, baseline)
     margins = _parse_margins(margin, judging.metrics)
@@ -220,6 +238,7 @@ def reconstruction(
         baseline=first,
         margins=margins,
         published=chosen.published_means(),
+        distances=judging.viewer.compare(results, seed=seed),
         pictures=draw_worst(judging, results, each=worst, silent=manner.silent),
         seed=seed,
     )

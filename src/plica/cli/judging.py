@@ -6,12 +6,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from plica.cli.console import progress
 from plica.cli.contenders import Contender
+from plica.cli.viewing import Viewer
 from plica.errors import InputError, OutputError, PlicaError
 from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import Crop, Protocol
@@ -37,6 +38,7 @@ class Asked:
         images: SHA-256 over the keys, groups and draws of the selected images.
         codecs: Each contender and the fingerprint of its weights.
         metrics: By name.
+        distances: Between sets of images, by name.
         crop: Voxels cut from the middle; () takes what the protocol says.
         data_range: Of all values; 0 leaves it to the protocol.
     """
@@ -45,6 +47,7 @@ class Asked:
     images: str
     codecs: tuple[str, ...]
     metrics: tuple[str, ...]
+    distances: tuple[str, ...] = ()
     crop: tuple[int, ...] = ()
     data_range: float = 0.0
 
@@ -62,6 +65,7 @@ class Judging:
         data_range: Instead of the protocol's.
         weights_dir: Where metrics' own networks lie.
         device: Where networks run.
+        viewer: What looks at the pairs besides, for distances between sets.
     """
 
     protocol: Protocol
@@ -72,6 +76,7 @@ class Judging:
     data_range: float | None = None
     weights_dir: Path | None = None
     device: str = "cpu"
+    viewer: Viewer = field(default_factory=Viewer)
 
     @property
     def asked(self) -> Asked:
@@ -82,6 +87,7 @@ class Judging:
             images=f"{len(self.selection)}, sha256:{hashlib.sha256(keys.encode()).hexdigest()}",
             codecs=tuple(f"{one.name} {one.codec.fingerprint}" for one in self.contenders),
             metrics=self.metrics,
+            distances=tuple("-".join(pair) for pair in self.viewer.distances),
             crop=self.crop.voxels if self.crop else (),
             data_range=self.data_range or 0.0,
         )
@@ -140,6 +146,10 @@ class Judging:
         )
         return result, latent, decoded
 
+    def done(self, journal: Journal, where: Where) -> bool:
+        """Whether a result and all that goes with it is there."""
+        return journal.has(where) and (self.viewer.has(where) or journal.failed(where))
+
 
 def describe(prepared: Prepared, rule: str) -> dict[str, Any]:
     """What is known of an image as it was judged."""
@@ -188,7 +198,7 @@ def judge_all(judging: Judging, journal: Journal, *, silent: bool) -> int:
         (selected, contender)
         for selected in judging.selection
         for contender in judging.contenders
-        if not journal.has((selected.case.key, contender.name, selected.draw))
+        if not judging.done(journal, (selected.case.key, contender.name, selected.draw))
     ]
     left = len(judging.selection) * len(judging.contenders) - len(work)
     with progress(quiet=silent) as bar:
@@ -237,9 +247,11 @@ def _try_compare(
     if not contender.takes(prepared.image):
         return None
     try:
-        return judging.compare(selected, prepared, contender)[0]
+        result, _, decoded = judging.compare(selected, prepared, contender)
+        judging.viewer.see(result, prepared.image, decoded)
     except (PlicaError, MemoryError) as error:
         return _failed(selected, contender, error)
+    return result
 
 
 def _failed(selected: Selected, contender: Contender, error: BaseException | None) -> Result:

@@ -58,6 +58,10 @@ class Journal:
         """Whether there is a result already."""
         return self._path(where).is_file()
 
+    def failed(self, where: Where) -> bool:
+        """Whether there is a result that says why there is nothing."""
+        return self.has(where) and bool(_read(self._path(where)).error)
+
     def add(self, result: Result) -> None:
         """Keep a result, whole or not at all.
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from plica.evaluation.distances import HOW_TO_READ
+from plica.evaluation.distances import Judged as Distance
 from plica.evaluation.estimates import Estimate, summarise
 from plica.evaluation.quality import (
     bits_per_pixel,
@@ -41,6 +43,7 @@ class Judged:
         baseline: The codec the others are compared with.
         margins: How much worse still counts as no worse, by metric, in its unit.
         published: Values a paper reports, by group, codec and metric.
+        distances: Between the sources and what a codec made of them: group, draw and number.
         pictures: Worst cases, drawn.
         seed: Of the resampling behind intervals.
     """
@@ -52,6 +55,7 @@ class Judged:
     baseline: str
     margins: Mapping[str, float] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    distances: tuple[tuple[str, int, Distance], ...] = ()
     pictures: tuple[Figure, ...] = ()
     seed: int = 0
 
@@ -131,6 +135,10 @@ def report_reconstruction(judged: Judged) -> Report:
             "baseline": judged.baseline,
             "margins": dict(judged.margins),
             "summaries": [summary.to_json() for summary in summaries],
+            "distances": [
+                {"group": group, "draw": draw, **distance.to_json()}
+                for group, draw, distance in judged.distances
+            ],
         },
         setting=judged.setting,
         results=results,
@@ -217,6 +225,8 @@ def _sections(judged: Judged, summaries: tuple[Summary, ...]) -> Iterator[Sectio
     )  # fmt: skip
     if spectra := (*draw_spectra(judged.results), *draw_bands(judged.results)):
         yield Section("Which detail is kept", figures=spectra)
+    if judged.distances:
+        yield Section("Between the sets", HOW_TO_READ, tables=tuple(_tabulate_distances(judged)))
     if judged.pictures:
         yield Section(
             "Worst cases",
@@ -286,6 +296,34 @@ def _tabulate_published(judged: Judged, summaries: tuple[Summary, ...]) -> tuple
             columns = ("codec", "metric", "here", "the paper")
             tables.append(Table(group or EVERYTHING, columns, tuple(rows)))
     return tuple(tables)
+
+
+def _tabulate_distances(judged: Judged) -> Iterator[Table]:
+    """Mean over the draws with their spread, and what equal sets would show."""
+    for group in dict.fromkeys(group for group, _, _ in judged.distances):
+        rows: dict[tuple[str, str], list[Distance]] = {}
+        for other, _, found in judged.distances:
+            if other == group:
+                key = found.name, f"{found.distance.metric} ({found.features})"
+                rows.setdefault(key, []).append(found)
+        yield Table(
+            group or EVERYTHING,
+            ("codec", "distance", "value", "SD over draws", "real against real", "N", "warnings"),
+            tuple((*key, *_say_distance(found)) for key, found in rows.items()),
+        )
+
+
+def _say_distance(draws: Sequence[Distance]) -> tuple[str, ...]:
+    first = draws[0].distance
+    values = np.array([one.distance.value for one in draws])
+    floor = first.floor
+    return (
+        say_number(float(values.mean())),
+        say_number(float(values.std(ddof=1))) if len(values) > 1 else NOTHING,
+        NOTHING if floor is None else f"{say_number(floor.median)}",
+        f"{first.n_real} / {first.n_other}",
+        " ".join(first.warnings),
+    )
 
 
 def _tabulate_costs(judged: Judged) -> Table:
