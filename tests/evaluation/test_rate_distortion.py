@@ -70,6 +70,20 @@ def test_who_wins_is_said_whoever_it_is(gain, lost, verdict):
     assert show_winners(kept, "chest").rows == (("latent", "float32", f"{lost} of 2"),)
 
 
+@pytest.mark.parametrize(
+    ("size", "psnr", "counted"),
+    [(5000, 28.0, (0, 1)), (5000, 32.0, (0, 0)), (3000, 32.0, (1, 1)), (3000, 28.0, (0, 0))],
+)
+def test_without_a_file_of_as_many_bytes_only_a_plain_case_counts(size, psnr, counted):
+    """Larger and worse loses to the latent, smaller and better beats it; others say nothing."""
+    near = Match(point("stream", "r", size, psnr), 4000, False, "comes no nearer than this")
+    facts = record_storage([point("latent", "float32", 4000, 30.0)], {"stream": {"float32": near}},
+                           {"stream": {}})  # fmt: skip
+    kept = [Kept.of(Result(("p", "", "1"), "latent", facts=facts))]
+    (row,) = show_winners(kept, "chest").rows
+    assert row[2] == (f"{counted[0]} of {counted[1]}" if counted[1] else "–")
+
+
 def test_series_are_means_by_setting_and_what_has_no_psnr_is_no_point():
     latent, stream = list_series([Kept.of(result) for result in results(exact=True)])
     assert latent == Series("latent", True, (("float32", 4.0, 32.0), ("int8", 1.0, 32.0)))

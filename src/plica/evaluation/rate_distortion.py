@@ -110,7 +110,7 @@ def show_bytes(kept: Sequence[Kept], name: str) -> Table:
         "Means over images, of whole files as written. Same bytes: PSNR of the standard codec's "
         "file of the same size, and how much that is more. Same dB: bytes of its file of the same "
         "PSNR, as a share of the latent's; – where it has no file near enough, "
-        "[n of m] where it has for some images. "
+        "(n of m) where it has for some images. "
         "PSNR against the source.",
     )
 
@@ -163,7 +163,7 @@ def _compare(owners: Sequence[Kept], standard: str, setting: str) -> tuple[str, 
 
 def _say_some(n: int, of: int) -> str:
     """Of how many images a mean is, where it is not of all."""
-    return f" [{n} of {of}]" if 0 < n < of else ""
+    return f" ({n} of {of})" if 0 < n < of else ""
 
 
 def describe_winners(kept: Sequence[Kept]) -> str:
@@ -197,7 +197,8 @@ def show_winners(kept: Sequence[Kept], name: str) -> Table:
         f"Who keeps more in the same bytes: {name}",
         ("codec", "best kept as", *(f"{standard} keeps more in" for standard in standards)),
         tuple(rows),
-        "Images in which the standard codec has the higher PSNR in the same bytes. Each latent is "
+        "Images in which the standard codec has the higher PSNR in the same bytes, or in fewer where it "
+        "has no file of as many; a larger file that is worse counts for the latent. Each latent is "
         "taken at the type of number at which it comes nearest; the most frequent one is named.",
     )
 
@@ -218,16 +219,29 @@ def _count_losses(owners: Sequence[Kept], standard: str) -> tuple[int, int, str]
     lost, n, chosen = 0, 0, []
     for one in owners:
         gaps = {
-            setting: match.point.psnr - point.psnr
+            setting: gap
             for setting, match in one.at_bytes.get(standard, {}).items()
-            if match.hit and match.point and (point := _point_of(one, setting)) is not None
-            and math.isfinite(point.psnr)
-        }  # fmt: skip
+            if (gap := _measure_gap(_point_of(one, setting), match)) is not None
+        }
         if gaps:
             best = min(gaps, key=lambda setting: gaps[setting])
             chosen.append(best)
             n, lost = n + 1, lost + (gaps[best] > 0)
     return lost, n, statistics.mode(chosen) if chosen else ""
+
+
+def _measure_gap(latent: Point | None, match: Match) -> float | None:
+    """By how many decibels a standard codec's file keeps more; None where that cannot be said.
+
+    Where it has no file of as many bytes, its nearest one still tells if it is both larger and
+    worse, or both smaller and better.
+    """
+    if latent is None or match.point is None or not math.isfinite(latent.psnr):
+        return None
+    gap = match.point.psnr - latent.psnr
+    worse = gap <= 0 and match.point.bytes >= latent.bytes
+    better = gap > 0 and match.point.bytes <= latent.bytes
+    return gap if match.hit or worse or better else None
 
 
 def _describe_sources(kept: Sequence[Kept]) -> str:
