@@ -1,6 +1,6 @@
-"""Put the tables and the figure of an efficiency report into docs/efficiency.md.
+r"""Put the tables and the figure of an efficiency report into docs/efficiency.md.
 
-plica evaluate efficiency ../shared/data/MANIFEST.csv --split dev-test --group cxr mammo msk-xray \\
+plica evaluate efficiency ../shared/data/MANIFEST.csv --split dev-test --group cxr mammo msk-xray \
     -c bicubic-4x-2d linear-4x1-2d compact-4x3-2d linear-8x1-2d -o efficiency-report
 python docs/make_efficiency.py efficiency-report
 """

@@ -197,9 +197,10 @@ def show_winners(kept: Sequence[Kept], name: str) -> Table:
         f"Who keeps more in the same bytes: {name}",
         ("codec", "best kept as", *(f"{standard} keeps more in" for standard in standards)),
         tuple(rows),
-        "Images in which the standard codec has the higher PSNR in the same bytes, or in fewer where it "
-        "has no file of as many; a larger file that is worse counts for the latent. Each latent is "
-        "taken at the type of number at which it comes nearest; the most frequent one is named.",
+        "Images in which the standard codec has the higher PSNR in the same bytes, or in fewer "
+        "where it has no file of as many; a larger file that is worse counts for the latent. Each "
+        "latent is taken at the type of number at which it comes nearest; the most frequent one is "
+        "named.",
     )
 
 
