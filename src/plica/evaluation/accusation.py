@@ -75,9 +75,10 @@ class Verdict:
         return self.acquitted and self.found
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready record."""
+        """A JSON-ready record; a limit that no contrast reaches is null."""
         verdict = {"acquitted": self.acquitted, "found": self.found, "passed": self.passed}
-        return {**asdict(self), "at": list(self.at), **verdict}
+        limit = self.limit if np.isfinite(self.limit) else None
+        return {**asdict(self), "at": list(self.at), "limit": limit, **verdict}
 
 
 def self_test(
