@@ -192,7 +192,8 @@ def test_distances_between_sets_are_taken_of_what_was_decoded(pictures, tmp_path
     assert again["summaries"] == record["summaries"]
 
 
-def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path):
+def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name, said in (("inception", "DISTANCE-FEATURES"), ("fid-inception", "inception")):
         with pytest.raises(PlicaError, match=said):
             judged(pictures, tmp_path / "r", "--distance", name)
