@@ -73,7 +73,8 @@ def test_noise_is_called_noise(changed):
     calm = [c for c in changed.changes if c.codec != CODECS[2]]
 
     assert len(calm) == 3 * 2 * 4
-    assert {change.verdict for change in calm} == {"no change"}
+    assert {change.verdict for change in calm} == {"no change", "too few"}
+    assert {c.verdict for c in calm if c.group == "chest radiograph"} == {"no change"}
 
 
 def test_a_change_for_the_worse_is_called_so():
@@ -134,6 +135,27 @@ def test_few_patients_are_too_few():
     assert {c.verdict for c in compare(record(results=some), record("b", moved)).changes} == {
         "too few"
     }
+
+
+def test_what_no_test_could_find_after_correction_is_not_called_noise():
+    patients = {f"CHE-{n:03d}" for n in range(1, 9)}
+    some = Results(tuple(r for r in WHOLE if r.patient in patients and r.codec == CODECS[0]))
+    moved = reworded(some, value=lambda v: v.value + 1 + v.value / 100)
+    every = compare(record(results=some), record("b", moved))
+    one = compare(record(results=some), record("b", moved), metrics=["psnr"])
+
+    assert [change.p for change in every.changes] == [2 / 2**8] * 4
+    assert {change.verdict for change in every.changes} == {"better", "worse"}  # 4 · 0.8 % < 5 %
+    assert [change.verdict for change in one.changes] == ["better"]
+    few = Results(tuple(r for r in some if r.patient < "CHE-007"))
+    found = compare(record(results=few), record("b", reworded(few, value=lambda v: v.value + 1)))
+    assert {change.verdict for change in found.changes} == {"too few"}  # 4 · 3 % > 5 %
+    assert "too few patients" in summarise_comparison(found)
+
+
+def test_metrics_nobody_measured_are_said():
+    with pytest.raises(InputError, match="no metric in common among lpips"):
+        compare(record(), record("b"), metrics=["lpips"])
 
 
 def test_infinite_values_are_left_out_and_counted():

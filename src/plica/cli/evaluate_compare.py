@@ -44,6 +44,15 @@ def compare_reports(
             rich_help_panel=o.CODEC,
         ),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            "-m",
+            show_default=False,
+            help="Only these: the fewer are looked at, the less their correction takes.",
+        ),
+    ] = None,
     shared_only: Annotated[
         bool,
         typer.Option("--shared-only", help="Leave out images that one report lacks."),
@@ -73,8 +82,9 @@ def compare_reports(
         refuse_folder(out, overwrite=overwrite)
     codecs = None if first_codec is None or second_codec is None else (first_codec, second_codec)
     comparison = compare(
-        read_record(first), read_record(second), codecs=codecs, shared_only=shared_only, seed=seed
-    )
+        read_record(first), read_record(second), codecs=codecs, metrics=metric or None,
+        shared_only=shared_only, seed=seed,
+    )  # fmt: skip
     page = None
     if out is not None:
         page = publish(report_comparison(comparison), out, overwrite=overwrite)

@@ -17,6 +17,7 @@ from plica.evaluation.drawing import (
     QUIET,
     Looks,
     draw,
+    import_matplotlib,
     lay_out,
     refuse_nothing,
     shorten,
@@ -134,6 +135,7 @@ def _strips(panel: Any, found: Mapping[str, Numbers], looks: Looks, *, paired: b
         _strip(panel, column[np.isfinite(column)], places[codec], looks.colour(codec))
     panel.set_yticks(list(places.values()), [shorten(tame(codec)) for codec in found])
     panel.set_ylim(len(found) - 0.4, -0.6)
+    panel.xaxis.set_major_locator(import_matplotlib().ticker.MaxNLocator(6))
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.spines["left"].set_visible(False)
@@ -142,7 +144,7 @@ def _strips(panel: Any, found: Mapping[str, Numbers], looks: Looks, *, paired: b
 def _strip(panel: Any, column: Numbers, place: float, colour: str) -> None:
     if not column.size:
         return
-    size = 11 if column.size < 200 else 4
+    size = 24 if column.size < 16 else 11 if column.size < 200 else 4
     panel.scatter(column, place + _spread_out(column), s=size, color=colour, alpha=0.62,
                   linewidths=0, zorder=2)  # fmt: skip
     low, middle, high = np.percentile(column, (25, 50, 75))
@@ -241,6 +243,7 @@ def _forest(panel: Any, rows: Sequence[Difference | str]) -> None:
     for tick, row in zip(panel.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if isinstance(row, str) else "normal")
     panel.set_ylim(len(rows) - 0.4, -0.6)
+    panel.xaxis.set_major_locator(import_matplotlib().ticker.MaxNLocator(6))
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.spines["left"].set_visible(False)

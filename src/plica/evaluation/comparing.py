@@ -15,7 +15,7 @@ from plica.evaluation.estimates import LEVEL, Estimate, summarise
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import name_case, say_number
-from plica.evaluation.wilcoxon import adjust_holm, signed_rank
+from plica.evaluation.wilcoxon import adjust_holm, least_p, signed_rank
 from plica.metrics.metric import Value
 
 Verdict = Literal["better", "worse", "no change", "the same", "too few"]
@@ -119,6 +119,7 @@ def compare(
     second: Recorded,
     *,
     codecs: tuple[str, str] | None = None,
+    metrics: Sequence[str] | None = None,
     shared_only: bool = False,
     seed: int = 0,
 ) -> Comparison:
@@ -127,6 +128,7 @@ def compare(
     Args:
         codecs: A codec of the first report and one of the second, to be compared with each other;
             None compares every codec with itself.
+        metrics: Only these: the fewer are looked at, the less the correction takes. None: all.
         shared_only: Leave out images that one report lacks, instead of refusing.
         seed: Of the resampling behind intervals.
 
@@ -150,7 +152,14 @@ def compare(
             _side(first, one), _side(second, other), (one, other), shared_only=shared_only
         )
         notes += left
+        joined = [(_only(a, metrics), _only(b, metrics)) for a, b in joined]
         found += _compare_codec(joined, one if one == other else f"{one} → {other}", notes, seed)
+    if not found:
+        raise InputError(
+            f"{first.name} and {second.name} have no metric in common"
+            + (f" among {', '.join(metrics)}" if metrics else "")
+            + f"; there are: {', '.join(first.results.metrics)}"
+        )
     return Comparison(
         first=first.name,
         second=second.name,
@@ -228,7 +237,7 @@ def _join(
             f"{name_case(min(alone)[0])}; evaluate both on one cohort, or compare what they share "
             "with --shared-only"
         )
-    pairs = [(first[key], second[key]) for key in sorted(first.keys() & second.keys())]
+    pairs = [(result, second[key]) for key, result in first.items() if key in second]
     moved = next(((a, b) for a, b in pairs if a.group != b.group), None)
     if moved is not None:
         raise InputError(
@@ -240,6 +249,13 @@ def _join(
     if failed := len(pairs) - len(kept):
         notes.append(f"{said}: {failed} cases failed in one of the reports, left out.")
     return kept, notes
+
+
+def _only(result: Result, metrics: Sequence[str] | None) -> Result:
+    """The result with some of its metrics alone."""
+    if metrics is None:
+        return result
+    return replace(result, values=tuple(v for v in result.values if v.metric in metrics))
 
 
 def _compare_codec(joined: Joined, codec: str, notes: list[str], seed: int) -> Iterator[Change]:
@@ -312,15 +328,19 @@ def _refuse_unlike(one: Value, other: Value, result: Result) -> None:
 def _judge(changes: Sequence[Change]) -> tuple[Change, ...]:
     """Correct for how many were looked at, and say what is beyond noise."""
     adjusted = adjust_holm([change.p for change in changes])
-    return tuple(_settle(change, p) for change, p in zip(changes, adjusted, strict=True))
+    tests = sum(not math.isnan(p) for p in adjusted)
+    return tuple(_settle(change, p, tests) for change, p in zip(changes, adjusted, strict=True))
 
 
-def _settle(change: Change, adjusted: float) -> Change:
-    verdict: Verdict = change.verdict
-    if not math.isnan(adjusted):
+def _settle(change: Change, adjusted: float, tests: int) -> Change:
+    if math.isnan(adjusted):
+        return change
+    verdict: Verdict = "no change"
+    if adjusted < ALPHA:
         up = change.difference.value > 0
-        good = up == (change.like.better == "higher")
-        verdict = ("better" if good else "worse") if adjusted < ALPHA else "no change"
+        verdict = "better" if up == (change.like.better == "higher") else "worse"
+    elif tests * least_p(change.difference.patients) >= ALPHA:
+        verdict = "too few"
     return replace(change, adjusted=adjusted, verdict=verdict)
 
 

@@ -12,32 +12,35 @@ from plica.evaluation.text import NOTHING, head, head_value, say_number
 from plica.evaluation.wilcoxon import LEAST_PATIENTS
 
 COLUMNS = (
-    "codec", "kind of image", "metric", "first", "second", "difference (95 % CI)", "p (Holm)",
-    "images", "patients", "verdict",
+    "codec", "kind of image", "metric", "difference (95 % CI)", "verdict", "p (Holm)", "first",
+    "second", "images", "patients",
 )  # fmt: skip
 METHOD = (
     "Cases are joined by patient, study and series, and by draw. The difference is second less "
     "first, image by image (of magnitudes where nearer zero is better); its interval is a BCa "
     "bootstrap over patients. p is of Wilcoxon's signed-rank test of the patients' mean "
     "differences, two-sided, after Holm's correction for every change in this comparison. Beyond "
-    f"noise means p < {ALPHA:.2g}; with fewer than {LEAST_PATIENTS} patients that differ no such "
-    "test can tell."
+    f"noise means p < {ALPHA:.2g}. The test needs {LEAST_PATIENTS} patients that differ, and one "
+    "more each time the number of changes doubles: with fewer it cannot tell, whatever they show."
 )
 
 
 def summarise_comparison(comparison: Comparison) -> str:
     """What came of it, in a sentence."""
-    worse, better = comparison.having("worse"), comparison.having("better")
     total = len(comparison.changes)
-    if not worse and not better:
-        same = len(comparison.having("the same"))
-        if same == total:
-            return f"All {total} means are the same to six digits."
-        return f"None of {total} means changed beyond noise; {same} are the same to six digits."
-    parts = [
-        f"{len(found)} became {word}" for found, word in ((worse, "worse"), (better, "better"))
-    ]
-    return f"Of {total} means, {' and '.join(parts)} beyond noise."
+    worse, better, same, few = (
+        len(comparison.having(verdict)) for verdict in ("worse", "better", "the same", "too few")
+    )
+    if same == total:
+        return f"All {total} means are the same to six digits."
+    if few == total:
+        return (
+            f"There are too few patients to tell whether any of {total} means changed beyond "
+            "noise. More patients would tell, or fewer metrics."
+        )
+    said = f"Of {total} means, {worse} became worse and {better} became better beyond noise"
+    said += f", {same} are the same to six digits" if same else ""
+    return said + (f"; {few} are of too few patients to tell." if few else ".")
 
 
 def report_comparison(comparison: Comparison) -> Report:
@@ -74,13 +77,13 @@ def _row(change: Change) -> tuple[str, ...]:
         change.codec,
         change.group or NOTHING,
         head_value(change.like),
+        say_signed(d.value) + interval,
+        VERDICTS[change.verdict],
+        NOTHING if math.isnan(change.adjusted) else f"{change.adjusted:.2g}",
         say_number(change.first),
         say_number(change.second),
-        say_signed(d.value) + interval,
-        NOTHING if math.isnan(change.adjusted) else f"{change.adjusted:.2g}",
         str(d.n),
         str(d.patients),
-        VERDICTS[change.verdict],
     )
 
 

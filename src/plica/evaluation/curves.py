@@ -100,7 +100,7 @@ def rate_distortion_chart(
         for panel, (group, found) in zip(panels, groups.items(), strict=True):
             _draw_curves(panel, [point for point in found if point.curve], curves)
             _draw_points(panel, [point for point in found if not point.curve], codecs)
-            _scale_by_doubling(panel)
+            _scale_by_doubling(panel, [point.bits_per_pixel for point in found])
             panel.set_title(tame(group))
             panel.set_ylabel(tame(axis))
         panels[-1].set_xlabel("bits per pixel, as stored (each step doubles them)")
@@ -146,11 +146,15 @@ def _draw_ends(panel: Any, points: Sequence[RatePoint], colour: str) -> None:
                        alpha=0.6, zorder=1)  # fmt: skip
 
 
-def _scale_by_doubling(panel: Any) -> None:
+def _scale_by_doubling(panel: Any, rates: Sequence[float]) -> None:
+    """Powers of two, and at least two of them, however alike the rates."""
+    ticker = import_matplotlib().ticker
+    low, high = math.floor(math.log2(min(rates))), math.ceil(math.log2(max(rates)))
     panel.set_xscale("log", base=2)
-    panel.xaxis.set_major_formatter(import_matplotlib().ticker.FormatStrFormatter("%g"))
-    panel.xaxis.set_minor_formatter(import_matplotlib().ticker.NullFormatter())
-    panel.margins(0.08)
+    panel.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    panel.xaxis.set_minor_formatter(ticker.NullFormatter())
+    panel.set_xlim(2.0 ** (low - 0.25), 2.0 ** (max(high, low + 1) + 0.25))
+    panel.margins(y=0.1)
 
 
 def _say_rates(groups: Mapping[str, Sequence[RatePoint]]) -> str:

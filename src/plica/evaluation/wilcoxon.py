@@ -15,6 +15,11 @@ LEAST_PATIENTS = 6
 """With fewer, no signed-rank test can be significant at 5 %: 2 / 2⁵ is 6 %."""
 
 
+def least_p(patients: int) -> float:
+    """The smallest two-sided p that a signed-rank test of so many patients can give."""
+    return 2.0 ** (1 - patients)
+
+
 def signed_rank(differences: NDArray[np.float64], patients: Sequence[str]) -> float:
     """Two-sided p of Wilcoxon's signed-rank test of the patients' mean differences.
 
