@@ -269,6 +269,12 @@ def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
 
     asked, plan, found = session.asked, session.plan, describe_environment()
     drawn = "random, never trained" if plan.linear else "random at the start"
+    drawn = drawn if find_probe(plan.probe).drawn else "none: nothing in it is trained"
+    divided = (
+        f"{asked.folds} folds of the split {asked.train_split}"
+        if asked.folds
+        else f"learnt from the split {asked.train_split}, tested on {asked.test_split}"
+    )
     codecs = {
         f"codec {one.name}": f"fingerprint {one.codec.fingerprint}; trained on "
         f"{one.codec.card.training_data or 'images that its card does not name'}"
@@ -278,6 +284,7 @@ def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
         "protocol": f"probe v{VERSION}",
         "cohort": cohort.name,
         "task": f"{asked.label}: {', '.join(session.task.labelled.classes)}",
+        "division": f"{divided}, by patient",
         "probe": f"{plan.probe}, {asked.mode}: {find_probe(plan.probe).summary}",
         "weights of the probe's trunk": plan.weights_fingerprint or drawn,
         "fitting": f"AdamW, rate {plan.rate:g}, weight decay {plan.weight_decay:g}, "
@@ -286,7 +293,7 @@ def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
         "the weights of the last step",
         "shown": f"{'decoded images' if asked.decoded else 'codes'}, "
         f"{'mean over the channels' if plan.channels == 'mean' else 'all channels'}, "
-        f"{'× '.join(map(str, asked.size)) or 'own size'}, standardised by the training images",
+        f"{' × '.join(map(str, asked.size)) or 'own size'}, standardised by the training images",
         **codecs,
         "machine": f"{found['system']} {found['machine']}, {found['processors']} processors, "
         f"Python {found['python']}",

@@ -104,19 +104,21 @@ def list_results(predictions: Sequence[Predictions]) -> Results:
 
 
 def summarise(judged: Sequence[Judged], first: Predictions) -> str:
-    """One paragraph: the baseline, and how far the others fall behind it."""
+    """One paragraph: the baseline, which codecs fall behind it beyond chance, and by how much."""
     whole, *others = judged
     where = f"{len(first.cases)} test images of {len(set(first.patients))} patients"
     begun = (
         f"A probe that sees {whole.codec} tells {_list(first.classes)} apart with an AUROC of "
         f"{spell(whole.auroc)} ({where})."
     )
-    told = [
-        f"{one.codec} keeps {one.retained:.1%} of it ({spell_change(one)})"
-        for one in others
-        if one.difference is not None
-    ]
-    return " ".join([begun, *([f"{'; '.join(told)}."] if told else [])])
+    if not others:
+        return begun
+    behind = [one for one in others if one.difference is not None and one.difference.high < 0]
+    told = f"Of {len(others)} others" if len(others) > 1 else "The other"
+    if not behind:
+        return f"{begun} {told}, none reads less by more than chance."
+    named = ", ".join(f"{one.codec} ({one.retained:.1%} kept)" for one in behind)
+    return f"{begun} {told}, {len(behind)} read less by more than chance: {named}."
 
 
 def spell(estimate: Estimate) -> str:
@@ -127,17 +129,16 @@ def spell(estimate: Estimate) -> str:
 
 
 def spell_change(judged: Judged) -> str:
-    """−0.031 (−0.060 to −0.002), p = 0.04."""
+    """−0.031 (−0.060 to −0.002)."""
     change = judged.difference
     if change is None:
         return "baseline"
     ends = "" if math.isnan(change.low) else f" ({change.low:+.3f} to {change.high:+.3f})"
-    p = "" if math.isnan(judged.p) else f", p {_spell_p(judged.p)}"
-    return f"{change.value:+.3f}{ends}{p}".replace("-", "−")
+    return f"{change.value:+.3f}{ends}".replace("-", "−")
 
 
 def _spell_p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
@@ -148,6 +149,7 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
             spell(one.auroc),
             "–" if math.isnan(one.deviation) else f"{one.deviation:.3f}",
             spell_change(one),
+            "–" if math.isnan(one.p) else _spell_p(one.p),
             f"{one.retained:.1%}",
             "–" if math.isnan(one.retained_skill) else f"{one.retained_skill:.1%}",
         )
@@ -159,7 +161,7 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
         title="What probes read",
         columns=(
             "shown", "shape", f"AUROC ↑ ({LEVEL:.0%} interval)", "SD of seeds",
-            "against the baseline", "kept", "kept above chance",
+            "against the baseline", "p", "kept", "kept above chance",
         ),
         rows=rows,
         caption=(

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,7 +109,6 @@ class Course:
         self._views, self._targets = views, targets
         self._train, self._test = list(train), list(test)
         _check(plan, views, targets[self._train])
-        self._spread = _measure(self._raw(number) for number in self._train)
         self._features: Float32 | None = None
 
     @property
@@ -117,6 +117,10 @@ class Course:
         return tuple(self._raw(0).shape)
 
     # -- what is given ----------------------------------------------------------------------------
+
+    @cached_property
+    def _spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return _measure(self._raw(number) for number in self._train)
 
     def _raw(self, number: int) -> Float32:
         """(channel, *space): (row, column) = (j, i) of pictures, (i, j, k) of volumes."""
