@@ -192,7 +192,7 @@ def test_an_interrupted_command_goes_on(place, judged):
     [
         (("--codec", "area-4x-2d"), SettingsError, "--label, the column of the classes, or --task"),
         (("--label", "texture"), SettingsError, "no codec to judge"),
-        (("--label", "textur", "--codec", "area-4x-2d"), InputError, "no case has the label textur"),
+        (("--label", "textur", "--codec", "area-4x-2d"), InputError, "has the label textur"),
         (("--label", "texture", "--codec", "area-4"), UnknownName, "area-4"),
         (
             ("--label", "texture", "--codec", "area-4x-2d", "--probe", "hrnet"),
