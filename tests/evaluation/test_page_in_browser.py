@@ -180,8 +180,11 @@ def test_names_that_attack_and_never_end_do_no_harm(browser, tmp_path, size):
 
 
 def test_a_report_is_printed_with_its_cases(browser, page):
-    with Visit(browser, page) as visit:
+    with Visit(browser, page, size=(720, 1000)) as visit:
+        visit.page.emulate_media(media="print")
+        wide = visit.page.evaluate("document.documentElement.scrollWidth")
         sheets = visit.page.pdf(format="A4")
 
+    assert wide == 720  # no table is cut at the paper's edge
     assert sheets.startswith(b"%PDF")
     assert sheets.count(b"/Type /Page\n") >= 6

@@ -144,7 +144,7 @@ def _strips(panel: Any, found: Mapping[str, Numbers], looks: Looks, *, paired: b
 def _strip(panel: Any, column: Numbers, place: float, colour: str) -> None:
     if not column.size:
         return
-    size = 24 if column.size < 16 else 11 if column.size < 200 else 4
+    size = min(24.0, max(4.0, 300.0 / column.size))
     panel.scatter(column, place + _spread_out(column), s=size, color=colour, alpha=0.62,
                   linewidths=0, zorder=2)  # fmt: skip
     low, middle, high = np.percentile(column, (25, 50, 75))
