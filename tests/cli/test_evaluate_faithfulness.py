@@ -23,7 +23,7 @@ def cohort(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cohort")
     for patient, seed in (("ann", 1), ("bob", 2)):
         write(body((80, 72, 1), seed=seed), folder / patient / "slice.nii.gz")
-    write(body((48, 40, 16), (1.5, 1.5, 3.0), seed=3), folder / "eve" / "volume.nii.gz")
+    write(body((40, 32, 12), (1.8, 1.8, 4.0), seed=3), folder / "eve" / "volume.nii.gz")
     return folder
 
 

@@ -6,9 +6,9 @@ is a few pixels. Two truths are therefore asked of ours on every image it judges
 
     acquitted   bicubic resampling, which cannot invent, has no accused place
     found       a disc or sphere three cells wide, pasted into a decoded image where it is quiet,
-                scores above `ACCUSED`, and at least nine tenths of what it added to the score lie
-                within about a cell of it. Its contrast is 100 HU, or a tenth of the image's range,
-                or three times the RMS of what interpolation loses there, whichever is most
+                scores above `ACCUSED`, and at least nine tenths of the voxels that are accused for
+                its sake lie within three cells of it. Its contrast is 100 HU, or a tenth of the image's range,
+                or five times the RMS of what interpolation loses there, whichever is most
 
 Since the unexplained part is linear in the decoded image, the faintest fake that would have been
 found at that place is known too: its `limit`.
@@ -29,7 +29,7 @@ from plica.evaluation.lesions import draw_ball
 from plica.image import Unit
 
 CONTRAST_HU, CONTRAST_SHARE = 100.0, 0.10
-CONSPICUOUS = 3.0  # times what interpolation loses at the place: a fake that no noise hides
+CONSPICUOUS = 5.0  # times what interpolation loses at the place: a fake that no noise hides
 CELLS = 3.0  # diameter of the fake, in cells
 QUIET = 0.25  # share of places, those where interpolation loses least, of which one is drawn
 LOCALISED = 0.9
@@ -46,7 +46,7 @@ class Verdict:
         diameter: Of the fake, in voxels.
         at: Its middle voxel.
         score: The highest score on it.
-        localised: The share of what it added to the score that lies within a cell of it.
+        localised: The share of the voxels accused for its sake that lie within three cells of it.
         limit: The contrast from which on it would have been accused there.
     """
 
@@ -111,8 +111,8 @@ def try_judge(judge: Judge, *, decoded: Real | None = None, seed: int = 0) -> Ve
     rest = judge.unexplained(plain if decoded is None else decoded)
     trace = judge.without_mixture(fake)
     before, after = judge.score(rest), judge.score(rest + contrast * trace)
-    added = np.maximum(after - before, 0.0)
-    near = _within_a_cell(fake > 0, judge.factor)
+    added = (after > ACCUSED) & (before <= ACCUSED)
+    near = _within_three_cells(fake > 0, judge.factor)
     return Verdict(
         bicubic_peak=acquittal.peak,
         bicubic_places=acquittal.places,
@@ -120,7 +120,7 @@ def try_judge(judge: Judge, *, decoded: Real | None = None, seed: int = 0) -> Ve
         diameter=diameter,
         at=at,
         score=float(after[fake > 0].max()),
-        localised=float(added[near].sum() / max(added.sum(), 1e-300)),
+        localised=float(added[near].sum() / max(added.sum(), 1)),
         limit=_faintest(judge, rest, trace, fake > 0),
     )
 
@@ -144,10 +144,10 @@ def _make_fake(judge: Judge, seed: int) -> tuple[Real, Triple, float]:
     return fake, (i, j, k), diameter
 
 
-def _within_a_cell(mask: NDArray[np.bool_], factor: Triple) -> NDArray[np.bool_]:
+def _within_three_cells(mask: NDArray[np.bool_], factor: Triple) -> NDArray[np.bool_]:
     reach = tuple(float(max(step, 4)) if step > 1 else 0.0 for step in factor)
-    # A Gaussian of one cell still has this height two of its widths beyond a border.
-    return blur(mask.astype(np.float64), reach) > 0.02
+    # Blurred by one cell, a border has still this height three cells beyond it.
+    return blur(mask.astype(np.float64), reach) > 0.001
 
 
 def _faintest(judge: Judge, rest: Real, trace: Real, where: NDArray[np.bool_]) -> float:

@@ -107,7 +107,7 @@ class SelfTests:
             f"Self-test of the hallucination score, on {self.images} decoded images: the planted "
             f"lesion was found in {self.found} (lowest score {self.lowest:.3g}), and bicubic "
             f"interpolation was accused in {self.images - self.acquitted} (highest score "
-            f"{self.highest:.3g}; above 0.5 accuses)."
+            f"{self.highest:.3g}; above 1 accuses)."
         )
 
     @property
@@ -294,7 +294,7 @@ LEFT = (
 )
 INVENTED = (
     "What no local mixture of the source, its blurs and its slopes explains, over what plain "
-    "bicubic interpolation by the same factor loses at that place; above 0.5 a place is accused. "
+    "bicubic interpolation by the same factor loses at that place; above 1 a place is accused. "
     "Detail is what lies between the means of the codec's cells: kept, where it follows the "
     "source's; invented, where nothing in the source explains it. What this cannot see: fakes "
     "fainter than what interpolation loses at their place, wider than a few cells, or made of the "

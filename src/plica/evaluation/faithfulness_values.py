@@ -30,7 +30,7 @@ DEFINITIONS = {
     FLATNESS: "Geometric over arithmetic mean of the residual's power by frequency: white noise 1.",
     PEAK: "Highest local energy that no mixture of the source's blurs and slopes explains, over "
     "what bicubic interpolation by the codec's factor loses there.",
-    PLACES: "Connected regions where that is above 0.5.",
+    PLACES: "Connected regions where that is above 1.",
     AREA: "Share of voxels in them.",
     ENERGY: "Mean square of what nothing in the source explains between the means of cells of the "
     "codec's factor.",

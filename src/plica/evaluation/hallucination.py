@@ -51,7 +51,7 @@ SLOPES_OF = 0.2  # the blur whose slopes stand for a shift
 SMALLEST_CELL = 4  # voxels; in smaller windows a mixture explains anything
 FLOOR = 0.005  # of the central range: what nobody would call a structure
 RIDGE = 1e-4
-ACCUSED = 0.5
+ACCUSED = 1.0  # more is unexplained than plain interpolation loses there
 
 
 @dataclass(frozen=True)
