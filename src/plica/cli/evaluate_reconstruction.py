@@ -354,7 +354,7 @@ def _tell(judged: Judged, page: Path, manner: Manner, left: int) -> int:
         })  # fmt: skip
         return EXIT_FAILED if failures else 0
     if not manner.quiet:
-        for group in judged.results.groups:
+        for group in dict.fromkeys(summary.group for summary in summaries):
             table = tabulate(judged, summaries, group, intervals=False)
             print_table(table.title, table.columns, table.rows, caption=table.caption)
         if left:

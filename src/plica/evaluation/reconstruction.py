@@ -206,7 +206,7 @@ def _badness(summary: Summary) -> float:
 def _sections(judged: Judged, summaries: tuple[Summary, ...]) -> Iterator[Section]:
     yield Section(
         "What is kept",
-        tables=tuple(tabulate(judged, summaries, group) for group in judged.results.groups),
+        tables=tuple(tabulate(judged, summaries, group) for group in _groups(summaries)),
         figures=draw_distributions(judged.results),
     )
     if published := _tabulate_published(judged, summaries):
@@ -236,6 +236,11 @@ def _sections(judged: Judged, summaries: tuple[Summary, ...]) -> Iterator[Sectio
         )  # fmt: skip
 
 
+def _groups(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
+    """Those with a number; the others have failures, which are listed."""
+    return tuple(dict.fromkeys(summary.group for summary in summaries))
+
+
 def tabulate(
     judged: Judged, summaries: tuple[Summary, ...], group: str, *, intervals: bool = True
 ) -> Table:
@@ -246,7 +251,7 @@ def tabulate(
     counts = [found[key] for key in found]
     n = f"n = {max(c.n for c in counts)} images of {max(c.patients for c in counts)} patients"
     return Table(
-        title=f"{group or EVERYTHING} ({n if counts else 'none'})",
+        title=f"{group or EVERYTHING} ({n})",
         columns=("codec", *(_head(summaries, group, metric) for metric in metrics)),
         rows=tuple(
             (codec, *(_say(found.get((codec, metric)), intervals) for metric in metrics))
