@@ -31,10 +31,10 @@ from plica.image import Image, fingerprint_pixels
 from plica.latent import LatentKind
 from plica.preparation.pipelines import full_range
 from plica.preparation.reorient import Reorient
+from plica.preparation.resize import resize
 from plica.preparation.trail import prepare
 from plica.training.cache import Cache, Entry, identify, open_pixels
 from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
-from plica.training.resizing import resize
 
 FULL = "full-resolution"
 VERSION = 1
