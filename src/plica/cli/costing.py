@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -166,9 +167,9 @@ class Bench:
         works: dict[str, Callable[[], None]] = {}
         warmed: dict[str, float] = {}
         left: dict[str, str] = {}
-        pace = 0.0  # seconds for a multiply-add
+        pace = math.inf  # the best so far, in seconds for a multiply-add: others share the machine
         for one in sorted(fed, key=lambda one: one.multiply_adds):
-            guess = guesses.get(one.name, pace * one.multiply_adds)
+            guess = guesses.get(one.name, pace * one.multiply_adds if works else 0.0)
             if guess > self.limit or (self.train and guesses and one.name not in guesses):
                 left[one.name] = (
                     f"{kind}: foretold to take {guess:.0f} s and left out; --seconds allows more"
@@ -178,7 +179,7 @@ class Bench:
             self.tell(f"{one.name}: {kind}")
             works[one.name] = prepare(one)
             warmed[one.name] = time_once(works[one.name])
-            pace = warmed[one.name] / max(1, one.multiply_adds)
+            pace = min(pace, warmed[one.name] / max(1, one.multiply_adds))
         seconds = time_together(
             works, repeats=self.repeats, seconds=self.limit, warmed=warmed,
             tell=lambda name: self.tell(f"{name}: {kind}"),
