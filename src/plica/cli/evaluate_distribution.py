@@ -14,6 +14,7 @@ from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, 
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.distances import DIVERSITY, Measuring, judge, list_cases, name_metrics, name_sets
 from plica.cli.gathering import Gatherer, Shelf
+from plica.cli.standing import say_machine, say_versions
 from plica.codecs.card import CodecCard
 from plica.cohort import Case
 from plica.errors import SettingsError
@@ -246,7 +247,6 @@ def describe(
     measuring: Measuring,
 ) -> dict[str, str]:
     """What the numbers stand on."""
-    found = describe_environment()
     return {
         "protocol": "distribution v1",
         "real images": f"{cohort}: {_count(real)}",
@@ -255,8 +255,8 @@ def describe(
            for one in contenders},
         "measured": f"seed {measuring.seed}, floors of {measuring.repeats} splits, up to "
         f"{measuring.pairs} pairs",
-        "software": ", ".join(f"{name} {v}" for name, v in found["packages"].items()),
-        "machine": f"{found['system']}, {found['machine']}, {found['processors']} processors",
+        "versions": say_versions(),
+        "machine": say_machine(),
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from plica.cli.console import print_json, print_note, print_table
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.posing import Asked, Task, follow, pose
 from plica.cli.probes import Session, check_folder, make_plan, start_folder
+from plica.cli.standing import say_machine, say_versions
 from plica.cli.watching import format_duration
 from plica.errors import SettingsError
 from plica.evaluation.drawing import import_matplotlib
@@ -267,7 +268,7 @@ def describe(session: Session, predictions: tuple[Predictions, ...], cohort: Pat
 def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
     from plica.networks.probes import find_probe
 
-    asked, plan, found = session.asked, session.plan, describe_environment()
+    asked, plan = session.asked, session.plan
     drawn = "random, never trained" if plan.linear else "random at the start"
     drawn = drawn if find_probe(plan.probe).drawn else "none: nothing in it is trained"
     divided = (
@@ -295,9 +296,8 @@ def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
         f"{'mean over the channels' if plan.channels == 'mean' else 'all channels'}, "
         f"{' × '.join(map(str, asked.size)) or 'own size'}, standardised by the training images",
         **codecs,
-        "machine": f"{found['system']} {found['machine']}, {found['processors']} processors, "
-        f"Python {found['python']}",
-        "versions": ", ".join(f"{name} {one}" for name, one in found["packages"].items()),
+        "machine": say_machine(),
+        "versions": say_versions(),
     }
 
 

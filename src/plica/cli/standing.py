@@ -9,6 +9,7 @@ from typing import Any
 
 import plica
 from plica.cli.contenders import Contender
+from plica.codecs.device import choose_device
 from plica.networks.cost import describe_device
 from plica.run import describe_environment
 
@@ -43,12 +44,12 @@ def say_codec(contender: Contender) -> str:
     return f"{card.summary} {card.source}. {contender.codec.fingerprint}"
 
 
-def say_machine(device: str = "cpu") -> str:
+def say_machine(device: str = "auto") -> str:
     """Where numbers were measured; no host's or user's name."""
     here = describe_environment()
     return (
         f"{here['system']} {here['machine']}, {here['processors']} processors; "
-        f"{describe_device(device)}"
+        f"{describe_device(choose_device(device))}"
     )
 
 
