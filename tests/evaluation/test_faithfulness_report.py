@@ -17,9 +17,11 @@ from plica.evaluation.faithfulness_report import (
 from plica.evaluation.faithfulness_values import (
     BLUR,
     DETAIL,
+    ENERGY,
     PEAK,
     PLACES,
     PUT_BACK,
+    RMS,
     SHIFT,
     list_values,
     name_contrast,
@@ -137,6 +139,22 @@ def test_contrasts_without_a_unit_are_shares_of_the_range():
     found = judge_faithfulness(image, lambda one: one, factor=(4, 4, 1), parts=["tissues"])
 
     assert name_contrast(found, 0.05 * found.span) == "5 %"
+
+
+def test_errors_without_a_unit_are_shares_of_the_range_too():
+    values = 5000 + 1000 * smooth_noise((96, 96, 1), 2)
+    image = make(values, unit=Unit.RELATIVE)
+    span = float(np.subtract(*np.quantile(values, [0.99, 0.01])))
+    parts = ["tissues", "residual", "hallucination"]
+
+    found = judge_faithfulness(image, mapped(lambda x: x + 100), factor=(4, 4, 1), parts=parts)
+    numbers = {value.metric: value for value in list_values(found)}
+
+    assert numbers["bias, middle fifth"].value == pytest.approx(100 * 100 / span, rel=1e-3)
+    assert numbers["bias, middle fifth"].unit == numbers[RMS].unit == "% of range"
+    assert numbers[RMS].value == pytest.approx(100 * 100 / span, rel=1e-3)
+    assert numbers[ENERGY].unit == "(% of range)²"
+    assert "100 relative" in numbers[RMS].note
 
 
 def test_retention_is_drawn_by_contrast(judged):

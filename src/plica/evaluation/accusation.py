@@ -7,8 +7,9 @@ is a few pixels. Two truths are therefore asked of ours on every image it judges
     acquitted   bicubic resampling, which cannot invent, has no accused place
     found       a disc or sphere three cells wide, pasted into a decoded image where it is quiet,
                 scores above `ACCUSED`, and at least nine tenths of the voxels that are accused for
-                its sake lie within three cells of it. Its contrast is 100 HU, or a tenth of the image's range,
-                or five times the RMS of what interpolation loses there, whichever is most
+                its sake lie within three cells of it. Its contrast is 100 HU, or a tenth of the
+                image's range, or five times the RMS of what interpolation loses there, whichever
+                is most
 
 Since the unexplained part is linear in the decoded image, the faintest fake that would have been
 found at that place is known too: its `limit`.

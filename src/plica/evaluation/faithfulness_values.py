@@ -1,4 +1,9 @@
-"""The numbers of one image's faithfulness as values with unit, direction and definition."""
+"""The numbers of one image's faithfulness as values with unit, direction and definition.
+
+Images of an absolute unit (HU, SUV, …) have their errors in it. The scale of others is their own,
+and means over images would be means of scales: their errors are in percent of their central range,
+from the 1st to the 99th percentile of what is no background.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ RMS, INDEX, ANATOMY, FLATNESS = "residual RMS", "autocorrelation", "anatomy in r
 PEAK, PLACES, AREA = "invention, peak", "invention, places", "invention, share of voxels"
 ENERGY, SHARE, DETAIL = "invented energy", "invented detail", "kept detail"
 REMOVED, PUT_BACK = "own structures kept", "own structures put back"
+
+PERCENT = "% of range"
 
 DEFINITIONS = {
     SHIFT: "Median displacement of strong lone edges along their normals.",
@@ -59,11 +66,19 @@ def name_retention(found: Faithfulness, lesion: Retention) -> str:
     return f"retention {lesion.diameter:g} {lesion.length} {name_contrast(found, lesion.contrast)}"
 
 
+def scale_of(found: Faithfulness) -> tuple[float, str]:
+    """What errors are multiplied with, and the unit they are then in."""
+    if Unit(found.unit).is_absolute:
+        return 1.0, found.unit
+    return 100 / found.span, PERCENT
+
+
 def _tissues(found: Faithfulness) -> Iterator[Value]:
+    scale, unit = scale_of(found)
     for tissue in found.tissues:
         note = (
             f"{tissue.voxels} voxels of the class's core; {tissue.voxels_all} with its border have "
-            f"bias {tissue.bias_all:.4g} and MAE {tissue.mae_all:.4g}"
+            f"bias {scale * tissue.bias_all:.4g} and MAE {scale * tissue.mae_all:.4g}"
         )
         ends = f"{tissue.low:g} … {tissue.high:g} {found.unit}, by the blurred source"
         if found.unit != Unit.HU.value:
@@ -72,7 +87,7 @@ def _tissues(found: Faithfulness) -> Iterator[Value]:
                                      ("MAE", tissue.mae, "lower")):  # fmt: skip
             what = "Mean of decoded − source" if name == "bias" else "Mean of |decoded − source|"
             yield Value(
-                f"{name}, {tissue.name}", number, found.unit,
+                f"{name}, {tissue.name}", scale * number, unit,
                 "lower" if better == "lower" else "nearer zero", None,
                 f"{what} over the class's core: {ends}.", note,
             )  # fmt: skip
@@ -121,7 +136,8 @@ def _residual(found: Faithfulness) -> Iterator[Value]:
     residual = found.residual
     if residual is None:
         return
-    yield _value(RMS, residual.rms, found.unit, "lower")
+    scale, unit = scale_of(found)
+    yield _value(RMS, scale * residual.rms, unit, "lower", f"{residual.rms:.4g} {found.unit}")
     yield _value(
         INDEX, residual.autocorrelation, "1", "nearer zero",
         f"z {residual.autocorrelation_z:.3g} against white noise of the same power everywhere",
@@ -141,7 +157,8 @@ def _invention(found: Faithfulness) -> Iterator[Value]:
     yield _value(PEAK, invention.peak, "1", "lower", f"at voxel {at}")
     yield _value(PLACES, float(invention.places), "1", "lower")
     yield _value(AREA, invention.accused_share, "1", "lower")
-    yield _value(ENERGY, invention.null_energy, f"{found.unit}²", "lower")
+    scale, unit = scale_of(found)
+    yield _value(ENERGY, scale**2 * invention.null_energy, f"({unit})²", "lower")
     yield _value(SHARE, invention.null_share, "1", "lower")
     yield _value(DETAIL, invention.kept_detail, "1", "higher")
 
