@@ -100,7 +100,7 @@ def efficiency(
         float,
         typer.Option(
             help="For each thing that is timed: it has fewer turns where it needs longer, "
-            "and is left out where one turn would.",
+            "and is left out where one turn would (full size where it needs four times that).",
             min=0.1,
             rich_help_panel=MEASURING,
         ),

@@ -26,6 +26,7 @@ PRECURSOR: Mapping[tuple[int, ...], float] = {
 """G operations of HRNet-W64 with one class, by channels and sides, as MedVAE's precursor reports
 (Varma et al. 2024, Table 1)."""
 NOTHING = "–"
+_WHOLE_FROM = 100  # three digits, then none after the point
 
 
 @dataclass(frozen=True)
@@ -306,9 +307,14 @@ def _say_seconds(seconds: Sequence[float]) -> str:
         return NOTHING
     unit, scale = ("s", 1.0) if statistics.median(seconds) >= 1 else ("ms", 1000.0)
     middle, least, greatest = (
-        scale * value for value in (statistics.median(seconds), min(seconds), max(seconds))
+        _say_number(scale * value)
+        for value in (statistics.median(seconds), min(seconds), max(seconds))
     )
-    return f"{middle:.3g} {unit} ({least:.3g} to {greatest:.3g}, n = {len(seconds)})"
+    return f"{middle} {unit} ({least} to {greatest}, n = {len(seconds)})"
+
+
+def _say_number(value: float) -> str:
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.3g}"
 
 
 def _say_ratio(full: Sequence[float], one: Sequence[float], batches: float) -> str:
