@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from plica.evaluation.against import Paired, compare_with, show_comparisons
 from plica.evaluation.distances import HOW_TO_READ
 from plica.evaluation.distances import Judged as Distance
 from plica.evaluation.estimates import Estimate, summarise
@@ -126,15 +127,17 @@ def report_reconstruction(judged: Judged) -> Report:
     """
     results = judged.results
     summaries = summarise_all(results, seed=judged.seed)
+    comparisons = compare_with(results, judged.baseline, margins=judged.margins, seed=judged.seed)
     return Report(
         title=_title(results),
         summary=(_say_what(judged), *_say_best(summaries)),
-        sections=tuple(_sections(judged, summaries)),
+        sections=tuple(_sections(judged, summaries, comparisons)),
         record={
             **judged.record,
             "baseline": judged.baseline,
             "margins": dict(judged.margins),
             "summaries": [summary.to_json() for summary in summaries],
+            "comparisons": [comparison.to_json() for comparison in comparisons],
             "distances": [
                 {"group": group, "draw": draw, **distance.to_json()}
                 for group, draw, distance in judged.distances
@@ -203,12 +206,16 @@ def _badness(summary: Summary) -> float:
 # -- sections --------------------------------------------------------------------------------------
 
 
-def _sections(judged: Judged, summaries: tuple[Summary, ...]) -> Iterator[Section]:
+def _sections(
+    judged: Judged, summaries: tuple[Summary, ...], comparisons: tuple[Paired, ...]
+) -> Iterator[Section]:
     yield Section(
         "What is kept",
         tables=tuple(tabulate(judged, summaries, group) for group in _groups(summaries)),
         figures=draw_distributions(judged.results),
     )
+    if against := show_comparisons(comparisons, judged.baseline):
+        yield against
     if published := _tabulate_published(judged, summaries):
         yield Section(
             "Beside the paper",

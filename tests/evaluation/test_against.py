@@ -1,0 +1,107 @@
+"""Codecs of one run against a baseline: by case, over patients, one family for each metric."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+from statsmodels.stats.multitest import multipletests
+
+from plica.evaluation.against import compare_with, show_comparisons
+from plica.evaluation.results import Result, Results
+from plica.metrics.metric import Value
+
+
+def results(rows):
+    """Rows of patient, codec, number and metric."""
+    found = {}
+    for patient, series, codec, number, metric, better in rows:
+        value = Value(metric, number, "dB", better, 1.0, "d")
+        key = ((patient, "", series), codec)
+        found.setdefault(key, []).append(value)
+    return Results(tuple(Result(case, codec, "g", tuple(v)) for (case, codec), v in found.items()))
+
+
+def paired(shift, n=12, better="higher", seed=0, metric="psnr"):
+    rng = np.random.default_rng(seed)
+    base = rng.normal(30, 3, n)
+    gains = rng.normal(shift, 0.5, n)
+    rows = []
+    for k in range(n):
+        rows.append((f"p{k}", "a", "base", base[k], metric, better))
+        rows.append((f"p{k}", "a", "new", base[k] + gains[k], metric, better))
+    return rows, gains
+
+
+def test_the_numbers_are_those_of_scipy_and_of_the_formulas():
+    rows, gains = paired(0.4)
+    (one,) = compare_with(results(rows), "base", margins={})
+    assert one.difference.value == pytest.approx(gains.mean())
+    assert one.p == pytest.approx(wilcoxon(gains).pvalue)
+    assert one.d_z == pytest.approx(gains.mean() / gains.std(ddof=1))
+    assert one.share_better == pytest.approx((gains > 0).mean())
+
+
+def test_a_gain_is_a_gain_whichever_way_is_better():
+    for better, word in (("higher", "better"), ("lower", "worse")):
+        rows, _ = paired(2.0, better=better)
+        (one,) = compare_with(results(rows), "base", margins={})
+        assert one.verdict == word
+        (other,) = compare_with(results(rows), "new", margins={})
+        assert other.verdict == {"better": "worse", "worse": "better"}[word]
+        assert other.difference.value == pytest.approx(-one.difference.value)
+
+
+def test_bias_is_compared_by_its_size():
+    rows = [(f"p{k}", "a", "base", -5.0 - k / 10, "bias", "nearer zero") for k in range(12)]
+    rows += [(f"p{k}", "a", "new", 1.0 + k / 10, "bias", "nearer zero") for k in range(12)]
+    (one,) = compare_with(results(rows), "base", margins={})
+    assert one.verdict == "better"
+    assert one.share_better == 1.0
+
+
+def test_holm_is_over_the_codecs_of_one_metric():
+    rows, _ = paired(0.25, seed=3)
+    for k, (patient, series, codec, number, metric, better) in enumerate(list(rows)):
+        if codec == "new":
+            rows.append((patient, series, "third", number - 0.2 + 0.1 * (k % 3), metric, better))
+    found = compare_with(results(rows), "base", margins={})
+    expected = multipletests([one.p for one in found], method="holm")[1]
+    assert [one.adjusted for one in found] == pytest.approx(list(expected))
+
+
+def test_slices_of_few_patients_prove_nothing():
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(60):
+        rows.append((f"p{k % 3}", f"s{k}", "base", 30.0, "psnr", "higher"))
+        rows.append((f"p{k % 3}", f"s{k}", "new", 31.0 + rng.normal(0, 0.1), "psnr", "higher"))
+    (one,) = compare_with(results(rows), "base", margins={"psnr": 0.5})
+    assert one.verdict == "too few patients"
+    assert math.isnan(one.p)
+
+
+@pytest.mark.parametrize(("shift", "no_worse"), [(0.0, True), (-3.0, False)])
+def test_a_margin_is_kept_only_where_the_whole_interval_keeps_it(shift, no_worse):
+    rows, _ = paired(shift)
+    (one,) = compare_with(results(rows), "base", margins={"psnr": 1.0})
+    assert one.no_worse is no_worse
+    said = " ".join(show_comparisons((one,), "base").prose)
+    assert ("Not shown" in said) is not no_worse
+    assert "1.000 dB" in said
+    assert "12 patients" in said
+
+
+def test_equal_images_have_no_difference_of_infinities():
+    rows, _ = paired(0.3)
+    rows += [("q", "a", "base", math.inf, "psnr", "higher"),
+             ("q", "a", "new", math.inf, "psnr", "higher")]  # fmt: skip
+    (one,) = compare_with(results(rows), "base", margins={})
+    assert one.left_out == 1
+    assert math.isfinite(one.difference.value)
+
+
+def test_codecs_of_volumes_are_not_compared_on_pictures():
+    rows, _ = paired(0.3)
+    whole = Results((*results(rows).all, Result(("v", "", "x"), "volumes", "h")))
+    assert {one.codec for one in compare_with(whole, "base", margins={})} == {"new"}
