@@ -1,0 +1,217 @@
+"""Mixed effects: does a codec's ceiling say what a task makes of its images, within one data set.
+
+Points of several data sets lie along a line whenever the sets differ in how hard they are, whether
+or not the ceiling means anything. So the slope is that *within* data sets, with a height of its own
+for each, and images of one patient share a random height:
+
+    score = β ceiling + α_dataset + u_patient + e        u ~ N(0, σ_u²),  e ~ N(0, σ²)
+
+    R²_marginal = var(β ceiling) / (var(β ceiling) + σ_u² + σ²)     within data sets
+    R²_conditional = (var(β ceiling) + σ_u²) / (the same)
+
+N. Laird, J. Ware: Random-effects models for longitudinal data, Biometrics 38, 1982.
+S. Nakagawa, H. Schielzeth: A general and simple method for obtaining R², Methods Ecol Evol 4, 2013.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.errors import InputError, MissingExtra
+from plica.evaluation.text import say_number
+
+Numbers = NDArray[np.float64]
+Method = Literal["mixed", "fixed"]
+
+FEWEST_PATIENTS = 5
+"""Below, a variance between patients cannot be told; each gets a height of its own instead."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A slope within data sets, and what a pooled line would have said.
+
+    Args:
+        slope: Of the score over the ceiling, within data sets, patients told apart.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Two-sided, of no slope.
+        pooled: Slope of one line through everything: what not to report.
+        pooled_r2: Its r², the squared correlation of everything.
+        marginal_r2: Of the variance within data sets, what the ceiling explains.
+        conditional_r2: What ceiling and patient explain.
+        n: Points.
+        patients: How many.
+        datasets: How many.
+        method: "mixed" (random patients), or "fixed" (a height for each of few).
+    """
+
+    slope: float
+    low: float
+    high: float
+    p: float
+    pooled: float
+    pooled_r2: float
+    marginal_r2: float
+    conditional_r2: float
+    n: int
+    patients: int
+    datasets: int
+    method: Method
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record; what has no meaning is null."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in vars(self).items()
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"slope within data sets {say_number(self.slope, 3)} ({100 * LEVEL:g} % CI "
+            f"{say_number(self.low, 3)} to {say_number(self.high, 3)}, p = {self.p:.2g}; "
+            f"marginal R² {self.marginal_r2:.2f}, conditional {self.conditional_r2:.2f}; {self.n} "
+            f"points, {self.patients} patients, {self.datasets} data sets); pooled "
+            f"{say_number(self.pooled, 3)}, r² {self.pooled_r2:.2f}"
+        )
+
+
+def regress(
+    ceiling: Numbers,
+    score: Numbers,
+    patients: Sequence[str],
+    datasets: Sequence[str] | None = None,
+    *,
+    method: Method | None = None,
+) -> Regression:
+    """Regress a downstream score on a codec's ceiling, point by point.
+
+    Args:
+        ceiling: What the codec alone keeps of an image (PSNR, say); one for each point.
+        score: What the task made of it.
+        patients: Whose image each point is of.
+        datasets: Which data set each is of; None: one.
+        method: "mixed" takes patients as drawn at random (REML), "fixed" gives each a height of
+            its own. None takes "mixed" from `FEWEST_PATIENTS` patients with several points on.
+
+    Raises:
+        InputError: Lengths differ, a number is not finite, the ceiling does not vary within a data
+            set, there are too few points, or the fit does not converge.
+        MissingExtra: scipy or statsmodels is not installed.
+
+    Example:
+        print(regress(psnr, auroc_of_image, patients, datasets))
+    """
+    x, y = (np.asarray(column, dtype=np.float64) for column in (ceiling, score))
+    people = _number(patients, len(x))
+    sets = _number(datasets if datasets is not None else ("",) * len(x), len(x))
+    _refuse(x, y, sets)
+    chosen = method or _choose(people)
+    slope, low, high, p, shares = (_fit_mixed if chosen == "mixed" else _fit_fixed)(
+        x, y, people, sets
+    )
+    pooled = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
+    r = float(np.corrcoef(x, y)[0, 1]) if y.std() > 0 else 0.0
+    return Regression(
+        slope, low, high, p, pooled, r * r, *shares, n=len(x), patients=int(people.max()) + 1,
+        datasets=int(sets.max()) + 1, method=chosen,
+    )  # fmt: skip
+
+
+def _number(names: Sequence[str], count: int) -> NDArray[np.intp]:
+    if len(names) != count:
+        raise InputError(f"{count} points have {len(names)} names of patients or data sets")
+    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1]
+
+
+def _refuse(x: Numbers, y: Numbers, sets: NDArray[np.intp]) -> None:
+    if x.shape != y.shape or x.ndim != 1:
+        raise InputError(f"ceilings and scores are of the shapes {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError("a ceiling or a score is no finite number: leave those images out")
+    if len(x) < int(sets.max(initial=0)) + 4:
+        raise InputError(f"{len(x)} points are too few for a slope: give one for each image")
+    if not np.ptp(_within(x, sets)) > 1e-12 * max(1.0, float(np.abs(x).max())):
+        raise InputError(
+            "the ceiling does not vary within any data set, so there is no slope: give points "
+            "image by image, not means of data sets"
+        )
+
+
+def _choose(people: NDArray[np.intp]) -> Method:
+    repeated = int((np.bincount(people) > 1).sum())
+    return "mixed" if repeated >= FEWEST_PATIENTS else "fixed"
+
+
+def _within(values: Numbers, groups: NDArray[np.intp]) -> Numbers:
+    """Less each group's mean."""
+    means = np.bincount(groups, weights=values) / np.bincount(groups)
+    return np.asarray(values - means[groups])
+
+
+Fit = tuple[float, float, float, float, tuple[float, float]]
+
+
+def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[np.intp]) -> Fit:
+    """Random patients, fixed data sets, by restricted maximum likelihood."""
+    try:
+        import statsmodels.api as sm
+    except ImportError as error:
+        raise MissingExtra("mixed-effects regression", "statsmodels", "eval") from error
+    centred = _within(x, sets)
+    heights = np.eye(int(sets.max()) + 1)[sets]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of steps on the way; whether it arrived is asked below
+        found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(reml=True)
+    slope = float(found.params[0])
+    if not found.converged or not math.isfinite(float(found.bse_fe[0])):
+        raise InputError(
+            "the mixed model did not converge: patients may not differ at all; say method='fixed'"
+        )
+    explained = float(np.var(slope * centred))
+    between = float(np.asarray(found.cov_re)[0, 0])
+    total = explained + between + float(found.scale)
+    low, high = found.conf_int(alpha=1 - LEVEL)[0]
+    shares = (explained / total, (explained + between) / total) if total else (math.nan, math.nan)
+    return slope, float(low), float(high), float(found.pvalues[0]), shares
+
+
+def _fit_fixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[np.intp]) -> Fit:
+    """A height for each data set, and for each patient who has several points."""
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise MissingExtra("regression", "scipy", "eval") from error
+    repeated = (np.bincount(people) > 1)[people]
+    groups = np.where(repeated, people, int(people.max()) + 1 + sets)
+    _, groups = np.unique(groups, return_inverse=True)
+    a, b = _within(x, groups), _within(y, groups)
+    freedom = len(x) - int(groups.max()) - 2
+    if freedom < 1 or not a @ a > 0:
+        raise InputError(
+            "the ceiling does not vary within any patient, or there are too few points for heights "
+            "of their own: give more images, or more codecs for each"
+        )
+    slope = float(a @ b / (a @ a))
+    rest = b - slope * a
+    noise = float(rest @ rest) / freedom
+    spread = math.sqrt(noise / float(a @ a))
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * spread
+    p = 2 * float(t.sf(abs(slope) / spread, freedom)) if spread > 0 else 0.0
+    inside = _within(y, sets)
+    total = float(inside @ inside)
+    explained = float(np.var(slope * _within(x, sets))) * len(x)
+    shares = (
+        min(1.0, explained / total) if total else math.nan,
+        1 - float(rest @ rest) / total if total else math.nan,
+    )
+    return slope, slope - reach, slope + reach, p, shares
