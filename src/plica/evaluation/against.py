@@ -11,12 +11,13 @@ import numpy as np
 
 from plica.errors import InputError
 from plica.evaluation.charts import Difference, difference_chart
-from plica.evaluation.estimates import LEVEL, Estimate, summarise
+from plica.evaluation.equivalence import FEWEST_PATIENTS, Margin, hold_to_margin
+from plica.evaluation.estimates import LEVEL, Estimate, Numbers, summarise
 from plica.evaluation.report import Figure, Section, Table
 from plica.evaluation.results import Pairs, Results
 from plica.evaluation.text import NOTHING, head, say_number
 from plica.evaluation.wilcoxon import adjust_holm, signed_rank
-from plica.metrics.metric import Value
+from plica.metrics.metric import Better, Value
 
 Verdict = Literal["better", "worse", "not beyond noise", "too few patients"]
 DRAWN = ("psnr", "ms-ssim", "ssim", "lpips-alex", "lpips-vgg")
@@ -37,7 +38,8 @@ class Paired:
         share_better: Of the images on which the codec is better.
         p: Of Wilcoxon's signed-rank test over patients; NaN where it says nothing.
         adjusted: The same after Holm's correction over the codecs and groups of the metric.
-        margin: How much worse still counts as no worse; NaN where none was asked for.
+        margin: The difference against the margin that was asked for; None where there was none, or
+            too few patients.
         left_out: Images without a finite number on both sides.
     """
 
@@ -50,7 +52,7 @@ class Paired:
     share_better: float
     p: float
     adjusted: float = math.nan
-    margin: float = math.nan
+    margin: Margin | None = None
     left_out: int = 0
 
     @property
@@ -63,15 +65,6 @@ class Paired:
         up = self.difference.value > 0
         return "better" if up == (self.like.better == "higher") else "worse"
 
-    @property
-    def no_worse(self) -> bool | None:
-        """Whether the whole interval lies within the margin; None where that was not asked."""
-        if math.isnan(self.margin) or math.isnan(self.difference.low):
-            return None
-        if self.like.better == "higher":
-            return self.difference.low > -self.margin
-        return self.difference.high < self.margin
-
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record."""
         return {
@@ -79,7 +72,7 @@ class Paired:
             "metric": self.like.metric,
             "difference": self.difference.to_json(),
             "verdict": self.verdict,
-            "no_worse": self.no_worse,
+            "margin": None if self.margin is None else self.margin.to_json(),
         }
 
 
@@ -88,7 +81,7 @@ def compare_with(
 ) -> tuple[Paired, ...]:
     """Every codec against the baseline, in each group, by each metric.
 
-    Holm's correction is over all codecs and groups of one metric: each metric asks its own question.
+    Holm's correction is over the codecs and groups of a metric: each metric asks its own question.
 
     A codec that was not judged on the same images as the baseline is left out there.
 
@@ -117,12 +110,14 @@ def _compare(
                     pairs = results.pair(metric, baseline, codec, group=group)
                 except InputError:  # a codec of volumes has no pairs among pictures
                     continue
-                one = _pair(pairs, (group, codec, baseline), margins.get(metric, math.nan), seed)
+                one = _pair(pairs, (group, codec, baseline), margins.get(metric), seed)
                 if one is not None:
                     yield one
 
 
-def _pair(pairs: Pairs, names: tuple[str, str, str], margin: float, seed: int) -> Paired | None:
+def _pair(
+    pairs: Pairs, names: tuple[str, str, str], margin: float | None, seed: int
+) -> Paired | None:
     """The comparison; None where no image has a finite number on both sides."""
     first, second = pairs.first, pairs.second
     if pairs.like.better == "nearer zero":
@@ -140,11 +135,22 @@ def _pair(pairs: Pairs, names: tuple[str, str, str], margin: float, seed: int) -
     return Paired(
         group=group, codec=codec, baseline=baseline, like=pairs.like, difference=spread,
         d_z=_effect(differences, patients), share_better=float(good.mean()),
-        p=signed_rank(differences, patients), margin=margin, left_out=int((~known).sum()),
+        p=signed_rank(differences, patients), left_out=int((~known).sum()),
+        margin=_hold(differences, patients, margin, pairs.like),
     )  # fmt: skip
 
 
-def _effect(differences: np.ndarray[Any, np.dtype[np.float64]], patients: tuple[str, ...]) -> float:
+def _hold(
+    differences: Numbers, patients: tuple[str, ...], margin: float | None, like: Value
+) -> Margin | None:
+    """The difference against a margin, where there is one and patients enough."""
+    if margin is None or len(set(patients)) < FEWEST_PATIENTS:
+        return None
+    better: Better = "higher" if like.better == "higher" else "lower"
+    return hold_to_margin(differences, patients, margin, better=better, unit=like.unit)
+
+
+def _effect(differences: Numbers, patients: tuple[str, ...]) -> float:
     """Cohen's d for pairs, of the patients' mean differences (Cohen 1988)."""
     _, place = np.unique(np.array(patients, dtype=np.str_), return_inverse=True)
     means = np.bincount(place, weights=differences) / np.bincount(place)
@@ -164,7 +170,8 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
         f"Against {baseline}",
         ("Differences are taken image by image; intervals and tests are over patients (BCa "
          "bootstrap; Wilcoxon's signed-rank test of each patient's mean, corrected by Holm over "
-         "the codecs and groups of a metric). d_z is the mean difference over its spread between patients.",
+         "the codecs and groups of a metric). d_z is the mean difference over its spread between "
+         "patients.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
         figures=tuple(_draw(found, metric) for metric in DRAWN if _of(found, metric)),
@@ -204,18 +211,11 @@ def say_signed(value: float) -> str:
 
 
 def _say_margins(found: tuple[Paired, ...]) -> Iterator[str]:
-    """What a margin lets one claim, and of how many patients."""
+    """What a margin lets one claim of each codec, and of how many patients."""
     for one in found:
-        if one.no_worse is None:
-            continue
-        where = f" on {one.group}" if one.group else ""
-        claim = (
-            f"{one.codec} is not worse than {one.baseline}{where} by more than "
-            f"{say_number(one.margin)} {one.difference.unit} of {_name(one)}"
-        )
-        d = one.difference
-        ends = f"{100 * d.level:g} % CI {d.interval}, {d.patients} patients"
-        yield f"{claim} ({ends})." if one.no_worse else f"Not shown: that {claim} ({ends})."
+        if one.margin is not None:
+            where = f" on {one.group}" if one.group else ""
+            yield f"{one.codec} against {one.baseline}{where}, {_name(one)}: {one.margin}."
 
 
 def _draw(found: tuple[Paired, ...], metric: str) -> Figure:
@@ -231,6 +231,6 @@ def _draw(found: tuple[Paired, ...], metric: str) -> Figure:
         ],
         f"difference of {head(metric, shown[0].difference.unit, shown[0].like.better)}",
         better=shown[0].like.better,
-        margin=None if math.isnan(shown[0].margin) else shown[0].margin,
+        margin=next((one.margin.margin for one in shown if one.margin is not None), None),
         name=f"difference-{metric}",
     )  # fmt: skip

@@ -1,0 +1,229 @@
+"""Equivalence: evidence of no difference, and of being no worse, at a margin said beforehand.
+
+A test that finds no difference shows nothing: with three patients no test finds any. To claim that
+a codec is "diagnostically lossless at margin m", the data must speak against a loss of m or more:
+
+    equivalent     −m < Δ < m     two one-sided t tests at α (Schuirmann 1987)
+    no worse       Δ > −m         one of the two; Δ so that more is better
+
+Each patient counts once, by the mean over their images. The claim is of the one metric, margin and
+kind of patient that were tested. It is not that no single image was harmed.
+
+D. Schuirmann: A comparison of the two one-sided tests procedure, J Pharmacokinet Biopharm 15, 1987.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plica.errors import InputError, MissingExtra, SettingsError
+from plica.evaluation.estimates import gather_patients
+from plica.evaluation.text import say_number
+from plica.metrics.metric import Better
+
+Numbers = NDArray[np.float64]
+ALPHA = 0.05
+FEWEST_PATIENTS = 3
+
+
+@dataclass(frozen=True)
+class Margin:
+    """What a difference is against a margin.
+
+    Args:
+        difference: Mean over patients, turned so that more is better.
+        low: Lower end of the interval of level 1 − 2α, which belongs to two tests at α.
+        high: Upper end.
+        margin: In the metric's unit.
+        p_no_worse: One-sided, of a loss of the margin or more.
+        p_equivalent: Of a difference of the margin or more, either way.
+        patients: How many.
+        unit: Of the metric.
+        alpha: Level of the tests.
+    """
+
+    difference: float
+    low: float
+    high: float
+    margin: float
+    p_no_worse: float
+    p_equivalent: float
+    patients: int
+    unit: str = "1"
+    alpha: float = ALPHA
+
+    @property
+    def no_worse(self) -> bool:
+        """Whether a loss of the margin is spoken against."""
+        return self.p_no_worse < self.alpha
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether a difference of the margin, either way, is spoken against."""
+        return self.p_equivalent < self.alpha
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready record."""
+        return {**vars(self), "no_worse": self.no_worse, "equivalent": self.equivalent}
+
+    def __str__(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        level = f"{100 * (1 - 2 * self.alpha):g} % CI"
+        seen = (
+            f"{say_number(self.difference)}{unit} ({level} {say_number(self.low)} to "
+            f"{say_number(self.high)}, {self.patients} patients)"
+        )
+        at = f"{say_number(self.margin)}{unit}"
+        if self.equivalent:
+            return f"equivalent within {at}: {seen}, p = {self.p_equivalent:.2g}"
+        if self.no_worse:
+            return f"no worse by {at}: {seen}, p = {self.p_no_worse:.2g}"
+        return f"not shown to be no worse by {at}: {seen}, p = {self.p_no_worse:.2g}"
+
+
+def hold_to_margin(
+    differences: Numbers,
+    patients: Sequence[str],
+    margin: float,
+    *,
+    better: Better = "higher",
+    unit: str = "1",
+    alpha: float = ALPHA,
+) -> Margin:
+    """Paired differences against a margin, one mean for each patient.
+
+    Args:
+        differences: New less old, one for each image; of magnitudes where nearer zero is better.
+        patients: Whose image each is.
+        margin: Above 0, in the metric's unit, chosen before looking.
+        better: Which way of the metric is better.
+
+    Raises:
+        SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
+        InputError: Fewer than three patients, or a difference is not finite.
+        MissingExtra: scipy is not installed.
+
+    Example:
+        hold_to_margin(psnr_new - psnr_old, patients, 0.5, unit="dB").no_worse
+    """
+    _refuse(margin, alpha)
+    if not np.isfinite(differences).all():
+        raise InputError("a difference is no finite number: leave those images out, and say so")
+    sums, counts = gather_patients(differences, patients)
+    means = sums / counts if better == "higher" else -sums / counts
+    if len(means) < FEWEST_PATIENTS:
+        raise InputError(
+            f"{len(means)} patients cannot show that there is no difference: a margin needs "
+            f"{FEWEST_PATIENTS} at the very least, and dozens to be convincing"
+        )
+    t = _import_t()
+    n, mean = len(means), float(means.mean())
+    spread = float(means.std(ddof=1)) / math.sqrt(n)
+    reach = float(t.ppf(1 - alpha, n - 1)) * spread
+    worse = _tail(t, mean + margin, spread, n - 1)
+    other = _tail(t, margin - mean, spread, n - 1)
+    return Margin(
+        mean, mean - reach, mean + reach, margin, worse, max(worse, other), n, unit, alpha
+    )
+
+
+def judge_draws(
+    difference: float,
+    draws: Numbers,
+    margin: float,
+    *,
+    patients: int,
+    unit: str = "1",
+    alpha: float = ALPHA,
+) -> Margin:
+    """A difference that is no mean (of two AUROCs, say) against a margin, by its bootstrap draws.
+
+    Args:
+        difference: New less old, so that more is better.
+        draws: The same of resampled patients.
+        margin: Above 0.
+        patients: How many were resampled.
+
+    Raises:
+        SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
+        InputError: There are too few draws, or one is not finite.
+    """
+    _refuse(margin, alpha)
+    if draws.size < 200 or not np.isfinite(draws).all():
+        raise InputError(f"{draws.size} draws: give at least 200, all of them finite")
+    low, high = (float(end) for end in np.quantile(draws, (alpha, 1 - alpha)))
+    worse, other = (_share(draws <= -margin), _share(draws >= margin))
+    return Margin(difference, low, high, margin, worse, max(worse, other), patients, unit, alpha)
+
+
+def compare_rates(first: float, second: float) -> float:
+    """Cohen's h, the distance of two rates on a scale where their noise is equal: 2 asin √p.
+
+    Raises:
+        InputError: A rate is not between 0 and 1.
+
+    Example:
+        >>> round(compare_rates(0.5, 0.8), 3)
+        0.644
+    """
+    for rate in (first, second):
+        if not 0 <= rate <= 1:
+            raise InputError(f"a rate lies between 0 and 1, but got {rate}")
+    return 2 * (math.asin(math.sqrt(second)) - math.asin(math.sqrt(first)))
+
+
+def find_least_difference(
+    spread: float, patients: int, *, power: float = 0.8, alpha: float = ALPHA
+) -> float:
+    """The least mean difference that so many patients show with that power (paired t, two-sided).
+
+    Args:
+        spread: Standard deviation of the patients' mean differences.
+        patients: How many.
+
+    Raises:
+        InputError: Fewer than two patients, or a spread below 0.
+        SettingsError: Power or alpha is not between 0 and 1.
+        MissingExtra: scipy is not installed.
+    """
+    if patients < 2 or not spread >= 0:
+        raise InputError(f"{patients} patients with a spread of {spread} have no least difference")
+    if not (0 < alpha < 1 and 0 < power < 1):
+        raise SettingsError(f"power and alpha lie between 0 and 1, but are {power} and {alpha}")
+    t = _import_t()
+    freedom = patients - 1
+    reach = float(t.ppf(1 - alpha / 2, freedom) + t.ppf(power, freedom))
+    return reach * spread / math.sqrt(patients)
+
+
+def _refuse(margin: float, alpha: float) -> None:
+    if not (math.isfinite(margin) and margin > 0):
+        raise SettingsError(f"a margin is an amount above 0 in the metric's unit, not {margin}")
+    if not 0 < alpha < 0.5:
+        raise SettingsError(f"alpha lies between 0 and 0.5, but is {alpha}")
+
+
+def _tail(t: Any, distance: float, spread: float, freedom: int) -> float:
+    """How likely so much room to the margin is where there is none."""
+    if spread == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(t.sf(distance / spread, freedom))
+
+
+def _share(draws: NDArray[np.bool_]) -> float:
+    """A share of draws as p: never 0, since one more draw might have shown it."""
+    return float((draws.sum() + 1) / (draws.size + 1))
+
+
+def _import_t() -> Any:
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise MissingExtra("statistics", "scipy", "eval") from error
+    return t
