@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.errors import InputError, MissingExtra
+from plica.errors import InputError
+from plica.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, Seed, bootstrap_mean
 from plica.evaluation.text import say_number
 from plica.metrics.metric import Better
 
 Numbers = NDArray[np.float64]
-LEVEL, RESAMPLES = 0.95, 2000
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Estimate:
 
     Args:
         value: Of the sample.
-        low: Lower end of the interval; NaN where one patient alone says nothing of others.
+        low: Lower end of the interval; NaN where there is none, and `note` says why.
         high: Upper end.
         level: Of the interval.
         n: Images.
@@ -32,6 +33,7 @@ class Estimate:
         unit: Of the value.
         better: Which way is better.
         method: How the interval was made.
+        note: What must be known to read it.
     """
 
     value: float
@@ -43,27 +45,27 @@ class Estimate:
     better: Better = "higher"
     level: float = LEVEL
     method: str = ""
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready record; an end that is unknown is null."""
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in vars(self).items()
-        }
+        """A JSON-ready record: an end that is unknown is null, infinity is "Infinity"."""
+        return {name: to_json_number(value) for name, value in vars(self).items()}
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
 
     @property
     def interval(self) -> str:
         """Both ends, in words."""
-        if math.isnan(self.low):
-            return "one patient, no interval"
-        return f"{say_number(self.low)} to {say_number(self.high)}"
+        return f"{say_number(self.low)} to {say_number(self.high)}" if self.known else "unknown"
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
-        return (
-            f"{say_number(self.value)}{unit} ({100 * self.level:g} % CI {self.interval}, n = "
-            f"{self.n} images of {self.patients} patients)"
-        )
+        images = f"n = {self.n} image{'s' if self.n != 1 else ''} of {_people(self)}"
+        ends = f"{100 * self.level:g} % CI {self.interval}, " if self.known else "no interval, "
+        return f"{say_number(self.value)}{unit} ({ends}{images})"
 
 
 def summarise(
@@ -72,41 +74,62 @@ def summarise(
     *,
     unit: str = "1",
     better: Better = "higher",
-    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: Seed = 0,
 ) -> Estimate:
-    """The mean over images, with a 95 % interval over patients (BCa bootstrap).
+    """The mean over images, with an interval over patients (BCa bootstrap, widened for few).
 
     Whole patients are drawn with replacement, so that ten slices of one patient count as what they
-    are. An infinite value (the PSNR of equal images) makes the mean infinite, without an interval.
+    are. There is no interval below `FEWEST_PATIENTS` patients. An infinite value (the PSNR of equal
+    images) makes the mean infinite, without an interval. Where patients do not differ, the interval
+    is the mean alone.
 
     Args:
         values: One for each image.
         patients: Whose image each is.
+        level: Of the interval.
+        resamples: How often the patients are drawn.
+        seed: Of the draws; a Generator goes on from where it is.
 
     Raises:
-        InputError: There is no value, one is NaN, or there are not as many patients.
+        InputError: There is no value, one is NaN, there are not as many patients, or values are
+            infinite in both directions.
+        SettingsError: The level is not between 0 and 1.
         MissingExtra: scipy is not installed.
 
     Example:
-        >>> print(summarise(np.array([30.0, 31.0, 33.0]), ("a", "b", "c"), unit="dB"))
-        31.33 dB (95 % CI 30 to 32.67, n = 3 images of 3 patients)
+        >>> print(summarise(np.array([30.0, 31, 33, 29, 35]), tuple("abcde"), unit="dB"))
+        31.60 dB (95 % CI 29.40 to 34.60, n = 5 images of 5 patients)
     """
     sums, counts = gather_patients(values, patients)
     mean = float(sums.sum() / counts.sum())
-    low, high = math.nan, math.nan
-    if math.isfinite(mean) and len(sums) > 1:
-        low, high = bootstrap_mean(sums, counts, seed=seed)
+    low = high = math.nan
+    note = ""
+    if math.isinf(mean):
+        note = f"{int(np.isinf(values).sum())} of {len(values)} values are infinite"
+    elif len(sums) < FEWEST_PATIENTS:
+        note = f"{FEWEST_PATIENTS} patients are the fewest an interval is made of"
+    else:
+        low, high = bootstrap_mean(sums, counts, level=level, resamples=resamples, seed=seed)
     return Estimate(
-        value=mean, low=low, high=high, n=len(values), patients=len(sums), unit=unit, better=better,
-        method=f"mean; BCa bootstrap of patients, {RESAMPLES} resamples, seed {seed}",
+        value=mean, low=low, high=high, n=len(values), patients=len(sums), unit=unit,
+        better=better, level=level, method=say_method(resamples, seed), note=note,
     )  # fmt: skip
+
+
+def say_method(resamples: int, seed: Seed) -> str:
+    """How an interval was made."""
+    drawn = f"seed {seed}" if isinstance(seed, int) else "a generator of the caller's"
+    return f"mean over images; BCa bootstrap of patients, {resamples} resamples, {drawn}"
 
 
 def gather_patients(values: Numbers, patients: Sequence[str]) -> tuple[Numbers, Numbers]:
     """Each patient's sum of values and number of images, patients in alphabetical order.
 
     Raises:
-        InputError: There is no value, one is NaN, or there are not as many patients.
+        InputError: There is no value, one is NaN, there are not as many patients, or values are
+            infinite in both directions.
     """
     values = np.asarray(values, dtype=np.float64)
     if not values.size or values.shape != (len(patients),):
@@ -119,50 +142,21 @@ def gather_patients(values: Numbers, patients: Sequence[str]) -> tuple[Numbers, 
             f"{int(np.isnan(values).sum())} of {values.size} values are no numbers: leave those "
             "images out, and say so"
         )
+    if values.max() == math.inf and values.min() == -math.inf:
+        raise InputError("values are infinite in both directions and have no mean: leave them out")
     _, place = np.unique(np.array(patients, dtype=np.str_), return_inverse=True)
     counts = np.bincount(place).astype(np.float64)
-    return np.bincount(place, weights=values), counts
+    return np.bincount(place, weights=values).astype(np.float64), counts
 
 
-def bootstrap_mean(sums: Numbers, counts: Numbers, *, seed: int) -> tuple[float, float]:
-    """The BCa interval of a mean over images, drawing patients (Efron 1987, with clusters)."""
-
-    def mean(drawn: Numbers) -> Numbers:
-        return np.asarray((drawn @ sums) / (drawn @ counts))
-
-    n = len(sums)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    replicates = mean(drawn.astype(np.float64))
-    without = mean(1.0 - np.eye(n))
-    return bca(float(sums.sum() / counts.sum()), replicates, without)
+def to_json_number(value: Any) -> Any:
+    """A number as strict JSON has it; other things as they are."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return None
+    return "Infinity" if value > 0 else "-Infinity"
 
 
-def bca(value: float, replicates: Numbers, without: Numbers) -> tuple[float, float]:
-    """Bias-corrected and accelerated ends of an interval.
-
-    With z₀ the normal quantile of the share of replicates below the estimate, and the acceleration
-    a = Σ d³ / (6 (Σ d²)^{3/2}) of the differences d from the mean of the estimates that leave out
-    one patient each:  α = Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))).
-
-    Args:
-        value: The estimate.
-        replicates: Estimates of the resampled patients.
-        without: Estimates that leave out one patient each.
-
-    Raises:
-        MissingExtra: scipy is not installed.
-    """
-    try:
-        from scipy.stats import norm
-    except ImportError as error:
-        raise MissingExtra("statistics", "scipy", "eval") from error
-    if np.ptp(replicates) == 0:
-        return value, value
-    below = np.mean(replicates < value) + np.mean(replicates == value) / 2
-    z0 = norm.ppf(np.clip(below, 0.5 / len(replicates), 1 - 0.5 / len(replicates)))
-    d = without.mean() - without
-    spread = float((d**2).sum()) ** 1.5
-    a = float((d**3).sum()) / (6 * spread) if spread > 0 else 0.0
-    z = z0 + norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    low, high = np.quantile(replicates, norm.cdf(z0 + z / (1 - a * z)))
-    return float(low), float(high)
+def _people(estimate: Estimate) -> str:
+    return f"{estimate.patients} patient{'s' if estimate.patients != 1 else ''}"
