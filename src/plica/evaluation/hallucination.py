@@ -103,7 +103,8 @@ class Judge:
         self.floor = FLOOR * source.span
         # Products are summed in regions as wide as the window's sigma: its weights vary no faster.
         self._window = self._in_voxels(1.0)
-        self._cell = tuple(max(2, round(side)) if side else 1 for side in self._window)
+        i, j, k = (max(2, round(side)) if side else 1 for side in self._window)
+        self._cell: Triple = (i, j, k)
         blurred = [source.values, *(blur(source.values, self._in_voxels(t)) for t in BLURS)]
         self._base = blurred[-1]
         bands = [fine - coarse for fine, coarse in itertools.pairwise(blurred)]
@@ -122,7 +123,9 @@ class Judge:
         """The part of any field that no mixture explains; linear in the field."""
         padded = fill_cells(values, self._cell)
         right = np.stack([self._sum(part * padded) for part in self._mixture], axis=-1)
-        weights = np.linalg.solve(self._gram, right[..., None])[..., 0]
+        weights: Real = np.asarray(
+            np.linalg.solve(self._gram, right[..., None])[..., 0], np.float64
+        )
         rest = padded.copy()
         for n, part in enumerate(self._mixture):
             rest -= spread_cells(weights[..., n], self._cell, padded.shape) * part

@@ -150,6 +150,7 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
             "–" if math.isnan(one.deviation) else f"{one.deviation:.3f}",
             spell_change(one),
             "–" if math.isnan(one.p) else _spell_p(one.p),
+            "–" if math.isnan(one.adjusted) else _spell_p(one.adjusted),
             f"{one.retained:.1%}",
             "–" if math.isnan(one.retained_skill) else f"{one.retained_skill:.1%}",
         )
@@ -161,15 +162,15 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
         title="What probes read",
         columns=(
             "shown", "shape", f"AUROC ↑ ({LEVEL:.0%} interval)", "SD of seeds",
-            "against the baseline", "p", "kept", "kept above chance",
+            "against the baseline", "p", "p (Holm)", "kept", "kept above chance",
         ),
         rows=rows,
         caption=(
             f"AUROC: {macro}; mean over {seeds} seed{'s' if seeds > 1 else ''} of the probe. "
             "Intervals: whole patients drawn again (percentiles of 2000 draws), the same ones for "
-            "codec and baseline, seeds held; p after DeLong for clustered cases, not corrected for "
-            "the number of codecs. Kept: AUROC as a share of the baseline's; above chance: the "
-            "same of AUROC − ½, since a coin reaches ½."
+            "codec and baseline, seeds held; p after DeLong for clustered cases, and corrected by "
+            "Holm for the number of codecs. Kept: AUROC as a share of the baseline's; above "
+            "chance: the same of AUROC − ½, since a coin reaches ½."
         ),
     )  # fmt: skip
     return Section(title="Classification", tables=(table,), figures=_draw(judged))

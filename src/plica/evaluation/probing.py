@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from plica.cohort import Key
 from plica.errors import InputError, MissingExtra
 from plica.evaluation.roc import count_beaten, count_pairs
+from plica.evaluation.wilcoxon import adjust_holm
 
 Float64 = NDArray[np.float64]
 DRAWS = 2000
@@ -105,6 +106,7 @@ class Judged:
         by_class: Mean over the seeds for each class against the rest.
         difference: Mean AUROC minus the baseline's, on the same patients; None for the baseline.
         p: Of no difference, two-sided; NaN where there are too few patients.
+        adjusted: The same after Holm's correction for the number of codecs.
         retained: AUROC as a share of the baseline's.
         retained_skill: The same of what lies above chance, AUROC − ½; NaN where the baseline has
             nothing there.
@@ -117,6 +119,7 @@ class Judged:
     by_class: Mapping[str, float]
     difference: Estimate | None = None
     p: float = math.nan
+    adjusted: float = math.nan
     retained: float = 1.0
     retained_skill: float = 1.0
 
@@ -130,6 +133,7 @@ class Judged:
             "by_class": dict(self.by_class),
             "difference": None if self.difference is None else self.difference.to_json(),
             "p": _finite(self.p),
+            "p_holm": _finite(self.adjusted),
             "retained": _finite(self.retained),
             "retained_skill": _finite(self.retained_skill),
         }
@@ -282,11 +286,12 @@ def judge(
     }
     ordered = (baseline, *(name for name in codecs if name != baseline))
     whole = _judge_alone(groups[baseline], clouds[baseline])
-    others = (
+    others = [
         _compare(whole, groups[name], clouds[name], groups[baseline], clouds[baseline])
         for name in ordered[1:]
-    )
-    return whole, *others
+    ]
+    adjusted = adjust_holm([one.p for one in others])
+    return whole, *(replace(one, adjusted=p) for one, p in zip(others, adjusted, strict=True))
 
 
 def _judge_alone(group: Sequence[Predictions], cloud: Float64) -> Judged:

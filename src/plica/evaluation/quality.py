@@ -153,7 +153,7 @@ def _bands_of(detail: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _mean_bands(rows: list[dict[str, float | None]], names: list[str]) -> Numbers:
-    columns = ([row[name] for row in rows if row.get(name) is not None] for name in names)
+    columns = ([v for row in rows if (v := row.get(name)) is not None] for name in names)
     return np.array([float(np.mean(c)) if c else np.nan for c in columns])
 
 
