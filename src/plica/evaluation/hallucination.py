@@ -171,7 +171,7 @@ class Judge:
 
     def _sum(self, products: Real) -> Real:
         """Products gathered around each region: their means, blurred by one region."""
-        means = average_cells(products, self._cell)  # type: ignore[arg-type]
+        means = average_cells(products, self._cell)
         return blur(means, tuple(float(width > 0) for width in self._window))
 
     def _products(self) -> Real:
