@@ -72,6 +72,13 @@ def test_a_child_process_measures_what_larger_batches_need():
     assert one_map <= growth <= 8 * one_map
 
 
+def test_growth_is_even_from_small_batches_to_large_ones():
+    """Else a line through small ones foretells nothing."""
+    peaks = dict(measure_peaks(partial(build_probe, "small-2d"), (1, 128, 128), memory=4 * GIB))
+    early, late = (peaks[16] - peaks[4]) / 12, (peaks[64] - peaks[16]) / 48
+    assert early == pytest.approx(late, rel=0.25)
+
+
 def test_what_the_child_refuses_comes_back():
     with pytest.raises(SettingsError, match="cannot look at"):
         measure_peaks(partial(nn.Conv2d, 1, 1, 3), (2, 8, 8), memory=GIB)
