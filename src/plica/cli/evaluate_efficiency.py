@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from plica.cli.console import (
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.costing import SIZES, Bench, make_image, parse_memory, refuse_streams
 from plica.cli.jobs import Manner
+from plica.cli.standing import say_machine, say_versions
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
@@ -43,8 +43,7 @@ from plica.evaluation.results import Results
 from plica.evaluation.selection import select
 from plica.evaluation.storage_chart import Computing
 from plica.formats.codes import STORAGE_TYPES
-from plica.networks.cost import CONVENTION, describe_device
-from plica.run import describe_environment
+from plica.networks.cost import CONVENTION
 from plica.training.cohorts import read_cohort
 
 STAGES = ("flops", "latency", "memory", "storage")
@@ -348,17 +347,11 @@ def _explain_nothing(results: Results) -> str:
 
 
 def _describe(bench: Bench, storing: Storing | None, cohort: Path | None) -> dict[str, str]:
-    here = describe_environment()
-    packages = ("plica", "torch", "numpy", "pylibjpeg-openjpeg", "imagecodecs")
     setting = {
         "Probe": f"{bench.probe}, {bench.classes} class, one channel or those of the latent",
         "Operations": CONVENTION,
-        "Device": describe_device(bench.device),
-        "Machine": f"{here['system']} {here['machine']}, {here['processors']} processors, "
-        f"{platform.processor() or 'processor without a name'}",
-        "Versions": ", ".join(
-            f"{name} {here['packages'][name]}" for name in packages if name in here["packages"]
-        ),
+        "Machine": say_machine(bench.device),
+        "Versions": say_versions(),
         "Timing": f"batches of {bench.batch}, at most {bench.repeats} turns and "
         f"{bench.limit:g} s each",
     }

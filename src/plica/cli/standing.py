@@ -13,7 +13,16 @@ from plica.codecs.device import choose_device
 from plica.networks.cost import describe_device
 from plica.run import describe_environment
 
-SHOWN = ("numpy", "torch", "scipy", "statsmodels", "timm", "monai", "imagecodecs")
+SHOWN = (
+    "numpy",
+    "torch",
+    "scipy",
+    "statsmodels",
+    "timm",
+    "monai",
+    "imagecodecs",
+    "pylibjpeg-openjpeg",
+)
 
 
 def describe_codec(contender: Contender) -> dict[str, str]:
