@@ -26,6 +26,7 @@ from plica.evaluation.distances import (
     list_warnings,
 )
 from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.text import say_origin
 from plica.metrics.distribution import REPEATS
 from plica.metrics.diversity import PAIRS
 from plica.metrics.features import CELLS, CODEC, FEATURES, load_extractor
@@ -266,7 +267,7 @@ def _describe_codec(card: CodecCard, fingerprint: str) -> str:
 
 
 def _count(cases: Sequence[Case]) -> str:
-    return f"{len(cases)} images of {len({case.patient for case in cases})} patients"
+    return say_origin(len(cases), len({case.patient for case in cases}))
 
 
 def tell(found: Found, page: Path | None, seconds: float, *, as_json: bool, quiet: bool) -> None:

@@ -23,6 +23,7 @@ from plica.evaluation.protocol import (
     read_protocol,
 )
 from plica.evaluation.tasks import CLASS, TASKS, TEST, TRAIN, Task, read_task, write_table
+from plica.evaluation.text import say_count, say_origin
 
 LISTED = ("protocol", "version", "drawn", "metrics", "groups")
 TASKS_LISTED = ("task", "data set", "classes", "size", "images in the paper")
@@ -276,7 +277,7 @@ def _show_task(task: Task, as_json: bool) -> None:
 
 
 def _spell_count(images: int, patients: int) -> str:
-    return f"{images} images" + (f" of {patients} patients" if patients else "")
+    return say_origin(images, patients) if patients else say_count(images, "image")
 
 
 def _make(

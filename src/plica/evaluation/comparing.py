@@ -14,7 +14,7 @@ from plica.errors import InputError
 from plica.evaluation.estimates import LEVEL, Estimate, summarise
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
-from plica.evaluation.text import name_case, say_number
+from plica.evaluation.text import name_case, say_number, say_origin
 from plica.evaluation.wilcoxon import adjust_holm, least_p, signed_rank
 from plica.metrics.metric import Value
 
@@ -69,7 +69,7 @@ class Change:
         d = self.difference
         return (
             f"{metric} of {self.codec}{where}: {say_signed(d.value)}{unit} ({100 * d.level:g} % CI "
-            f"{d.interval}, n = {d.n} images of {d.patients} patients{p}): {VERDICTS[self.verdict]}"
+            f"{d.interval}, n = {say_origin(d.n, d.patients)}{p}): {VERDICTS[self.verdict]}"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plica.errors import InputError
 from plica.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, Seed, bootstrap_mean
-from plica.evaluation.text import say_number
+from plica.evaluation.text import say_number, say_origin
 from plica.metrics.metric import Better
 
 Numbers = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Estimate:
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
-        images = f"n = {self.n} image{'s' if self.n != 1 else ''} of {_people(self)}"
+        images = f"n = {say_origin(self.n, self.patients)}"
         ends = f"{100 * self.level:g} % CI {self.interval}, " if self.known else "no interval, "
         return f"{say_number(self.value)}{unit} ({ends}{images})"
 
@@ -156,7 +156,3 @@ def to_json_number(value: Any) -> Any:
     if math.isnan(value):
         return None
     return "Infinity" if value > 0 else "-Infinity"
-
-
-def _people(estimate: Estimate) -> str:
-    return f"{estimate.patients} patient{'s' if estimate.patients != 1 else ''}"

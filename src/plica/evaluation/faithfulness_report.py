@@ -12,7 +12,7 @@ from plica.evaluation import faithfulness_values as v
 from plica.evaluation.faithfulness_figures import draw_retention
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
-from plica.evaluation.text import head_value, say_number
+from plica.evaluation.text import head_value, say_number, say_origin
 
 FACTS = "faithfulness"
 EDGES = (v.SHIFT, v.GROWTH, v.MOVED, v.DEFORMED, v.BLUR, v.LOST)
@@ -248,8 +248,7 @@ def _known(results: Results, metric: str) -> bool:
 def say_n(results: Results) -> str:
     """How many images of how many patients."""
     cases, patients = len({r.case for r in results}), len({r.patient for r in results})
-    images = f"{cases} image{'s' if cases != 1 else ''}"
-    return f"{images} of {patients} patient{'s' if patients != 1 else ''}"
+    return say_origin(cases, patients)
 
 
 def _caption(results: Results) -> str:

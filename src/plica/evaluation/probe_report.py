@@ -13,6 +13,7 @@ from plica.evaluation.charts import Difference, difference_chart
 from plica.evaluation.probing import LEAST_PATIENTS, LEVEL, Estimate, Judged, Predictions, judge
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
+from plica.evaluation.text import say_origin
 from plica.metrics.metric import Value
 
 METRIC = "true-class-probability"
@@ -106,7 +107,7 @@ def list_results(predictions: Sequence[Predictions]) -> Results:
 def summarise(judged: Sequence[Judged], first: Predictions) -> str:
     """One paragraph: the baseline, which codecs fall behind it beyond chance, and by how much."""
     whole, *others = judged
-    where = f"{len(first.cases)} test images of {len(set(first.patients))} patients"
+    where = say_origin(len(first.cases), len(set(first.patients)), "test image")
     begun = (
         f"A probe that sees {whole.codec} tells {_list(first.classes)} apart with an AUROC of "
         f"{spell(whole.auroc)} ({where})."

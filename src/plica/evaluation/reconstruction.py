@@ -23,7 +23,7 @@ from plica.evaluation.quality import (
 )
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Results
-from plica.evaluation.text import NOTHING, head, head_value, say_number
+from plica.evaluation.text import NOTHING, head, head_value, say_number, say_origin
 from plica.metrics.metric import Value
 
 EVERYTHING = "All images"
@@ -159,8 +159,7 @@ def _title(results: Results) -> str:
 def _count(results: Results) -> str:
     cases = {result.case for result in results.of()}
     patients = len({case[0] for case in cases})
-    images = f"{len(cases)} image{'s' if len(cases) != 1 else ''}"
-    return f"{images} of {patients} patient{'s' if patients != 1 else ''}"
+    return say_origin(len(cases), patients)
 
 
 def _say_what(judged: Judged) -> str:
@@ -256,9 +255,9 @@ def tabulate(
     found = {(s.codec, s.like.metric): s.estimate for s in summaries if s.group == group}
     codecs = [codec for codec in judged.results.codecs if any(c == codec for c, _ in found)]
     counts = [found[key] for key in found]
-    n = f"n = {max(c.n for c in counts)} images of {max(c.patients for c in counts)} patients"
+    n = say_origin(max(c.n for c in counts), max(c.patients for c in counts))
     return Table(
-        title=f"{group or EVERYTHING} ({n})",
+        title=f"{group or EVERYTHING} (n = {n})",
         columns=("codec", *(_head(summaries, group, metric) for metric in metrics)),
         rows=tuple(
             (codec, *(_say(found.get((codec, metric)), intervals) for metric in metrics))
@@ -274,7 +273,8 @@ def _warn(estimates: Sequence[Estimate]) -> str:
     fewest = min((estimate.patients for estimate in estimates), default=0)
     if fewest >= FEW:
         return ""
-    return f" {fewest} patients are few: such an interval is a guess at what others would show."
+    few = "One patient is" if fewest == 1 else f"{fewest} patients are"
+    return f" {few} few: such an interval is a guess at what others would show."
 
 
 def _head(summaries: tuple[Summary, ...], group: str, metric: str) -> str:

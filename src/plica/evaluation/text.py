@@ -48,6 +48,26 @@ def name_case(case: tuple[str, ...]) -> str:
     return " / ".join(part for part in case if part) or "(unnamed)"
 
 
+def say_count(n: int, noun: str) -> str:
+    """So many of a thing, in words.
+
+    Example:
+        >>> say_count(1, "patient"), say_count(3, "patient")
+        ('1 patient', '3 patients')
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def say_origin(n: int, patients: int, noun: str = "image") -> str:
+    """How many images of how many people.
+
+    Example:
+        >>> say_origin(4, 1)
+        '4 images of 1 patient'
+    """
+    return f"{say_count(n, noun)} of {say_count(patients, 'patient')}"
+
+
 def head(metric: str, unit: str, better: Better) -> str:
     """A column's heading: metric, unit and an arrow towards the better."""
     return f"{metric}{'' if unit in {'1', ''} else f' ({unit})'} {ARROWS[better]}"
