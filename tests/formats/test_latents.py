@@ -17,6 +17,7 @@ from plica.formats import latents
 from plica.formats.codes import STORAGE_TYPES, from_bfloat16, to_bfloat16
 from plica.formats.doors import read as read_image
 from plica.formats.doors import write
+from plica.formats.latent_record import SCHEMA
 from plica.grid import Grid
 from plica.image import Display, Provenance, Unit
 from plica.latent import CodecIdentity, Latent, Record, Trail
@@ -451,7 +452,7 @@ def test_flipped_and_cut_files_give_a_latent_or_our_own_error(tmp_path, flips, c
         raw[at % len(raw)] = byte
     path.write_bytes(raw if cut is None else raw[: cut % len(raw)])
     with suppress(PlicaError):
-        assert latents.read_header(path)["schema"] == latents.SCHEMA
+        assert latents.read_header(path)["schema"] == SCHEMA
     with suppress(PlicaError):  # damage in the header's words may pass, in the codes never
         np.testing.assert_array_equal(latents.read(path).codes, whole.codes)
 

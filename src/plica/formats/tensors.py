@@ -23,6 +23,9 @@ from plica.formats.imprint import Checker, parse_json
 from plica.formats.streams import read_bytes
 
 CHUNK = 1 << 20
+CHECKSUM = "sha256"
+"""The key of the tensors' checksum among a header's metadata."""
+
 MAX_HEADER = 16 << 20  # as parsed JSON up to twenty times that
 DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
@@ -134,26 +137,68 @@ def write_container(
 
     The metadata gains "sha256", the checksum of their bytes, which `check_data` looks at.
     """
+    parts = lay_out(tensors)
+    places, at = {}, 0
+    for part in parts:
+        places[part.key] = Tensor(part.dtype, part.shape, at, at + len(part.data))
+        at += len(part.data)
+    write_header(file, places, {**metadata, CHECKSUM: checksum(parts)})
+    for part in parts:
+        file.write(part.data)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tensor, ready to be written.
+
+    Args:
+        key: Its name.
+        dtype: safetensors' name of its type.
+        shape: Its sides.
+        itemsize: Bytes of one number.
+        data: Its numbers, little-endian.
+    """
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    itemsize: int
+    data: bytes
+
+
+def lay_out(tensors: Mapping[str, tuple[str, NDArray[Any]]]) -> list[Part]:
+    """Tensors in the order they are written in: the largest numbers first, so all are aligned."""
     order = sorted(tensors, key=lambda key: (-tensors[key][1].dtype.itemsize, key))
-    parts = [_to_bytes(tensors[key][1]) for key in order]
+    return [
+        Part(key, dtype, array.shape, array.dtype.itemsize, _to_bytes(array))
+        for key, (dtype, array) in ((key, tensors[key]) for key in order)
+    ]
+
+
+def checksum(parts: list[Part]) -> str:
+    """SHA-256 of tensors' bytes, one after another."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part)
-    header: dict[str, Any] = {"__metadata__": {**metadata, "sha256": digest.hexdigest()}}
-    at = 0
-    for key in order:
-        dtype, array = tensors[key]
+        digest.update(part.data)
+    return digest.hexdigest()
+
+
+def write_header(
+    file: io.BufferedIOBase, places: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> bytes:
+    """Write what stands before the tensors: the header's length and the header, which come back."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    for key, tensor in places.items():
         header[key] = {
-            "dtype": dtype,
-            "shape": list(array.shape),
-            "data_offsets": [at, at + array.nbytes],
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [tensor.start, tensor.end],
         }
-        at += array.nbytes
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for part in parts:
-        file.write(part)
+    whole = struct.pack("<Q", len(text)) + text
+    file.write(whole)
+    return whole
 
 
 def _to_bytes(array: NDArray[Any]) -> bytes:
@@ -162,20 +207,26 @@ def _to_bytes(array: NDArray[Any]) -> bytes:
 
 
 def check_data(file: io.BufferedIOBase, container: Container, name: str) -> None:
-    """The tensors' bytes are those that were written, where the file says their checksum.
+    """The tensors' bytes are those that were written, where the header says their checksum.
 
     Raises:
         LatentError: They are not.
     """
-    said = container.metadata.get("sha256")
-    if said is None:
-        return
-    file.seek(container.data_at)
-    digest = hashlib.sha256()
-    while chunk := file.read(CHUNK):
-        digest.update(chunk)
-    if digest.hexdigest() != said:
+    said = container.metadata.get(CHECKSUM)
+    if said is not None and measure_checksum(file, container) != said:
         raise LatentError(f"{name} was damaged: its bytes are not those written; get it again")
+
+
+def measure_checksum(file: io.BufferedIOBase, container: Container) -> str:
+    """SHA-256 of the tensors' bytes as they are, in their order."""
+    digest = hashlib.sha256()
+    for tensor in sorted(container.tensors.values(), key=lambda each: (each.start, each.end)):
+        file.seek(container.data_at + tensor.start)
+        left = tensor.end - tensor.start
+        while left and (chunk := file.read(min(left, CHUNK))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
 
 
 def name_dtype(array: NDArray[Any]) -> str:
