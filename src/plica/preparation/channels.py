@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plica.errors import SettingsError
-from plica.image import Image
+from plica.image import Image, Pixels
 from plica.latent import Record
 from plica.preparation.scaling import name_type, to_type
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
+from plica.preparation.view import Joined, Repeated, View
 
 LARGEST_COUNT = 64
 
@@ -35,24 +37,41 @@ class Channels:
 
     def apply(self, image: Image) -> tuple[Image, Record]:
         """Repeat the channel, as a view of the same memory."""
-        undo = {"repeated": 1, "dtype": name_type(image.pixels.dtype)}
-        if image.channels != 1 or self.wanted == 1:
-            return image, Record("channels", undo)
-        pixels = np.broadcast_to(image.pixels, (self.wanted, *image.grid.shape))
-        provenance = image.provenance.after(f"one channel repeated {self.wanted} times")
-        repeated = replace(image, pixels=pixels, provenance=provenance)
+        return apply_whole(self, image)
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give."""
+        undo = {"repeated": 1, "dtype": name_type(view.pixels.dtype)}
+        if view.channels != 1 or self.wanted == 1:
+            return view, Record("channels", undo)
+        repeated = replace(view, pixels=Repeated(view.pixels, self.wanted))
+        repeated = repeated.after(f"one channel repeated {self.wanted} times")
         return repeated, Record("channels", undo | {"repeated": self.wanted})
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Take the mean of the copies."""
+        return Channels.recall(View.of(image), record).collect()
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give."""
         undo = Undo(record)
         repeated = undo.whole("repeated", 1, LARGEST_COUNT)
         if repeated == 1:
-            return image
-        if image.channels != repeated:
-            raise undo.damage(f"it repeated {repeated} channels, but {image.channels} came back")
-        work = np.float64 if image.pixels.dtype.itemsize > 4 else np.float32
-        mean = image.pixels.mean(axis=0, keepdims=True, dtype=work)
-        dtype = image.pixels.dtype if image.pixels.dtype.kind == "f" else undo.pixel_type()
-        return image.with_pixels(to_type(mean, dtype))
+            return view
+        if view.channels != repeated:
+            raise undo.damage(f"it repeated {repeated} channels, but {view.channels} came back")
+        came = view.pixels.dtype
+        work = np.float64 if came.itemsize > 4 else np.float32
+        dtype = came if came.kind == "f" else undo.pixel_type()
+
+        def join(values: Pixels) -> Pixels:
+            return to_type(values.mean(axis=0, keepdims=True, dtype=work), dtype)
+
+        return replace(view, pixels=Joined(view.pixels, join, dtype))
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """All that `revert` does."""
+        return True

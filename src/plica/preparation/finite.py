@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.boxes import count_nonfinite
 from plica.errors import SettingsError, UnusablePixels
 from plica.image import Image
 from plica.latent import Record
 from plica.preparation.runs import pack_classes, unpack_runs
 from plica.preparation.undo import Undo
+from plica.preparation.view import View
 
 _KINDS = ("NaN", "+infinity", "−infinity")
 _VALUES = np.array([0.0, np.nan, np.inf, -np.inf])
@@ -41,7 +43,7 @@ class Finite:
         Raises:
             UnusablePixels: Voxels are not finite and shall not be filled, or none is finite.
         """
-        if image.count_nonfinite() == 0:
+        if count_nonfinite(image.pixels) == 0:
             return image, Record("finite", {"filled": 0})
         classes = _classify(image)
         count = int(np.count_nonzero(classes))
@@ -54,6 +56,23 @@ class Finite:
         line = f"{count} values that were not finite filled with {background:g}"
         filled = replace(image, pixels=pixels, provenance=image.provenance.after(line))
         return filled, Record("finite", {"filled": count}, arrays={**arrays, "kinds": kinds})
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give; an image to be filled is filled at once."""
+        if count_nonfinite(view.pixels) == 0:
+            return view, Record("finite", {"filled": 0})
+        filled, record = self.apply(view.collect())
+        return View.of(filled), record
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give where nothing was filled."""
+        return view
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """Whether nothing was filled."""
+        return Undo(record).entry("filled") == 0
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:

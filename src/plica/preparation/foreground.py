@@ -53,7 +53,7 @@ class Foreground:
         Raises:
             UnusablePixels: A value is not finite.
         """
-        measure_range(image, "finding the foreground")
+        measure_range(image.pixels, "finding the foreground")
         brightest = image.pixels[0] if image.channels == 1 else image.pixels.max(axis=0)
         marked = brightest > self._ceiling(image, brightest)
         box = find_box(

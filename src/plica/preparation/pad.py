@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
+from plica.boxes import find_extremes
 from plica.errors import SettingsError
 from plica.image import Image, Unit
 from plica.latent import Record
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
+from plica.preparation.view import Cropped, Padded, View
 
 MODES = ("background", "edge", "reflect")
 
@@ -37,35 +39,44 @@ class Pad:
 
     def apply(self, image: Image) -> tuple[Image, Record]:
         """Add what is missing; an image that fits is passed on as it is."""
-        record = Record("pad", {"grid": image.grid.to_json()})
-        missing = [-side % n for side, n in zip(image.grid.shape, self.multiple, strict=True)]
-        if not any(missing):
-            return image, record
-        widths = [(0, 0), *((0, one) for one in missing)]
-        shape = [side + one for side, one in zip(image.grid.shape, missing, strict=True)]
-        padded = replace(
-            image,
-            pixels=self._pad(image, widths),
-            grid=image.grid.window((0, 0, 0), shape),
-            provenance=image.provenance.after(f"padded by {tuple(missing)} voxels ({self.mode})"),
-        )
-        return padded, record
+        return apply_whole(self, image)
 
-    def _pad(self, image: Image, widths: list[tuple[int, int]]) -> np.ndarray:
-        if self.mode == "edge":
-            return np.pad(image.pixels, widths, mode="edge")
-        if self.mode == "reflect":
-            return np.pad(image.pixels, widths, mode="reflect")
-        background = -1 if image.unit is Unit.NORMALISED else image.pixels.min()
-        return np.pad(image.pixels, widths, constant_values=background)
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give."""
+        record = Record("pad", {"grid": view.grid.to_json()})
+        missing = [-side % n for side, n in zip(view.grid.shape, self.multiple, strict=True)]
+        if not any(missing):
+            return view, record
+        grid = view.grid.window(
+            (0, 0, 0), [side + one for side, one in zip(view.grid.shape, missing, strict=True)]
+        )
+        mode = "constant" if self.mode == "background" else self.mode
+        pixels = Padded(view.pixels, grid.shape, mode, self._find_background(view))
+        padded = replace(view, pixels=pixels, grid=grid)
+        return padded.after(f"padded by {tuple(missing)} voxels ({self.mode})"), record
+
+    def _find_background(self, view: View) -> Any:
+        if self.mode != "background":
+            return 0
+        return -1 if view.unit is Unit.NORMALISED else find_extremes(view.pixels)[0]
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Cut off what was added."""
+        return Pad.recall(View.of(image), record).collect()
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give."""
         undo = Undo(record)
-        i, j, k = shape = undo.grid().shape
-        if any(side > of for side, of in zip(shape, image.grid.shape, strict=True)):
-            raise undo.damage(f"it cuts {shape} voxels out of an image that has {image.grid.shape}")
+        shape = undo.grid().shape
+        if any(side > of for side, of in zip(shape, view.grid.shape, strict=True)):
+            raise undo.damage(f"it cuts {shape} voxels out of an image that has {view.grid.shape}")
         return replace(
-            image, pixels=image.pixels[:, :i, :j, :k], grid=image.grid.window((0, 0, 0), shape)
+            view, pixels=Cropped(view.pixels, shape), grid=view.grid.window((0, 0, 0), shape)
         )
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """All that `revert` does."""
+        return True

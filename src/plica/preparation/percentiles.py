@@ -13,11 +13,12 @@ from plica.preparation.scaling import (
     count_rounding,
     intensity_undo,
     measure_range,
-    revert_linear,
+    recall_linear,
     scale,
-    to_type,
 )
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
+from plica.preparation.view import View
 from plica.preparation.window import count_clipped
 
 
@@ -50,27 +51,40 @@ class Percentiles:
         Raises:
             UnusablePixels: A value is not finite.
         """
-        least, most = measure_range(image, "scaling by percentiles")
-        values = image.pixels if image.pixels.dtype.kind != "b" else image.pixels.view(np.uint8)
-        low, high = (float(one) for one in np.percentile(values, (self.lower, self.upper)))
+        return apply_whole(self, image)
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give; all values are sorted once, in a copy."""
+        least, most = measure_range(view.pixels, "scaling by percentiles")
+        values = np.array(view.collect().pixels).ravel()
+        values = values if values.dtype.kind != "b" else values.view(np.uint8)
+        ends = np.percentile(values, (self.lower, self.upper), overwrite_input=True)
+        del values
+        low, high = (float(one) for one in ends)
         if low >= high:
             low, high = least, most
+        clip = self.clip
+        scaled = view.map(lambda values: scale(values, low, high, clip=clip), np.float32)
         line = f"percentiles {self.lower:g} … {self.upper:g} ({low:g} … {high:g}) to −1 … 1"
-        prepared = replace(
-            image,
-            pixels=scale(image.pixels, low, high, clip=self.clip),
-            unit=Unit.NORMALISED,
-            provenance=image.provenance.after(line),
-        )
-        loss = count_rounding(image.pixels.dtype, low, high)
-        if self.clip:
-            loss |= count_clipped(image.pixels, low, high)
-        undo = intensity_undo(image, low, high) | {"clip": self.clip}
+        loss = count_rounding(view.pixels.dtype, low, high)
+        if clip:
+            loss |= count_clipped(view.pixels, low, high)
+        undo = intensity_undo(view, low, high) | {"clip": clip}
+        prepared = replace(scaled, unit=Unit.NORMALISED).after(line)
         return prepared, Record("percentiles", undo, loss)
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Scale back."""
+        return Percentiles.recall(View.of(image), record).collect()
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give."""
         undo = Undo(record)
-        values = revert_linear(image, undo, clip=undo.flag("clip"))
-        return image.with_pixels(to_type(values, undo.pixel_type()), unit=undo.unit())
+        return recall_linear(view, undo, clip=undo.flag("clip"))
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """All that `revert` does."""
+        return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from plica.boxes import find_extremes
 from plica.image import Image, Unit
 from plica.preparation.minmax import MinMax
 from plica.preparation.percentiles import Percentiles
@@ -39,9 +40,10 @@ def full_range(image: Image) -> tuple[Step, ...]:
 
 def _window_of_a_ct(image: Image) -> Window:
     """NaN and infinities have no say: the step `finite` deals with them."""
-    pixels = image.pixels
-    finite = pixels[np.isfinite(pixels)] if image.count_nonfinite() else pixels
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = (float(end) for end in find_extremes(image.pixels))
+    if not np.isfinite([low, high]).all():
+        finite = image.pixels[np.isfinite(image.pixels)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     return Window(min(CT_LOW_HU, low), max(CT_HIGH_HU, high))
 
 
@@ -62,4 +64,5 @@ def mr(image: Image) -> tuple[Step, ...]:
 
 
 def _fits_a_byte(image: Image) -> bool:
-    return bool(image.pixels.min() >= 0 and image.pixels.max() < GREY_LEVELS)
+    low, high = find_extremes(image.pixels)
+    return bool(low >= 0 and high < GREY_LEVELS)

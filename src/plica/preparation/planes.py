@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Record
 from plica.preparation.reorient import find_turn, turn, turn_back, turn_undo
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
+from plica.preparation.view import View
 
 ORIENTATIONS = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIR"}
 """i to the right of the screen, j down it, k through the slices; all right-handed."""
@@ -41,19 +43,32 @@ class Planes:
 
     def apply(self, image: Image) -> tuple[Image, Record]:
         """Turn the axes; the pixels stay a view of the same memory."""
+        return apply_whole(self, image)
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give."""
         order, flipped, line = [0, 1, 2], [False] * 3, "slices left as they are"
-        if image.is_volume:
-            plane = find_plane(image.grid) if self.axis == "acquired" else self.axis
-            order, flipped = find_turn(image.grid.orientation, ORIENTATIONS[plane])
+        if view.is_volume:
+            plane = find_plane(view.grid) if self.axis == "acquired" else self.axis
+            order, flipped = find_turn(view.grid.orientation, ORIENTATIONS[plane])
             line = f"slices taken {plane} ({ORIENTATIONS[plane]})"
-        turned = turn(image, order, flipped)
-        turned = replace(turned, provenance=image.provenance.after(line))
-        return turned, Record("planes", turn_undo(image.grid, order, flipped))
+        turned = turn(view, order, flipped).after(line)
+        return turned, Record("planes", turn_undo(view.grid, order, flipped))
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Turn the axes back."""
-        return turn_back(image, Undo(record))
+        return Planes.recall(View.of(image), record).collect()
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give."""
+        return turn_back(view, Undo(record))
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """All that `revert` does."""
+        return True
 
 
 def find_plane(grid: Grid) -> str:

@@ -43,7 +43,7 @@ class Region:
         Raises:
             UnusablePixels: A value is not finite.
         """
-        _, most = measure_range(image, "finding the region of interest")
+        _, most = measure_range(image.pixels, "finding the region of interest")
         brightest = image.pixels[0] if image.channels == 1 else image.pixels.max(axis=0)
         if image.display.inverted:
             brightest = most - brightest.astype("float32")

@@ -11,7 +11,9 @@ from plica.errors import SettingsError
 from plica.grid import AXIS_NAMES, Grid
 from plica.image import Image
 from plica.latent import Record
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
+from plica.preparation.view import Turned, View
 
 _WORLD_AXIS = {letter: world for world, pair in enumerate(AXIS_NAMES) for letter in pair}
 
@@ -37,18 +39,29 @@ class Reorient:
 
     def apply(self, image: Image) -> tuple[Image, Record]:
         """Turn the axes; the pixels stay a view of the same memory."""
-        source = image.grid.orientation
+        return apply_whole(self, image)
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give."""
+        source = view.grid.orientation
         order, flipped = find_turn(source, self.to)
-        turned = turn(image, order, flipped)
-        line = f"axes turned from {source} to {self.to}"
-        undo = turn_undo(image.grid, order, flipped)
-        turned = replace(turned, provenance=image.provenance.after(line))
-        return turned, Record("reorient", undo)
+        turned = turn(view, order, flipped).after(f"axes turned from {source} to {self.to}")
+        return turned, Record("reorient", turn_undo(view.grid, order, flipped))
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Turn the axes back."""
-        return turn_back(image, Undo(record))
+        return Reorient.recall(View.of(image), record).collect()
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give."""
+        return turn_back(view, Undo(record))
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """All that `revert` does."""
+        return True
 
 
 def find_turn(source: str, wanted: str) -> tuple[list[int], list[bool]]:
@@ -59,13 +72,10 @@ def find_turn(source: str, wanted: str) -> tuple[list[int], list[bool]]:
     return order, flipped
 
 
-def turn(image: Image, order: Sequence[int], flipped: Sequence[bool]) -> Image:
-    """The image with its axes taken in `order`, then those marked `flipped` reversed."""
-    pixels = image.pixels.transpose(0, *(axis + 1 for axis in order))
-    steps = tuple(slice(None, None, -1 if flip else 1) for flip in flipped)
-    return replace(
-        image, pixels=pixels[(slice(None), *steps)], grid=image.grid.reaxed(order, flipped)
-    )
+def turn(view: View, order: Sequence[int], flipped: Sequence[bool]) -> View:
+    """The axes taken in `order`, then those marked `flipped` reversed."""
+    pixels = Turned(view.pixels, tuple(order), tuple(flipped))
+    return replace(view, pixels=pixels, grid=view.grid.reaxed(order, flipped))
 
 
 def turn_undo(grid: Grid, order: Sequence[int], flipped: Sequence[bool]) -> dict[str, object]:
@@ -73,10 +83,10 @@ def turn_undo(grid: Grid, order: Sequence[int], flipped: Sequence[bool]) -> dict
     return {"order": list(order), "flipped": list(flipped), "grid": grid.to_json()}
 
 
-def turn_back(image: Image, undo: Undo) -> Image:
+def turn_back(view: View, undo: Undo) -> View:
     """Undo `turn`."""
     order, flipped = undo.triple("order", 0, 2), undo.flags("flipped")
     if sorted(order) != [0, 1, 2]:
         raise undo.damage(f"'order' is {list(order)}, which is no order of three axes")
     back = [int(axis) for axis in np.argsort(order)]
-    return turn(image, back, [flipped[axis] for axis in back])
+    return turn(view, back, [flipped[axis] for axis in back])

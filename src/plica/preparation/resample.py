@@ -53,7 +53,7 @@ class Resample:
                 "the image's pixel size is unknown, so it cannot be resampled to a spacing in mm: "
                 "leave the spacing out, or give the file one"
             )
-        measure_range(image, "resampling")
+        measure_range(image.pixels, "resampling")
         grid = _respaced(image.grid, self.spacing_mm)
         nearest = image.unit is Unit.LABEL
         undo: dict[str, Any] = {"grid": image.grid.to_json(), "nearest": nearest}

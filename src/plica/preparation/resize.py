@@ -37,7 +37,7 @@ def resize(image: Image, shape: Sequence[int]) -> Image:
         raise SettingsError(f"sides are 1 to {LARGEST_SIDE} voxels, but {wanted} were asked for")
     if wanted == image.grid.shape:
         return image
-    low, high = measure_range(image, "resizing")
+    low, high = measure_range(image.pixels, "resizing")
     grid = regrid(image.grid, (i, j, k))
     pixels = image.pixels
     for axis in range(3):

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.boxes import Readable, count_nonfinite, find_extremes
 from plica.errors import UnusablePixels
 from plica.image import Image, Pixels
 from plica.preparation.undo import LARGEST_VALUE, PIXEL_TYPES, Undo
+from plica.preparation.view import View
 
 Float32 = NDArray[np.float32]
 
 
-def measure_range(image: Image, purpose: str) -> tuple[float, float]:
+def measure_range(pixels: Readable, purpose: str) -> tuple[float, float]:
     """Smallest and largest value.
 
     Args:
-        image: The image to look at.
+        pixels: All of the image's.
         purpose: Who asks, as the subject of the error's sentence.
 
     Raises:
         UnusablePixels: A value is not finite, or too large to compute with.
     """
-    low, high = float(image.pixels.min()), float(image.pixels.max())
+    low, high = (float(end) for end in find_extremes(pixels))
     if not np.isfinite([low, high]).all():
         raise UnusablePixels(
-            f"{purpose} needs finite values, but {image.count_nonfinite()} voxels are NaN or "
+            f"{purpose} needs finite values, but {count_nonfinite(pixels)} voxels are NaN or "
             "infinite: put the step 'finite' before it (--fill-nonfinite on the command line)"
         )
     if max(-low, high) > LARGEST_VALUE:
@@ -97,22 +100,38 @@ def name_type(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.name in PIXEL_TYPES else "float64"
 
 
-def intensity_undo(image: Image, low: float, high: float) -> dict[str, Any]:
+def intensity_undo(view: View | Image, low: float, high: float) -> dict[str, Any]:
     """What every step that scales linearly needs for its undo."""
     return {
         "low": low,
         "high": high,
-        "unit": image.unit.value,
-        "dtype": name_type(image.pixels.dtype),
+        "unit": view.unit.value,
+        "dtype": name_type(view.pixels.dtype),
     }
 
 
-def revert_linear(image: Image, undo: Undo, *, clip: bool) -> NDArray[Any]:
+def recall_linear(view: View, undo: Undo, *, clip: bool) -> View:
+    """Undo `scale` as `intensity_undo` says: values in the type and unit they had before."""
+    low, high = _read_range(undo)
+    dtype = undo.pixel_type()
+
+    def restore(values: Pixels) -> NDArray[Any]:
+        return to_type(unscale(values, low, high, clip=clip), dtype)
+
+    return replace(view.map(restore, dtype), unit=undo.unit())
+
+
+def revert_linear(values: Pixels, undo: Undo, *, clip: bool) -> NDArray[Any]:
     """Undo `scale` as `intensity_undo` says, as a new array of real numbers."""
+    low, high = _read_range(undo)
+    return unscale(values, low, high, clip=clip)
+
+
+def _read_range(undo: Undo) -> tuple[float, float]:
     low, high = undo.number("low"), undo.number("high")
     if low > high:
         raise undo.damage(f"its low {low:g} is above its high {high:g}")
-    return unscale(image.pixels, low, high, clip=clip)
+    return low, high
 
 
 def count_rounding(dtype: np.dtype[Any], low: float, high: float) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from plica.image import Image
 from plica.latent import Record
+from plica.preparation.view import View
 from plica.registry import Registry
 
 
@@ -27,6 +28,35 @@ class Step(Protocol):
     def revert(image: Image, record: Record) -> Image:
         """Undo it on an image of the shape `apply` gave (decoded: close to it, not equal)."""
         ...
+
+
+@runtime_checkable
+class Boxwise(Protocol):
+    """A step whose result can be had a box at a time, there and back.
+
+    Contract: the views' pixels, collected, are those of `apply` and `revert`, and the records are
+    the same. What a step has to know of all voxels (a range, a count) it finds in slabs.
+    """
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give, computed when it is asked for."""
+        ...
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give, computed when it is asked for."""
+        ...
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """Whether `recall` does all that `revert` does with this record."""
+        ...
+
+
+def apply_whole(step: Boxwise, image: Image) -> tuple[Image, Record]:
+    """What a boxwise step gives of an image that is whole in memory."""
+    view, record = step.foresee(View.of(image))
+    return view.collect(), record
 
 
 STEPS = Registry(

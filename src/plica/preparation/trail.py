@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from plica.errors import LatentError, UnknownName
 from plica.image import Image
 from plica.latent import Record, Trail
-from plica.preparation.step import STEPS, Step
+from plica.preparation.step import STEPS, Boxwise, Step
 from plica.preparation.undo import Undo
+from plica.preparation.view import View
 
 GRID_TOLERANCE_MM = 1e-3
+Seen = TypeVar("Seen", Image, View)
 
 
 def prepare(image: Image, steps: Iterable[Step]) -> tuple[Image, Trail]:
@@ -24,11 +27,27 @@ def prepare(image: Image, steps: Iterable[Step]) -> tuple[Image, Trail]:
         >>> prepared, trail = prepare(image, (Finite(), Window(-1024, 3071), Pad((4, 4, 4))))
         >>> restored = revert(prepared, trail)
     """
+    view, trail = foresee(View.of(image), steps)
+    return view.collect(), trail
+
+
+def foresee(view: View, steps: Iterable[Step]) -> tuple[View, Trail]:
+    """The steps in order, their pixels computed a box at a time when they are asked for.
+
+    A step that needs all voxels together (`resample`, say) is done at once, in memory.
+
+    Returns:
+        What a network may see, and the trail that leads back from it.
+    """
     trail = Trail()
     for step in steps:
-        image, record = step.apply(image)
+        if isinstance(step, Boxwise):
+            view, record = step.foresee(view)
+        else:
+            image, record = step.apply(view.collect())
+            view = View.of(image)
         trail = trail.after(record)
-    return image, trail
+    return view, trail
 
 
 def revert(image: Image, trail: Trail) -> Image:
@@ -47,6 +66,31 @@ def revert(image: Image, trail: Trail) -> Image:
     return image
 
 
+def recall(view: View, trail: Trail) -> View:
+    """Undo the steps of a trail, last to first, for pixels that come a box at a time.
+
+    Args:
+        view: Of the shape the last step gave; its pixels may be absent.
+        trail: One of which every step `recalls`.
+
+    Raises:
+        LatentError: As `revert` does.
+    """
+    for record in reversed(trail.records):
+        step: Any = _find(record)
+        view = _settle(step.recall(view, record), record)
+    return view
+
+
+def recalls(trail: Trail) -> bool:
+    """Whether the whole trail can be undone a box at a time."""
+    for record in trail.records:
+        step: Any = _find(record)
+        if not (hasattr(step, "recall") and step.recalls(record)):
+            return False
+    return True
+
+
 def _find(record: Record) -> type[Step]:
     try:
         return STEPS.get_thing(record.step)
@@ -56,7 +100,7 @@ def _find(record: Record) -> type[Step]:
         ) from error
 
 
-def _settle(image: Image, record: Record) -> Image:
+def _settle(image: Seen, record: Record) -> Seen:
     """The image on the very grid the record knows, where it knows one; no rounding adds up."""
     if "grid" not in record.undo:
         return image
@@ -70,5 +114,5 @@ def _settle(image: Image, record: Record) -> Image:
     return replace(image, grid=recorded)
 
 
-def _rounded(image: Image) -> str:
+def _rounded(image: Image | View) -> str:
     return f"{tuple(round(one, 3) for one in image.grid.origin_mm)} mm"

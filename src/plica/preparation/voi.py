@@ -48,7 +48,7 @@ class Voi:
         Raises:
             UnusablePixels: A value is not finite.
         """
-        least, most = measure_range(image, "the display window")
+        least, most = measure_range(image.pixels, "the display window")
         display = image.display
         arrays: dict[str, NDArray[Any]] = {}
         if display.table:
@@ -84,7 +84,7 @@ class Voi:
         elif kind == "table":
             values = _revert_table(image, undo)
         else:
-            values = revert_linear(image, undo, clip=True)
+            values = revert_linear(image.pixels, undo, clip=True)
         if kind == "display":
             image = replace(image, display=Display())  # the window speaks of other values
             unit = Unit.DISPLAY
@@ -120,7 +120,7 @@ def _revert_sigmoid(image: Image, undo: Undo) -> NDArray[Any]:
     steepness = 2 * SIGMOID_REACH
     end = np.tanh(steepness)
     values = np.arctanh(np.clip(image.pixels, -end, end, dtype=np.float64)) / steepness
-    return revert_linear(replace(image, pixels=values), undo, clip=True)
+    return revert_linear(values, undo, clip=True)
 
 
 # -- table ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.boxes import Readable, read_slabs
 from plica.errors import SettingsError
 from plica.image import Image, Pixels, Unit
 from plica.latent import Record
@@ -16,11 +17,12 @@ from plica.preparation.scaling import (
     count_rounding,
     intensity_undo,
     measure_range,
-    revert_linear,
+    recall_linear,
     scale,
-    to_type,
 )
+from plica.preparation.step import apply_whole
 from plica.preparation.undo import LARGEST_VALUE, Undo
+from plica.preparation.view import View
 
 
 @dataclass(frozen=True)
@@ -50,41 +52,55 @@ class Window:
         Raises:
             UnusablePixels: A value is not finite.
         """
-        least, most = measure_range(image, "a window")
-        pixels = scale(image.pixels, self.low, self.high, clip=True)
-        undo = intensity_undo(image, self.low, self.high)
-        loss, arrays = count_rounding(image.pixels.dtype, self.low, self.high), {}
-        outside = least < self.low or most > self.high
+        return apply_whole(self, image)
+
+    def foresee(self, view: View) -> tuple[View, Record]:
+        """What `apply` would give; the voxels to be kept are found at once."""
+        low, high, pixels = self.low, self.high, view.pixels
+        least, most = measure_range(pixels, "a window")
+        undo = intensity_undo(view, low, high)
+        loss, arrays = count_rounding(pixels.dtype, low, high), {}
+        outside = least < low or most > high
         if outside and self.keep_outside:
-            arrays = _keep(image.pixels, self.low, self.high)
+            arrays = _keep(view.collect().pixels, low, high)
         elif outside:
-            loss |= count_clipped(image.pixels, self.low, self.high)
+            loss |= count_clipped(pixels, low, high)
             loss |= {"source_min": least, "source_max": most}
         undo["kept"] = bool(arrays)
-        line = f"window {self.low:g} … {self.high:g} to −1 … 1"
-        provenance = image.provenance.after(line)
-        prepared = replace(image, pixels=pixels, unit=Unit.NORMALISED, provenance=provenance)
+        scaled = view.map(lambda values: scale(values, low, high, clip=True), np.float32)
+        line = f"window {low:g} … {high:g} to −1 … 1"
+        prepared = replace(scaled, unit=Unit.NORMALISED).after(line)
         return prepared, Record("window", undo, loss, arrays)
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
         """Scale back; a decoded value beyond the window is brought to its edge."""
         undo = Undo(record)
-        dtype = undo.pixel_type()
-        pixels = to_type(revert_linear(image, undo, clip=True), dtype)
-        if undo.flag("kept"):
-            pixels = _put_back(pixels, undo)
-        return image.with_pixels(pixels, unit=undo.unit())
+        back = Window.recall(View.of(image), record).collect()
+        return back.with_pixels(_put_back(back.pixels, undo)) if undo.flag("kept") else back
+
+    @staticmethod
+    def recall(view: View, record: Record) -> View:
+        """What `revert` would give where no voxels were kept."""
+        return recall_linear(view, Undo(record), clip=True)
+
+    @staticmethod
+    def recalls(record: Record) -> bool:
+        """Whether no voxels were kept."""
+        return not Undo(record).flag("kept")
 
 
-def count_clipped(pixels: Pixels, low: float, high: float) -> dict[str, float]:
+def count_clipped(pixels: Readable, low: float, high: float) -> dict[str, float]:
     """How many voxels a window cuts off below and above; empty where none."""
-    below = int(np.count_nonzero(pixels < low))
-    above = int(np.count_nonzero(pixels > high))
+    below = above = size = 0
+    for slab in read_slabs(pixels):
+        below += int(np.count_nonzero(slab < low))
+        above += int(np.count_nonzero(slab > high))
+        size += slab.size
     if below + above == 0:
         return {}
     return {
-        "clipped_fraction": (below + above) / pixels.size,
+        "clipped_fraction": (below + above) / size,
         "voxels_below": below,
         "voxels_above": above,
     }

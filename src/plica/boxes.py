@@ -1,0 +1,108 @@
+"""Boxes: pixels that are read and written a box at a time, so that no copy of all need exist.
+
+Anything with a shape, a type and slicing is such pixels: an array in memory, an array mapped from a
+file, or a view that computes each box when it is asked for. A box is one slice per axis, each with
+a start and a stop.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[slice, ...]
+SLAB_BYTES = 2**25
+"""How much of the pixels is looked at in one go where all of them are looked at."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Pixels (channel, i, j, k) of which boxes are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, and sides along i, j, k."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
+
+    def __getitem__(self, box: Any, /) -> NDArray[Any]:
+        """The values of a box."""
+        ...
+
+
+def all_of(pixels: Readable) -> Box:
+    """The box that holds everything."""
+    return tuple(slice(0, side) for side in pixels.shape)
+
+
+def count_voxels(box: Box) -> int:
+    """How many values a box holds."""
+    return math.prod(span.stop - span.start for span in box)
+
+
+def find_slowest_axis(pixels: Readable) -> int:
+    """The axis of space along which neighbours lie farthest apart in memory or in the file."""
+    told = getattr(pixels, "slowest_axis", None)
+    if told is not None:
+        return int(told)
+    if isinstance(pixels, np.ndarray):
+        return 1 + int(np.argmax(np.abs(pixels.strides[1:])))
+    return len(pixels.shape) - 1
+
+
+def cut_slabs(pixels: Readable, most_bytes: int = SLAB_BYTES) -> Iterator[Box]:
+    """Boxes that cover everything once, each at most so large, or one layer thick."""
+    axis = find_slowest_axis(pixels)
+    shape = pixels.shape
+    layer = math.prod(shape) // shape[axis] * pixels.dtype.itemsize
+    thick = max(1, int(most_bytes // max(1, layer)))
+    for at in range(0, shape[axis], thick):
+        box = list(all_of(pixels))
+        box[axis] = slice(at, min(at + thick, shape[axis]))
+        yield tuple(box)
+
+
+def read_slabs(pixels: Readable, most_bytes: int = SLAB_BYTES) -> Iterator[NDArray[Any]]:
+    """The values, slab after slab; what was mapped from a file is given back after each."""
+    for box in cut_slabs(pixels, most_bytes):
+        yield pixels[box]
+        release(pixels)
+
+
+def find_extremes(pixels: Readable) -> tuple[Any, Any]:
+    """Smallest and largest value; NaN where there is one."""
+    ends = [(slab.min(), slab.max()) for slab in read_slabs(pixels)]
+    return np.min([low for low, _ in ends]), np.max([high for _, high in ends])
+
+
+def count_nonfinite(pixels: Readable) -> int:
+    """How many values are NaN or infinite."""
+    if pixels.dtype.kind != "f":
+        return 0
+    return sum(int(slab.size - np.count_nonzero(np.isfinite(slab))) for slab in read_slabs(pixels))
+
+
+def release(pixels: Readable) -> None:
+    """Let pages that were mapped from a file go; they are read again when needed.
+
+    Does nothing to arrays in memory, nor to maps whose changes live in memory alone.
+    """
+    pixels = getattr(pixels, "innermost", pixels)
+    held: Any = pixels
+    shared = False
+    while held is not None:
+        shared = shared or (isinstance(held, np.memmap) and held.mode != "c")
+        if isinstance(held, mmap.mmap):
+            if shared and hasattr(held, "madvise"):  # Windows has none, and trims by itself
+                held.madvise(mmap.MADV_DONTNEED)
+            return
+        held = getattr(held, "base", None)
