@@ -29,7 +29,9 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def new_file(path: Path, *, overwrite: bool = False) -> Iterator[io.BufferedWriter]:
+def new_file(
+    path: Path, *, overwrite: bool = False, durable: bool = False
+) -> Iterator[io.BufferedWriter]:
     """A file that appears under its name only when it is complete.
 
     It is written under a hidden name in the same folder and renamed at the end; folders that are
@@ -38,6 +40,8 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[io.BufferedWrit
     Args:
         path: The file to be.
         overwrite: Whether a file of that name may be replaced.
+        durable: Whether it must outlast a loss of power: the disk is waited for, which takes
+            milliseconds.
 
     Raises:
         OutputError: It exists, is a folder, or cannot be written.
@@ -54,7 +58,12 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[io.BufferedWrit
     try:
         with part.open("xb") as file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)  # noqa: PTH105 - named so in every text on atomic writing
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -93,6 +102,17 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(part, ignore_errors=True)
         _remove_if_empty(made)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a loss of power, where folders can be opened (POSIX)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _hidden_beside(path: Path) -> Path:

@@ -1,0 +1,85 @@
+"""A store's own record, store.json: whose latents it holds, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plica.errors import LatentError, OutputError, UnreadableFile
+from plica.formats.codes import STORAGE_TYPES, StorageType
+from plica.formats.imprint import Checker, parse_json
+from plica.latent import CodecIdentity
+
+SCHEMA = 1
+FACTS = "store.json"
+_FORMAT = "plica store"
+_FIELDS = {"schema", "format", "codec", "dtype", "settings"}
+_MOST_BYTES = 1 << 22
+
+
+def compose_facts(codec: CodecIdentity, dtype: StorageType, settings: Mapping[str, Any]) -> str:
+    """The text of store.json.
+
+    Raises:
+        OutputError: There is no such type, or the settings cannot be kept as JSON.
+    """
+    if dtype not in STORAGE_TYPES:
+        raise OutputError(
+            f"codes cannot be stored as {dtype!r}; choose one of {', '.join(STORAGE_TYPES)}"
+        )
+    identity = {"name": codec.name, "fingerprint": codec.fingerprint, "card": dict(codec.card)}
+    record = {
+        "schema": SCHEMA, "format": _FORMAT, "codec": identity, "dtype": dtype,
+        "settings": dict(settings),
+    }  # fmt: skip
+    try:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"the store's settings cannot be kept as JSON ({error})") from error
+
+
+def read_facts(path: Path) -> tuple[CodecIdentity, StorageType, dict[str, Any]]:
+    """What store.json says: the codec, the type of number, the settings.
+
+    Raises:
+        UnreadableFile: There is none, or it is another program's.
+        LatentError: It is damaged, or of a newer plica.
+    """
+    if not path.is_file():
+        raise _refuse(path, f"it has no {FACTS}")
+    what = f"{path.parent.name}/{FACTS}"
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise LatentError(f"{what} is larger than {_MOST_BYTES} bytes; it is none of plica's")
+        text = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"{what} cannot be read: {error.strerror or error}") from error
+    record = parse_json(text, what, LatentError)
+    if record.get("format") != _FORMAT:
+        raise _refuse(path, f"its {FACTS} is another program's")
+    checker = Checker(what, LatentError)
+    if checker.of_type(record.get("schema"), int, "schema") != SCHEMA:
+        raise LatentError(f"{what} is of schema {record['schema']}, and this plica knows {SCHEMA}")
+    if set(record) != _FIELDS:
+        raise checker.fail("fields", sorted(record), ", ".join(sorted(_FIELDS)))
+    if record["dtype"] not in STORAGE_TYPES:
+        raise checker.fail("dtype", record["dtype"], f"one of {', '.join(STORAGE_TYPES)}")
+    codec = checker.of_type(record["codec"], dict, "codec")
+    return (
+        CodecIdentity(
+            checker.of_type(codec.get("name"), str, "codec.name"),
+            checker.of_type(codec.get("fingerprint"), str, "codec.fingerprint"),
+            checker.of_type(codec.get("card"), dict, "codec.card"),
+        ),
+        record["dtype"],
+        checker.of_type(record["settings"], dict, "settings"),
+    )
+
+
+def _refuse(path: Path, why: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"{path.parent} is no store of latents: {why}; give the folder that `plica bulk encode` "
+        "was told to write"
+    )
