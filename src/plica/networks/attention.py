@@ -19,6 +19,8 @@ keep all. Where a gradient is wanted, or on CUDA, PyTorch's kernel is taken.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -85,3 +87,35 @@ def _attend_rows(q: Tensor, k: Tensor, v: Tensor, *, weights: Tensor, y: Tensor)
     p.sub_(p.amax(1, keepdim=True)).exp_()
     torch.mm(p, v, out=y)
     y.div_(p.sum(1, keepdim=True))
+
+
+def attend_to_chunks(q: Tensor, chunks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Attention of (token, channel) queries over keys and values that come in chunks.
+
+    With the largest score so far m, what was summed before is made smaller whenever m grows
+    (Milakov and Gimelshein, 2018):
+
+        l ← l e^(m − m′) + Σ e^(s − m′)        y ← y e^(m − m′) + Σ e^(s − m′) v
+
+    Args:
+        q: The queries.
+        chunks: Keys and values, each (token, channel); at least one.
+
+    Example:
+        >>> q, k, v = torch.randn(3, 5, 8)
+        >>> attend_to_chunks(q, zip(k.split(2), v.split(2))).shape
+        torch.Size([5, 8])
+    """
+    precise = torch.promote_types(q.dtype, torch.float32)
+    most = torch.full((len(q), 1), -torch.inf, dtype=precise, device=q.device)
+    total = torch.zeros_like(most)
+    y = torch.zeros(q.shape, dtype=precise, device=q.device)
+    for k, v in chunks:
+        p = torch.mm(q, k.T).to(precise).mul_(q.shape[1] ** -0.5)
+        larger = torch.maximum(most, p.amax(1, keepdim=True))
+        p.sub_(larger).exp_()
+        fading = most.sub_(larger).exp_()
+        total.mul_(fading).add_(p.sum(1, keepdim=True))
+        y.mul_(fading).add_(torch.mm(p.to(v.dtype), v))
+        most = larger
+    return y.div_(total).to(q.dtype)

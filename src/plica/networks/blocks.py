@@ -135,10 +135,11 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Make x finer by two."""
-        return self.transpose(x, self._kernel(), self.conv.bias, stride=2, padding=1)
+        return self.transpose(x, self.kernel(), self.conv.bias, stride=2, padding=1)
 
-    def _kernel(self) -> Tensor:
-        k = self.conv.weight
+    def kernel(self, results: slice = slice(None)) -> Tensor:
+        """The transposed convolution's kernel, (channel, result, *taps), for some results."""
+        k = self.conv.weight[results]
         axes = tuple(range(2, k.ndim))
         for axis in axes:
             none = torch.zeros_like(k.narrow(axis, 0, 1))
