@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +30,14 @@ class Source:
         path: What `read` takes.
         series: Which series of that path, where it holds several.
         volume: Which volume, where one was chosen.
+        mark: A one-way hash of the DICOM series it is, where that is known; equal for its copies.
     """
 
     name: str
     path: Path
     series: str | None = None
     volume: int | None = None
+    mark: str = field(default="", compare=False)
 
 
 class Skipped(NamedTuple):
@@ -101,19 +103,47 @@ def strip_ending(name: str) -> str:
 
 
 def _walk(tree: Path, found: Found) -> None:
-    slices: dict[Path, list[Path]] = defaultdict(list)
-    sources: list[Source] = []
+    folders: dict[Path, list[Path]] = defaultdict(list)
     for file in sorted(tree.rglob("*")):
-        if not file.is_file():
-            continue
+        if file.is_file():
+            folders[file.parent].append(file)
+    sources: list[Source] = []
+    for folder, files in folders.items():
+        inside = find_in_folder(tree, folder, files)
+        sources.extend(inside.sources)
+        found.skipped.extend(inside.skipped)
+    found.sources.extend(sorted(sources, key=lambda source: (source.name, str(source.path))))
+
+
+def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
+    """The images among a folder's own files; what lies in folders below it is not looked at.
+
+    Args:
+        tree: What names are below.
+        folder: The tree itself, or a folder within.
+        files: Its files, all of them.
+    """
+    slices: list[Path] = []
+    found = Found([], [])
+    for file in files:
         kind = _classify(file, found.skipped)
         if kind == "dicom" and file.suffix.lower() != ".zip":
-            slices[file.parent].append(file)
+            slices.append(file)
         elif kind:
-            sources.extend(_look_inside(_name_below(tree, file), file))
-    for folder, files in slices.items():
-        sources.extend(_find_series(tree, folder, files, found.skipped))
-    found.sources.extend(sorted(sources, key=lambda source: (source.name, str(source.path))))
+            found.sources.extend(_look_inside(_name_below(tree, file), file))
+    if slices:
+        found.sources.extend(_find_series(tree, folder, slices, found.skipped))
+    return found
+
+
+def list_parts(file: Path) -> list[Path]:
+    """A file, and the files of data that belong to it where it is a header."""
+    suffix = file.suffix.lower()
+    stem = file.name[: len(file.name) - len(suffix)]
+    endings = [part for part, headers in _PARTS.items() if suffix in headers]
+    beside = [file.with_name(stem + more + ending) for ending in endings
+              for more in (("", ".raw", ".img") if ending == ".gz" else ("",))]  # fmt: skip
+    return [file, *(part for part in beside if part.is_file())]
 
 
 def _classify(file: Path, skipped: list[Skipped]) -> str:
@@ -163,7 +193,8 @@ def _look_inside(name: str, file: Path) -> list[Source]:
     if len(marks) < 2:
         return [Source(name, file)]
     return [
-        Source(f"{name}/series-{at}", file, series=mark) for at, mark in enumerate(marks, start=1)
+        Source(f"{name}/series-{at}", file, series=mark, mark=mark)
+        for at, mark in enumerate(marks, start=1)
     ]
 
 
@@ -177,7 +208,8 @@ def _find_series(
     skipped.extend(Skipped(file, "DICOM without pixels") for file in looked.others)
     base = _own_name(tree) if folder == tree else folder.relative_to(tree).as_posix()
     if len(looked.series) == 1 and len(looked.series[0].files) > 1:
-        return [Source(base, folder)]  # reading it says which slices are damaged
+        # Reading it says which slices are damaged.
+        return [Source(base, folder, mark=looked.series[0].series)]
     ordered = sorted(looked.series, key=lambda one: sorted(one.files))
     return [
         *(
@@ -190,5 +222,6 @@ def _find_series(
 
 def _name_series(tree: Path, folder: Path, name: str, series: Any) -> Source:
     if len(series.files) == 1:
-        return Source(_name_below(tree, series.files[0]), series.files[0])
-    return Source(name, folder, series=series.series)
+        file = series.files[0]
+        return Source(_name_below(tree, file), file, mark=series.series)
+    return Source(name, folder, series=series.series, mark=series.series)
