@@ -96,13 +96,27 @@ def release(pixels: Readable) -> None:
 
     Does nothing to arrays in memory, nor to maps whose changes live in memory alone.
     """
-    pixels = getattr(pixels, "innermost", pixels)
-    held: Any = pixels
+    mapped = _find_map(pixels)
+    if mapped is not None and hasattr(mapped, "madvise"):  # Windows has none, and trims by itself
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def count_held(pixels: Readable) -> int:
+    """Bytes of memory the pixels take, 0 where they are mapped from a file."""
+    innermost = getattr(pixels, "innermost", pixels)
+    if not isinstance(innermost, np.ndarray) or _find_map(innermost) is not None:
+        return 0
+    repeated = [side for side, step in zip(innermost.shape, innermost.strides, strict=True) if step]
+    return math.prod(repeated) * innermost.itemsize
+
+
+def _find_map(pixels: Readable) -> mmap.mmap | None:
+    """The map of a file that the pixels lie in; None also where its changes stay in memory."""
+    held: Any = getattr(pixels, "innermost", pixels)
     shared = False
     while held is not None:
         shared = shared or (isinstance(held, np.memmap) and held.mode != "c")
         if isinstance(held, mmap.mmap):
-            if shared and hasattr(held, "madvise"):  # Windows has none, and trims by itself
-                held.madvise(mmap.MADV_DONTNEED)
-            return
+            return held if shared else None
         held = getattr(held, "base", None)
+    return None

@@ -51,7 +51,16 @@ class AmbiguousSource(InputError):
 
 
 class TooLarge(InputError):
-    """The image would need more memory than the limit allows."""
+    """The image would need more memory than the limit allows.
+
+    Args:
+        message: What came, what is needed, what to do.
+        least: Bytes that would do, where that is known.
+    """
+
+    def __init__(self, message: str = "", *, least: int = 0) -> None:
+        super().__init__(message)
+        self.least = least
 
 
 class UnusablePixels(InputError):

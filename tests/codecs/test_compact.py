@@ -13,6 +13,7 @@ from plica.codecs.codec import Request
 from plica.codecs.compact import INDEX, OFFERS, TRAINED
 from plica.codecs.tiling import run_in_tiles
 from plica.formats.doors import read
+from plica.networks.autoencoder import Pass
 from plica.networks.compact import Compact
 
 NAMES = tuple(OFFERS)
@@ -120,13 +121,10 @@ def test_tiles_give_the_latent_and_the_image_of_the_whole(codec):
     z = network.encode(torch.from_numpy(x)).numpy()
     y = network.decode(torch.from_numpy(z)).numpy()
 
-    tiled = run_in_tiles(
-        network.encode, x, tile=(48,) * dims, halo=network.encoder_reach * factor, factor=factor
-    )
-    decoded = run_in_tiles(
-        network.decode, z, tile=(40 // factor,) * dims, halo=network.decoder_reach,
-        factor=1 / factor,
-    )  # fmt: skip
+    there = Pass(network.encode, network.encoder_reach * factor, factor, 1)
+    back = Pass(network.decode, network.decoder_reach, 1 / factor, 1)
+    tiled = run_in_tiles(there, x, tile=(48,) * dims)
+    decoded = run_in_tiles(back, z, tile=(40 // factor,) * dims)
 
     axes = (0, *range(2, z.ndim))
     assert (np.abs(tiled - z).max(axis=axes) <= 1e-5).all()  # of a deviation, which is 1

@@ -281,7 +281,7 @@ def test_the_codes_of_slices_do_not_depend_on_how_many_run_at_once(monkeypatch):
     latent = codec.encode(image)
     decoded = codec.decode(latent)
 
-    monkeypatch.setattr("plica.codecs.networkcodec.BATCH_VOXELS", 5 * 20 * 20)  # parts a colour
+    monkeypatch.setattr("plica.codecs.plan.BATCH_VOXELS", 5 * 20 * 20)  # parts a colour
     np.testing.assert_array_equal(codec.encode(image).codes, latent.codes)
     np.testing.assert_array_equal(codec.decode(latent).pixels, decoded.pixels)
 

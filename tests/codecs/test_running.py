@@ -82,7 +82,7 @@ def test_no_tile_holds_more_than_it_may(name, shape, most, monkeypatch):
     sizes = []
     codec = codec_of(name)
     encode = codec.network.encode
-    monkeypatch.setattr("plica.codecs.networkcodec.WORKING_BYTES", most)
+    monkeypatch.setattr("plica.codecs.plan.WORKING_BYTES", most)
     monkeypatch.setattr(codec.network, "encode", lambda x: (sizes.append(x.numel()), encode(x))[1])
 
     codec.encode(scan(shape))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plica.cli.reading import parse_triple
+from plica.codecs.budget import parse_memory
 from plica.codecs.catalogue import (
     CODECS,
     DEFAULT_FOR_VOLUMES,
@@ -101,12 +102,10 @@ def choose(
     device: str,
     settings: list[str] | None,
     preparing: dict[str, Any],
-    tile: int | None = None,
+    running: dict[str, Any],
 ) -> Chooser:
     """A chooser of what the options say, checked before any work begins."""
-    options = {**parse_settings(settings), **preparing}
-    if tile is not None:
-        options["tile"] = tile
+    options = {**parse_settings(settings), **preparing, **running}
     chooser = Chooser(name, weights, device, options)
     chooser.check()
     return chooser
@@ -144,6 +143,19 @@ def asked_preparing(
         "foreground": foreground or None,
         "spacing_mm": parse_triple(resample, "--resample"),
         "pipeline": pipeline,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def asked_running(
+    tile: int | None, memory: str | None, device_memory: str | None, tiling: str | None
+) -> dict[str, Any]:
+    """Options of `Running` that were given; those left alone are left out."""
+    asked = {
+        "tile": tile,
+        "memory": parse_memory(memory, "--memory"),
+        "device_memory": parse_memory(device_memory, "--device-memory"),
+        "tiling": tiling,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

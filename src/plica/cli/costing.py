@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +31,6 @@ SIZES = {2: (1024, 256, 128, 64), 3: (256, 64, 32)}
 """Sides of what is fed to a probe, by its axes: the papers' full size, then latents' sizes."""
 _STEP_PER_FORWARD = 3.5  # backward costs about twice as much as forward, and the optimiser some
 _FULL_MAY = 4  # times as long as others: without full size there is nothing to compare with
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 Tell = Callable[[str], None]
 
 
@@ -262,17 +260,3 @@ def make_image(side: int, dims: int) -> Image:
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     pixels = (1000 + 200 * waves + 20 * noise).astype(np.int16)[None]
     return Image(pixels, Grid.from_spacing(shape, (1.0, 1.0, 1.0)))
-
-
-def parse_memory(text: str | None) -> int | None:
-    """Bytes of "8G", "512M" or "8000000000".
-
-    Raises:
-        SettingsError: It is none of those.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found or not float(found[1]):
-        raise SettingsError(f"--memory takes an amount such as 8G or 512M, but got '{text}'")
-    return int(float(found[1]) * _UNITS[found[2].upper()])

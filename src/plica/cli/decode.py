@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, choose
+from plica.cli.choosing import AUTO, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
 from plica.cli.writing import ending_for, endings, measure_bytes
@@ -28,6 +28,9 @@ def decode(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
+    memory: o.Memory = None,
+    device_memory: o.DeviceMemory = None,
+    tiling: o.Tiling = None,
     tile: o.Tile = None,
     like: o.Like = None,
     overwrite: o.Overwrite = False,
@@ -39,7 +42,8 @@ def decode(
 
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
-    chooser = choose(codec, weights, device, settings, {}, tile)
+    running = asked_running(tile, memory, device_memory, tiling)
+    chooser = choose(codec, weights, device, settings, {}, running)
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
     jobs = plan(found, out, endings=endings(like), existing=Existing(overwrite, resume))

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, asked_preparing, choose
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
 from plica.cli.reading import Reading
@@ -34,6 +34,9 @@ def encode(
     sample: o.Sample = False,
     seed: o.Seed = None,
     settings: o.Settings = None,
+    memory: o.Memory = None,
+    device_memory: o.DeviceMemory = None,
+    tiling: o.Tiling = None,
     tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -60,7 +63,8 @@ def encode(
         _check_word("--latent", latent, KINDS)
     drawn = _drawn_with(sample, seed)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    chooser = choose(codec, weights, device, settings, preparing, tile)
+    running = asked_running(tile, memory, device_memory, tiling)
+    chooser = choose(codec, weights, device, settings, preparing, running)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}

@@ -20,10 +20,11 @@ from plica.cli.console import (
     progress,
 )
 from plica.cli.contenders import Contender, load_contenders, name_contenders
-from plica.cli.costing import SIZES, Bench, make_image, parse_memory, refuse_streams
+from plica.cli.costing import SIZES, Bench, make_image, refuse_streams
 from plica.cli.jobs import Manner
 from plica.cli.standing import say_machine, say_versions
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
+from plica.codecs.budget import parse_memory
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
 from plica.evaluation.drawing import import_matplotlib
@@ -270,7 +271,7 @@ def _load(
 
 
 def _choose_memory(memory: str | None, device: str) -> int | None:
-    return parse_memory(memory or (None if device.startswith("cuda") else "8G"))
+    return parse_memory(memory or (None if device.startswith("cuda") else "8G"), "--memory")
 
 
 # -- the work ------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-READING, CODEC, PREPARING, LATENT, OUTPUT = "Reading", "Codec", "Preparing", "Latent", "Output"
+READING, CODEC, RUNNING, PREPARING, LATENT, OUTPUT = (
+    "Reading", "Codec", "Running", "Preparing", "Latent", "Output",
+)  # fmt: skip
 """Sections of a command's help."""
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -76,13 +78,42 @@ Axis = Annotated[
         rich_help_panel=PREPARING,
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="The most memory the process may hold, such as 4G; half of the machine's if left out. "
+        "Work is cut into pieces that fit, or refused with the least that can.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+        metavar="AMOUNT",
+    ),
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="The most memory of a GPU that feature maps may take; what is free if left out.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+        metavar="AMOUNT",
+    ),
+]
+Tiling = Annotated[
+    str | None,
+    typer.Option(
+        help="exact (pieces that change nothing), window (as the network's authors run it), blend "
+        "(overlapping windows), whole, or auto: what the codec means.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
 Tile = Annotated[
     int | None,
     typer.Option(
         help="Side of the tiles in voxels: smaller ones need less memory and more time, and change "
-        "nothing. Only for codecs whose tiles are exact (see `plica codecs`).",
+        "nothing. Only for codecs whose tiles are exact (see `plica codecs`), or with --tiling "
+        "blend.",
         show_default=False,
-        rich_help_panel=CODEC,
+        rich_help_panel=RUNNING,
     ),
 ]
 FillNonfinite = Annotated[

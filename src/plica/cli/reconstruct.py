@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, asked_preparing, choose
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_shape
 from plica.cli.encode import count_fewer
 from plica.cli.jobs import (
@@ -97,6 +97,9 @@ def reconstruct(
     residual: o.Residual = None,
     panel: o.Panel = None,
     settings: o.Settings = None,
+    memory: o.Memory = None,
+    device_memory: o.DeviceMemory = None,
+    tiling: o.Tiling = None,
     tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -120,7 +123,8 @@ def reconstruct(
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
     """  # fmt: skip
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    chooser = choose(codec, weights, device, settings, preparing, tile)
+    running = asked_running(tile, memory, device_memory, tiling)
+    chooser = choose(codec, weights, device, settings, preparing, running)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing)

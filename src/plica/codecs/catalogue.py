@@ -40,7 +40,7 @@ CODECS = Registry(
 
 STITCHED = "stitched:"
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
-_RUNNING = ("tile", "progress")  # fields of `Running`
+_RUNNING = ("tile", "progress", "memory", "device_memory", "tiling")  # fields of `Running`
 
 
 def offer(name: str) -> Offer:
@@ -100,8 +100,8 @@ def load(
             is then called by another name, and so are its latents.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         options: Fields of `Preparing`, such as `axis="coronal"`, and of `Running`, such as
-            `tile=128` or `progress=print`; and settings of the one codec, such as `rate=0.5` of
-            jpeg2000.
+            `memory="4G"`, `tiling="exact"` or `progress=print`; and settings of the one codec, such
+            as `rate=0.5` of jpeg2000.
 
     Raises:
         UnknownName: No codec of that name, or no such option.
@@ -140,15 +140,12 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
     preparing = {key: value for key, value in shared.items() if key not in _RUNNING}
     running = Running.from_options(**{key: shared[key] for key in _RUNNING if key in shared})
     if isinstance(codec, NetworkCodec):
-        if running.tile and not codec.tiles:
-            raise UnknownName(
-                f"{codec.card.name} has no exact tiles, since its network looks at the whole map: "
-                "leave out tile"
-            )
-        return dataclasses.replace(
+        asked = dataclasses.replace(
             codec, preparing=Preparing.from_options(preparing), running=running
         )
-    if unknown := [*preparing, *(["tile"] if running.tile else [])]:
+        asked.planner.check()
+        return asked
+    if unknown := [name for name in shared if name != "progress"]:
         raise UnknownName(
             f"{codec.card.name} keeps every pixel as it is and has no option "
             f"{' or '.join(unknown)}: leave it out"

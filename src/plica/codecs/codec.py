@@ -7,12 +7,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from plica.codecs.card import CodecCard
 from plica.errors import LatentError, UnknownName, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent, LatentKind
 
+Begin = Callable[[Image], NDArray[Any]]
+"""Is given an image without values and gives the array they are to be laid into."""
 RANDOM = "random"
 """Stands in the place of a weights file where the weights are to be drawn."""
 
@@ -58,6 +63,20 @@ class Codec(Protocol):
                 cannot be decoded.
         """
         ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A codec whose decoded image need not be whole in memory."""
+
+    def decode_into(self, latent: Latent, begin: Begin) -> Image:
+        """Unfold a latent into pixels of the caller's, such as those mapped from a file."""
+        ...
+
+
+def in_memory(outline: Image) -> NDArray[Any]:
+    """An array for a decoded image's pixels; a `Begin`."""
+    return np.empty(outline.pixels.shape, outline.pixels.dtype)
 
 
 @dataclass(frozen=True)

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
+from plica.boxes import count_held
+from plica.codecs.batches import (
+    SLAB_BYTES,
+    Batches,
+    Codes,
+    Pushed,
+    Volume,
+    VolumeOut,
+    resize_k,
+)
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import check_image, check_maker, check_way_back
+from plica.codecs.codec import Begin, check_image, check_maker, check_way_back, in_memory
+from plica.codecs.leading import Leader
+from plica.codecs.plan import Part, Plan, Planner
 from plica.codecs.preparing import PadMode, Preparing
-from plica.codecs.running import WORKING_BYTES, Meter, Running
-from plica.codecs.tiling import Advance, plan_tiles, run_in_tiles, run_in_windows
+from plica.codecs.running import Meter, Running
+from plica.codecs.tiling import run_in_tiles
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind
-from plica.networks.autoencoder import (
-    Autoencoder,
-    Local,
-    Pass,
-    Projecting,
-    Sampling,
-    Staged,
-)
+from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
 from plica.preparation.step import Step
-from plica.preparation.trail import prepare, revert
+from plica.preparation.trail import foresee, recall, recalls, revert
+from plica.preparation.view import Absent, View
 
-Codes = NDArray[np.float32]
-# Voxels a batch of slices may hold: the published networks need about 14 kB per pixel.
-BATCH_VOXELS = 2**18
+# How far the layers of the second latent see, in codes.
+_PROJECTION_REACH = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class NetworkCodec:
     codes are interpolated along k to the size of a three-dimensional latent, which is how MedVAE
     compares 2D autoencoders with 3D ones (Varma et al., 2025, section 4.1).
 
+    Neither the prepared image nor the decoded one before its way back need exist whole: the
+    network reads boxes of the former, and what it makes of them goes back box by box.
+
     Args:
         card: The facts.
         network: An Autoencoder; it is set to evaluation mode.
@@ -64,7 +70,7 @@ class NetworkCodec:
         preparing: What the user asked for on the way in.
         padding: What fills incomplete cells at the far borders: background, or for networks that
             see a few voxels at a time the border's own voxels.
-        running: In which pieces the network is run, and who is told.
+        running: In how much memory and which pieces the network is run, and who is told.
     """
 
     card: CodecCard
@@ -85,21 +91,19 @@ class NetworkCodec:
     def encode(
         self, image: Image, *, kind: LatentKind | None = None, seed: int | None = None
     ) -> Latent:
-        """Fold an image; see `Codec.encode`."""
-        check_image(image)
+        """Fold an image; see `Codec.encode`.
+
+        Raises:
+            TooLarge: The memory does not suffice; says what does.
+        """
         kind = self._check_kind(kind)
-        if self.card.dims == 3 and not image.is_volume:
-            raise UnusablePixels(
-                f"{self.card.name} folds volumes, but the image is one slice of "
-                f"{image.grid.shape[:2]} pixels: use a 2d codec"
-            )
-        prepared, trail = prepare(image, self._steps_for(image))
-        with self._naming_lack_of_memory(prepared.grid):
-            codes = self._encode_pixels(prepared.pixels, kind, seed)
+        view, trail = self._foresee(image)
+        with self._naming_lack_of_memory(view.grid):
+            codes = self._encode_pixels(view, image, kind, seed)
         return Latent(
             codes=codes,
             codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
-            prepared=prepared.grid,
+            prepared=view.grid,
             factor=self._factor,
             source=image.grid,
             trail=trail,
@@ -108,6 +112,24 @@ class NetworkCodec:
             provenance=image.provenance.after(self._describe(kind, seed)),
             kind=kind,
         )
+
+    def plan_encoding(self, image: Image) -> Plan:
+        """How `encode` would lead the network over an image, and what that would take.
+
+        Raises:
+            TooLarge: The memory does not suffice; says what does.
+        """
+        view, _ = self._foresee(image)
+        return self._plan_encoding("encode", view, image)
+
+    def _foresee(self, image: Image) -> tuple[View, Any]:
+        check_image(image)
+        if self.card.dims == 3 and not image.is_volume:
+            raise UnusablePixels(
+                f"{self.card.name} folds volumes, but the image is one slice of "
+                f"{image.grid.shape[:2]} pixels: use a 2d codec"
+            )
+        return foresee(View.of(image), self._steps_for(image))
 
     @contextmanager
     def _naming_lack_of_memory(self, grid: Grid) -> Iterator[None]:
@@ -122,7 +144,8 @@ class NetworkCodec:
                 raise
             raise TooLarge(
                 f"there is not enough memory on '{self.device}' to run {self.card.name} on "
-                f"{grid.shape} voxels: resample or crop the image, or choose another device"
+                f"{grid.shape} voxels: allow less with --memory (smaller pieces), resample or crop "
+                "the image, or choose another device"
             ) from error
 
     def _check_kind(self, kind: LatentKind | None) -> LatentKind:
@@ -137,7 +160,8 @@ class NetworkCodec:
 
     def _describe(self, kind: LatentKind, seed: int | None) -> str:
         drawn = "posterior mean" if seed is None else f"posterior sample, seed {seed}"
-        return f"encoded by {self.card.name} ({kind} latent, {drawn})"
+        blended = ", in blended windows" if self.running.tiling == "blend" else ""
+        return f"encoded by {self.card.name} ({kind} latent, {drawn}{blended})"
 
     @property
     def tiles(self) -> bool:
@@ -167,18 +191,40 @@ class NetworkCodec:
     def _stitched(self) -> bool:
         return self._sliced and self.card.dims == 3
 
-    def _encode_pixels(self, pixels: Codes, kind: LatentKind, seed: int | None) -> Codes:
-        generator = None if seed is None else torch.Generator().manual_seed(_check_seed(seed))
-        groups = self._groups(pixels)
-        meter = Meter(pixels.size, self.running.progress)
-        batches = (
-            self._encode_batch(x, kind, generator, meter) for x in self._batches(pixels, groups)
+    @property
+    def planner(self) -> Planner:
+        """What makes the plans by which the network is run."""
+        return Planner(
+            name=self.card.name,
+            network=self.network,
+            factor=self.card.factor,
+            tileable=self.card.tileable,
+            native_window=self.card.native_window,
+            running=self.running,
+            device=self.device,
         )
-        codes = np.ascontiguousarray(self._from_batches(batches, groups, pixels.shape[3]))
-        return _resize_k(codes, codes.shape[3] // self.card.factor) if self._stitched else codes
 
-    def _groups(self, pixels: Codes) -> int:
-        channels, taken = pixels.shape[0], self.card.in_channels
+    def _plan_encoding(self, part: Part, view: View, image: Image) -> Plan:
+        groups = self._groups(view.channels)
+        _, i, j, k = view.shape
+        shape = (k * groups, self.card.in_channels, j, i) if self._sliced else None
+        codes = 4 * math.prod(self._codes_shape(view.shape, part))
+        held = count_held(image.pixels) + codes * (1 + self._stitched + (part == "posterior"))
+        if view.pixels is not image.pixels and not _stands_on(view, image):
+            held += count_held(view.pixels)
+        held += 2 * SLAB_BYTES if self._sliced else 0
+        return self.planner.make(part, shape or (1, self.card.in_channels, i, j, k), held)
+
+    def _codes_shape(self, shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
+        """Of the codes of all slices, before they are stitched."""
+        channels, i, j, k = shape
+        per_group = self.card.channels * (2 if part == "posterior" else 1)
+        f = self.card.factor
+        codes = channels // self.card.in_channels * per_group
+        return (codes, i // f, j // f, k if self._sliced else k // f)
+
+    def _groups(self, channels: int) -> int:
+        taken = self.card.in_channels
         if channels % taken:
             raise UnusablePixels(
                 f"{self.card.name} takes {taken} channels, but the image has {channels}: "
@@ -186,129 +232,168 @@ class NetworkCodec:
             )
         return channels // taken
 
-    @torch.inference_mode()
-    def _encode_batch(
-        self, x: Codes, kind: LatentKind, generator: torch.Generator | None, meter: Meter
-    ) -> Codes:
-        if generator is None:
-            z = self._run(self.network.encode, x, meter)
-        else:
-            moments = torch.from_numpy(self._run(self._encode_moments, x, meter))
-            mean, logvar = moments.chunk(2, dim=1)
-            noise = torch.randn(mean.shape, generator=generator)
-            z = (mean + torch.exp(logvar / 2) * noise).numpy()
+    def _encode_pixels(self, view: View, image: Image, kind: LatentKind, seed: int | None) -> Codes:
+        part: Part = "encode" if seed is None else "posterior"
+        if seed is not None:
+            seed = _check_seed(seed)
+            self._check_posterior()
+        plan = self._plan_encoding(part, view, image)
+        codes = np.empty(self._codes_shape(view.shape, part), np.float32)
+        self._lead(plan, part, view.pixels, codes, self._groups(view.channels))
+        if seed is not None:
+            codes = self._draw(codes, seed)
         if kind == "projected":
-            if not isinstance(self.network, Projecting):
-                raise LatentError(f"{self.card.name} has no projected latent")
-            z = self.network.project(torch.from_numpy(z).to(self.device)).cpu().numpy()
-        return z
+            codes = self._project(codes)
+        return resize_k(codes, codes.shape[3] // self.card.factor) if self._stitched else codes
 
-    def _encode_moments(self, x: Tensor) -> Tensor:
-        """Mean and log-variance on one channel axis, so that windows can blend both."""
+    @torch.inference_mode()
+    def _lead(self, plan: Plan, part: Part, pixels: Any, out: Any, groups: int) -> None:
+        """Lead the network over (channel, i, j, k), slice by slice or volume by volume."""
+        leader = Leader(self.planner)
+        meter = Meter(math.prod(pixels.shape), self.running.progress)
+        if self._sliced:
+            batches = Batches(pixels, groups, plan.batch)
+            for x, lay in batches.walk(out):
+                lay(leader.lead(plan, part, x, advance=meter.advance))
+            return
+        for group in range(groups):
+            volume, laid = Volume(pixels, group, groups), VolumeOut(out, group, groups)
+            leader.lead(plan, part, volume, out=laid, advance=meter.advance)
+
+    def _check_posterior(self) -> None:
         if not isinstance(self.network, Sampling):
             raise LatentError(
                 f"{self.card.name} has no posterior to sample from: leave out the seed"
             )
-        return torch.cat(self.network.posterior(x), dim=1)
+
+    def _draw(self, moments: Codes, seed: int) -> Codes:
+        """A sample of the posterior: the same however the network was led over the image."""
+        channels = self.card.channels
+        grouped = moments.reshape(-1, 2, channels, *moments.shape[1:])
+        mean, logvar = grouped[:, 0], grouped[:, 1]
+        noise = np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
+        drawn = (mean + np.exp(logvar / 2) * noise).astype(np.float32, copy=False)
+        return drawn.reshape(-1, *moments.shape[1:])
+
+    @torch.inference_mode()
+    def _project(self, codes: Codes) -> Codes:
+        """The second latent; its layers see so little that tiles of them are exact."""
+        network = self.network
+        if not isinstance(network, Projecting):
+            raise LatentError(f"{self.card.name} has no projected latent")
+        groups = codes.shape[0] // self.card.channels
+        out = np.empty_like(codes)
+
+        one = Pass(lambda z: network.project(z.to(self.device)), _PROJECTION_REACH, 1, 64)
+
+        def lead(x: Any, target: Any = None) -> Any:
+            return run_in_tiles(one, x, tile=(128,) * (len(x.shape) - 2), out=target)
+
+        if self._sliced:
+            for x, lay in Batches(codes, groups, 1).walk(out):
+                lay(lead(x))
+        else:
+            for group in range(groups):
+                lead(Volume(codes, group, groups), VolumeOut(out, group, groups))
+        return out
 
     # -- decode ------------------------------------------------------------------------------
 
     def decode(self, latent: Latent) -> Image:
-        """Unfold a latent; see `Codec.decode`."""
+        """Unfold a latent; see `Codec.decode`.
+
+        Raises:
+            TooLarge: The memory does not suffice; says what does.
+        """
+        return self.decode_into(latent, in_memory)
+
+    def decode_into(self, latent: Latent, begin: Begin) -> Image:
+        """Unfold a latent into pixels of the caller's, such as those mapped from a file.
+
+        Args:
+            latent: What this codec made.
+            begin: Is given the image as it will be, its pixels all zero and in no memory, and
+                gives the array they are laid into.
+
+        Raises:
+            LatentError: Another codec made the latent, or it is damaged.
+            TooLarge: The memory does not suffice; says what does.
+        """
         self._check_latent(latent)
-        groups = latent.codes.shape[0] // self.card.channels
-        slices = latent.prepared.shape[2]
-        codes = _resize_k(latent.codes, slices) if self._stitched else latent.codes
-        cell = self.card.factor**2
+        prepared = self._absent(latent)
+        if not recalls(latent.trail):
+            return self._decode_whole(latent, prepared, begin)
+        view = recall(prepared, latent.trail)
+        outline = self._outline(view, latent)
+        plan = self._plan_decoding(latent, prepared, outline)
+        pixels = begin(outline)
         with self._naming_lack_of_memory(latent.prepared):
-            meter = Meter(codes.size, self.running.progress)
-            batches = (
-                self._decode_batch(z, meter) for z in self._batches(codes, groups, cell=cell)
-            )
-            pixels = self._from_batches(batches, groups, slices)
-        prepared = Image(
-            pixels, latent.prepared, provenance=latent.provenance, display=latent.display
+            out = Pushed(prepared.pixels, view.pixels, pixels)
+            self._decode_codes(plan, latent, prepared, out)
+        return replace(outline, pixels=pixels)
+
+    def plan_decoding(self, latent: Latent) -> Plan:
+        """How `decode` would lead the network over a latent, and what that would take.
+
+        Raises:
+            TooLarge: The memory does not suffice; says what does.
+        """
+        self._check_latent(latent)
+        prepared = self._absent(latent)
+        if not recalls(latent.trail):
+            return self._plan_decoding(latent, prepared, None)
+        return self._plan_decoding(
+            latent, prepared, self._outline(recall(prepared, latent.trail), latent)
         )
-        image = revert(prepared, latent.trail)
-        check_way_back(image.grid, latent.source)
-        return replace(
-            image,
-            unit=latent.unit,
-            provenance=image.provenance.after(f"decoded by {self.card.name}"),
+
+    def _absent(self, latent: Latent) -> View:
+        """The prepared image before it is decoded."""
+        channels = latent.codes.shape[0] // self.card.channels * self.card.in_channels
+        absent = Absent((channels, *latent.prepared.shape), np.dtype(np.float32))
+        return View(absent, latent.prepared, provenance=latent.provenance, display=latent.display)
+
+    def _outline(self, view: View, latent: Latent) -> Image:
+        """The decoded image but for its values."""
+        check_way_back(view.grid, latent.source)
+        return Image(
+            np.broadcast_to(np.zeros((), view.pixels.dtype), view.shape),
+            view.grid,
+            latent.unit,
+            view.provenance.after(f"decoded by {self.card.name}"),
+            view.display,
         )
 
-    @torch.inference_mode()
-    def _decode_batch(self, z: Codes, meter: Meter) -> Codes:
-        return self._run(self.network.decode, z, meter, decoding=True)
+    def _plan_decoding(self, latent: Latent, prepared: View, outline: Image | None) -> Plan:
+        codes, taken = latent.codes, self.card.channels
+        _, i, j, k = codes.shape
+        slices = prepared.shape[3]
+        shape = (slices * codes.shape[0] // taken, taken, j, i)
+        held = codes.nbytes + (4 * codes.size * slices // k if self._stitched else 0)
+        if outline is None:
+            held += 4 * 4 * math.prod(prepared.shape)  # decoded, and on its way back
+        else:
+            held += outline.pixels.size * outline.pixels.itemsize
+        held += 2 * SLAB_BYTES if self._sliced else 0
+        return self.planner.make("decode", shape if self._sliced else (1, taken, i, j, k), held)
 
-    def _run(
-        self,
-        function: Callable[[Tensor], Tensor],
-        x: Codes,
-        meter: Meter,
-        *,
-        decoding: bool = False,
-    ) -> Codes:
-        """Lead the network over a batch: in exact tiles where it has them, else in windows."""
-        network = self.network
-        if not self.card.tileable or not isinstance(network, Local):
-            return self._run_windows(function, x, meter, decoding=decoding)
-        passes = self._passes(network, function, x, decoding=decoding)
-        counted = x.size
-        for one in passes:
-            tile = self._choose_tile(one, x, decoding=decoding)
-            told = meter.part(one.share * counted / x.size)
-            x = self._run_tiles(one, x, tile, told)
-        return x
+    def _decode_codes(self, plan: Plan, latent: Latent, prepared: View, out: Any) -> None:
+        groups = latent.codes.shape[0] // self.card.channels
+        slices = prepared.shape[3]
+        codes = resize_k(latent.codes, slices) if self._stitched else latent.codes
+        self._lead(plan, "decode", codes, out, groups)
 
-    def _run_tiles(self, one: Pass, x: Codes, tile: tuple[int, ...], told: Advance) -> Codes:
-        def function(part: Tensor) -> Tensor:
-            return one.function(part.to(self.device))
-
-        return run_in_tiles(function, x, tile=tile, halo=one.reach, factor=one.factor, advance=told)
-
-    def _run_windows(
-        self,
-        function: Callable[[Tensor], Tensor],
-        x: Codes,
-        meter: Meter,
-        *,
-        decoding: bool,
-    ) -> Codes:
-        factor, window = self.card.factor, self.card.native_window
-        result = run_in_windows(
-            function,
-            torch.from_numpy(np.array(x)).to(self.device),
-            window=window // factor if decoding else window,
-            factor=1 / factor if decoding else factor,
-            advance=meter.advance,
-        )
-        return result.cpu().numpy()
-
-    def _passes(
-        self, network: Local, function: Callable[[Tensor], Tensor], x: Codes, *, decoding: bool
-    ) -> tuple[Pass, ...]:
-        factor = self.card.factor
-        encode, decode = network.floats_per_voxel
-        if not decoding:
-            return (Pass(function, network.encoder_reach * factor, factor, encode),)
-        if isinstance(network, Staged):
-            return network.decoding_passes()
-        floats = decode * factor ** (x.ndim - 2)
-        return (Pass(function, network.decoder_reach, 1 / factor, floats),)
-
-    def _choose_tile(self, one: Pass, x: Codes, *, decoding: bool) -> tuple[int, ...]:
-        """Sides of tiles in cells of x: the user's, or as large as the memory allowed."""
-        sides = x.shape[2:]
-        if self.running.tile:
-            cell = self.card.factor if decoding else 1  # voxels of the image per side of one of x
-            return tuple(max(1, self.running.tile // cell) for _ in sides)
-        return plan_tiles(
-            sides,
-            halo=one.reach,
-            stride=max(1, round(one.factor)),
-            most_voxels=WORKING_BYTES / (4 * len(x) * one.floats),
-        )
+    def _decode_whole(self, latent: Latent, prepared: View, begin: Begin) -> Image:
+        """Where the way back needs all voxels together."""
+        plan = self._plan_decoding(latent, prepared, None)
+        pixels = np.empty(prepared.shape, np.float32)
+        with self._naming_lack_of_memory(latent.prepared):
+            self._decode_codes(plan, latent, prepared, pixels)
+        image = revert(replace(prepared, pixels=pixels).collect(), latent.trail)
+        view = View.of(image)
+        outline = self._outline(view, latent)
+        laid = begin(outline)
+        laid[...] = image.pixels
+        return replace(outline, pixels=laid)
 
     def _check_latent(self, latent: Latent) -> None:
         check_maker(latent, self.card, self.fingerprint)
@@ -323,37 +408,10 @@ class NetworkCodec:
                 f"{self._factor}, but the latent holds {latent.codes.shape[0]} at {latent.factor}"
             )
 
-    # -- images ⇄ batches ----------------------------------------------------------------------
 
-    def _batches(self, array: Codes, groups: int, cell: int = 1) -> Iterator[Codes]:
-        """(groups · channel, i, j, k) as (batch, channel, *space), some slices at once.
-
-        `cell` is how many pixels one element of a slice stands for.
-        """
-        grouped = np.asarray(array, np.float32).reshape(groups, -1, *array.shape[1:])
-        if not self._sliced:
-            for volume in grouped:
-                yield volume[None]
-            return
-        slices = grouped.transpose(4, 0, 1, 3, 2)  # k, group, channel, j, i
-        slices = slices.reshape(-1, *slices.shape[2:])
-        step = max(1, BATCH_VOXELS // (slices[0, 0].size * cell))
-        for start in range(0, len(slices), step):
-            yield slices[start : start + step]
-
-    def _from_batches(self, batches: Iterator[Codes], groups: int, slices: int) -> Codes:
-        """Undo `_batches` on what the network made of them; each is laid in its place at once."""
-        if not self._sliced:
-            volumes = [volume[0] for volume in batches]  # one alone is not copied
-            return volumes[0] if len(volumes) == 1 else np.concatenate(volumes)
-        first = next(batches)
-        whole = np.empty((slices * groups, *first.shape[1:]), np.float32)
-        done = 0
-        for batch in itertools.chain([first], batches):
-            whole[done : done + len(batch)] = batch
-            done += len(batch)
-        by_slice = whole.reshape(slices, -1, *whole.shape[2:])  # k, group and channel, j, i
-        return by_slice.transpose(1, 3, 2, 0)  # a view: a copy of a volume would cost as much again
+def _stands_on(view: View, image: Image) -> bool:
+    """Whether the view computes its boxes from the image's own pixels."""
+    return getattr(view.pixels, "innermost", view.pixels) is image.pixels
 
 
 def _check_seed(seed: int) -> int:
@@ -361,11 +419,3 @@ def _check_seed(seed: int) -> int:
     if not whole or not 0 <= seed < 2**63:
         raise SettingsError(f"a seed is a whole number from 0 to 2^63 - 1, but got {seed!r}")
     return int(seed)
-
-
-def _resize_k(codes: Codes, slices: int) -> Codes:
-    """Codes (c, i, j, k) interpolated linearly along k: centres aligned, smoothed when fewer."""
-    channels, i, j, k = codes.shape
-    rows = torch.from_numpy(np.array(codes, np.float32).reshape(1, channels, i * j, k))
-    resized = F.interpolate(rows, size=(i * j, slices), mode="bilinear", antialias=True)
-    return resized.numpy().reshape(channels, i, j, slices)

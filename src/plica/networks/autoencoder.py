@@ -89,6 +89,7 @@ class Pass:
         factor: Cells of the input per cell of the result; below one where it enlarges.
         floats: About how many numbers are held at once per cell of the input.
         share: Of the work of all passes.
+        channels: Of the result, where another pass takes it.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -96,6 +97,7 @@ class Pass:
     factor: float
     floats: float
     share: float = 1.0
+    channels: int = 0
 
 
 @runtime_checkable

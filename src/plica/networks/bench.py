@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from plica.networks.moments import Moments, merge
 from plica.networks.pieces import Box, Sides
 
 
+@runtime_checkable
 class Source(Protocol):
     """Values (1, channel, *space) of which boxes are read: an array, or one mapped from a file."""
 
@@ -29,6 +30,7 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Values (1, channel, *space) of which boxes are written."""
 

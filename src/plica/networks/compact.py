@@ -132,8 +132,9 @@ class Compact(nn.Module):
         far, near = self.decoder.reaches
         coarse = (4 + self.expansion) * stages[0].width + self.code_channels
         share = self.decoder.begun_share
+        begun = stages[0].width + self.code_channels
         return (
-            Pass(self._begin_decoding, far, 1, coarse, share),
+            Pass(self._begin_decoding, far, 1, coarse, share, begun),
             Pass(self._finish_decoding, near, enlarging, floats, 1 - share),
         )
 

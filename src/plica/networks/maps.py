@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ ORDER = {2: torch.channels_last, 3: torch.channels_last_3d}
 _GIB = 2**30
 
 
+@runtime_checkable
 class FeatureMap(Protocol):
     """One map (1, channels, *sides)."""
 

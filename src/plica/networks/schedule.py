@@ -272,7 +272,8 @@ def _refusal(plans: list[_Way], sides: Sides, memory: int, *, scratch: bool) -> 
     other = "" if scratch else ", or allow a scratch folder"
     return TooLarge(
         f"{memory / _MIB:.0f} MiB are too little for {' × '.join(map(str, sides))} cells, exactly: "
-        f"the least that can is {at} MiB{other}"
+        f"the least that can is {at} MiB{other}",
+        least=least,
     )
 
 
