@@ -27,7 +27,7 @@ from plica.formats.atomic import new_file
 from plica.formats.codes import Packed, StorageType, unpack
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.store_facts import FACTS, compose_facts, read_facts
-from plica.formats.store_index import COLUMNS, check_columns, read_rows
+from plica.formats.store_index import COLUMNS, check_columns, import_arrow, no_rows, read_rows
 from plica.formats.store_index import read_facts as read_shard_facts
 from plica.formats.store_places import Place, Places
 from plica.formats.store_shard import ENDING, Shard, check_bytes
@@ -199,13 +199,10 @@ class Store:
         Example:
             >>> store.rows(["key", "modality"]).to_pandas()  # doctest: +SKIP
         """
-        import pyarrow
-
+        arrow, _ = import_arrow("reading a store of latents")
         tables = list(self.tables(columns, shards=shards))
-        if tables:
-            return pyarrow.concat_tables(tables)
         names = list(COLUMNS if columns is None else columns)
-        return pyarrow.table({name: pyarrow.array([], pyarrow.null()) for name in names})
+        return arrow.concat_tables(tables) if tables else no_rows(names)
 
     def tables(
         self, columns: Sequence[str] | None = None, *, shards: Sequence[str] | None = None
@@ -235,7 +232,13 @@ class Store:
             LatentError: An index is damaged, or a key stands twice.
         """
         places = Places.gather(self.tables(store_places.COLUMNS))
-        places.check_unique(lambda number: self._name(places, number))
+        if twice := places.find_twice(lambda number: self._name(places, number)):
+            key, *numbers = twice
+            names = sorted({self.shards[places.locate(number)[0]] for number in numbers})
+            raise LatentError(
+                f"the key {key} stands twice in the store ({' and '.join(names)}); remove the "
+                "shard that no ledger knows"
+            )
         return places
 
     def key(self, number: int) -> str:

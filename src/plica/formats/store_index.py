@@ -165,6 +165,12 @@ def read_rows(path: Path, columns: Sequence[str]) -> pyarrow.Table:
     return table.select(list(columns))
 
 
+def no_rows(columns: Sequence[str]) -> pyarrow.Table:
+    """Some columns of the index of nothing."""
+    arrow, _ = import_arrow("reading a store of latents")
+    return _schema(arrow).empty_table().select(list(columns))
+
+
 def check_columns(columns: Sequence[str]) -> None:
     """Stop at a column the index does not have.
 

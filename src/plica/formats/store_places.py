@@ -112,20 +112,17 @@ class Places:
         begin, end = (int(np.searchsorted(self._hashes, wanted, side=s)) for s in ("left", "right"))
         return [int(number) for number in self._order[begin:end]]
 
-    def check_unique(self, name_of: Callable[[int], str]) -> None:
-        """Stop where two latents have one key.
+    def find_twice(self, name_of: Callable[[int], str]) -> tuple[str, int, int] | None:
+        """A key that two latents have, and their numbers; None where each has its own.
 
-        Raises:
-            LatentError: They have.
+        Args:
+            name_of: The key of a number, looked up where two hashes are alike.
         """
         for at in np.flatnonzero(self._hashes[1:] == self._hashes[:-1]):
             one, other = int(self._order[at]), int(self._order[at + 1])
             if (key := name_of(one)) == name_of(other):
-                shards = sorted({self.locate(one)[0], self.locate(other)[0]})
-                raise LatentError(
-                    f"the key {key} stands twice in the store, in the shards of number "
-                    f"{', '.join(map(str, shards))}; remove the one that does not belong to it"
-                )
+                return key, one, other
+        return None
 
 
 def _no_columns() -> tuple[NDArray[Any], ...]:
@@ -157,13 +154,12 @@ def _read_columns(table: pyarrow.Table, known: dict[_Layout, int]) -> tuple[NDAr
     return layouts, *places, _hash(np.array([key.encode() for key in keys], "S"))
 
 
-_FACTORS = np.random.default_rng(20).integers(0, 1 << 63, 64, np.uint64) * np.uint64(2) + np.uint64(
-    1
-)
+_FACTORS = np.random.default_rng(20).integers(0, 1 << 63, 64, np.uint64) | np.uint64(1)
+"""Odd, so that no bit of a word is lost."""
 
 
-def _hash(keys: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """64 bits of each key, a sum over its words, so that zeros at the end do not count."""
+def _hash(keys: NDArray[Any]) -> NDArray[np.uint64]:
+    """64 bits of each key (as bytes): a sum over its words, so zeros at the end do not count."""
     if not keys.size:
         return np.zeros(0, np.uint64)
     width = -(-keys.dtype.itemsize // 8)

@@ -98,6 +98,11 @@ class ShardWriter:
         return len(self._pending)
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing can be added any more: it was written, or given up."""
+        return self._closed
+
+    @property
     def size(self) -> int:
         """Bytes of the shard if it were closed now, or a little more."""
         return self._header_bytes + sum(spool.tell() for spool in self._spools.values())
