@@ -8,6 +8,7 @@ from plica.formats.doors import read, read_latent, write
 from plica.grid import Grid
 from plica.image import Display, Image, Provenance, Unit
 from plica.latent import Latent
+from plica.training.store import open_store
 
 if TYPE_CHECKING:  # at run time the room itself can be called: see plica/codecs/__init__.py
     from plica.codecs.catalogue import cards as codecs
@@ -25,6 +26,7 @@ __all__ = [
     "__version__",
     "codecs",
     "load",
+    "open_store",
     "read",
     "read_latent",
     "write",
