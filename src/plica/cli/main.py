@@ -34,6 +34,7 @@ COMMANDS = Registry(
         ("train", "plica.cli.train:train"),
         ("export", "plica.cli.export:export"),
         ("evaluate", "plica.cli.evaluate:app"),
+        ("bulk", "plica.cli.bulk:app"),
         ("demo", "plica.cli.demo:demo"),
     ),
 )

@@ -1,0 +1,1 @@
+"""Bulk: an archive of series into a store of latents, each exactly once."""

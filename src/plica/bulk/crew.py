@@ -1,0 +1,198 @@
+"""Crews: who does the tasks: this process, or Ray's workers on this machine or a cluster."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Protocol
+
+from plica.bulk.marker import read_marker
+from plica.bulk.task import Death, Made, Order, Task, Trouble
+from plica.bulk.worker import Worker
+from plica.errors import MissingExtra, OutputError, PlicaError
+
+AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
+Event = Made | Death | Trouble
+
+
+class Crew(Protocol):
+    """Those who do the tasks.
+
+    Contract: each task that is submitted comes back exactly once: made, with its worker dead, or in
+    trouble. A worker that died is replaced.
+    """
+
+    size: int
+
+    def submit(self, task: Task) -> None:
+        """Give a task to whoever has least to do."""
+        ...
+
+    def collect(self, seconds: float) -> list[Event]:
+        """What came back, waiting at most so long for the first."""
+        ...
+
+    def close(self) -> None:
+        """Let all go, whatever they are at."""
+        ...
+
+
+class OwnProcess:
+    """One worker in this process, for archives that one processor or card can do.
+
+    Args:
+        order: How series are encoded.
+    """
+
+    size = 1
+
+    def __init__(self, order: Order) -> None:
+        self._worker = Worker(order)
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="shard")
+        self._at: dict[Future[Made], Task] = {}
+
+    def submit(self, task: Task) -> None:
+        """Give the worker a task."""
+        self._at[self._pool.submit(self._worker.run, task)] = task
+
+    def collect(self, seconds: float) -> list[Event]:
+        """What came back, waiting at most so long for the first."""
+        done, _ = wait(self._at, timeout=seconds, return_when=FIRST_COMPLETED)
+        return [_open(future.result, self._at.pop(future).shard) for future in done]
+
+    def close(self) -> None:
+        """Wait for what is being done, and drop the rest."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class RayCrew:
+    """Ray's actors: each has loaded the codec once.
+
+    Args:
+        order: How series are encoded.
+        workers: How many; on a cluster they go where there is room.
+        address: Of a Ray cluster; "" starts Ray on this machine alone, without a dashboard.
+        cpus: Processors each counts for.
+        gpus: Cards each counts for, or a part of one.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        OutputError: There is no cluster at the address.
+    """
+
+    def __init__(
+        self, order: Order, workers: int, *, address: str = "", cpus: float = 1, gpus: float = 0
+    ) -> None:
+        self._ray = _import_ray()
+        _connect(self._ray, address, workers, cpus)
+        self.size = workers
+        self._store = order.store
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": AT_ONCE}
+        remote = self._ray.remote(Worker).options(**options)
+        self._hire: Callable[[], Any] = lambda: remote.remote(order)
+        self._actors = [self._hire() for _ in range(workers)]
+        self._at: dict[Any, tuple[int, Task]] = {}
+        self._check_first()
+
+    def _check_first(self) -> None:
+        """What is wrong with the codec is wrong for all, and is said once and by its own error."""
+        try:
+            self._ray.get(self._actors[0].__ray_ready__.remote())
+        except self._ray.exceptions.RayActorError as error:
+            cause = getattr(error, "cause", None)
+            self.close()
+            raise (
+                cause
+                if isinstance(cause, PlicaError)
+                else OutputError(f"a worker could not be started: {_shorten(error)}")
+            ) from error
+
+    def submit(self, task: Task) -> None:
+        """Give a task to the worker that has least to do."""
+        load = [0] * self.size
+        for place, _ in self._at.values():
+            load[place] += 1
+        place = load.index(min(load))
+        self._at[self._actors[place].run.remote(task)] = (place, task)
+
+    def collect(self, seconds: float) -> list[Event]:
+        """What came back, waiting at most so long for the first."""
+        if not self._at:
+            return []
+        done, _ = self._ray.wait(list(self._at), num_returns=1, timeout=seconds)
+        return [event for ref in done if ref in self._at for event in self._take(ref)]
+
+    def _take(self, ref: Any) -> list[Event]:
+        place, task = self._at.pop(ref)
+        try:
+            return [_open(lambda: self._ray.get(ref), task.shard)]
+        except self._ray.exceptions.RayTaskError as error:
+            return [Trouble(task.shard, _cause(error))]
+        except self._ray.exceptions.RayActorError:
+            return self._bury(place, task)
+
+    def _bury(self, place: int, task: Task) -> list[Event]:
+        """All tasks of a worker die with it; another takes its place."""
+        lost = [task]
+        for ref, (where, other) in list(self._at.items()):
+            if where == place:
+                del self._at[ref]
+                lost.append(other)
+        self._actors[place] = self._hire()
+        return [Death(one.shard, _find_keys(self._store, one.shard)) for one in lost]
+
+    def close(self) -> None:
+        """Let all go, whatever they are at."""
+        self._ray.shutdown()
+
+
+def _open(result: Callable[[], Made], shard: str) -> Event:
+    try:
+        return result()
+    except PlicaError as error:
+        return Trouble(shard, error)
+
+
+def _cause(error: Any) -> Exception:
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error
+
+
+def _find_keys(store: Path, shard: str) -> tuple[str, ...]:
+    return tuple(str(key) for key in read_marker(store, shard).get("at", ()))
+
+
+def _import_ray() -> Any:
+    # Ray asks its makers' servers for nothing, and says nothing of itself.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("encoding with several workers", "ray", "bulk") from error
+    return ray
+
+
+def _connect(ray: Any, address: str, workers: int, cpus: float) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    try:
+        # Ray speaks of its own doings on stdout, which may be somebody's JSON.
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            if address:
+                ray.init(address=address, **quiet)
+            else:
+                ray.init(num_cpus=max(1, round(workers * cpus)), include_dashboard=False, **quiet)
+    except (ConnectionError, ValueError) as error:
+        raise OutputError(
+            f"there is no Ray cluster at {address} ({_shorten(error)}): start one with `ray start "
+            "--head`, or leave out --address"
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

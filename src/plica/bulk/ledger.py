@@ -1,0 +1,459 @@
+"""Ledger: what became of every series of an archive, on disk, in one SQLite file.
+
+    waiting ──► done          in a shard that is on the disk
+       ▲  │
+       │  ├───► failed        with the reason; waits again only when that is asked for
+       │  └───► gone          it was discovered, and its files are no more
+       │
+    duplicate                 the same DICOM series lies elsewhere, too
+
+A shard is *open* from when its series were assigned to it until one transaction says that it is
+done and what became of each of them. Nothing else decides whether a shard counts: a file of a shard
+that is not done here is what a broken run left.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plica.bulk.naming import name_key
+from plica.bulk.planning import group
+from plica.bulk.task import Found, Item, Made, Task
+from plica.errors import LatentError, OutputError
+
+LEDGER = "ledger.sqlite"
+SCHEMA = 1
+STATES = ("waiting", "done", "failed", "gone", "duplicate")
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE folders (path TEXT PRIMARY KEY, signature TEXT NOT NULL, seen INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE series (
+    key TEXT PRIMARY KEY, folder TEXT NOT NULL, path TEXT NOT NULL, part TEXT,
+    bytes INTEGER NOT NULL, signature TEXT NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '', shard TEXT NOT NULL DEFAULT '',
+    deaths INTEGER NOT NULL DEFAULT 0, suspect INTEGER NOT NULL DEFAULT 0,
+    changed INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX series_by_state ON series (state, shard, key);
+CREATE INDEX series_by_folder ON series (folder);
+CREATE INDEX series_by_shard ON series (shard);
+CREATE TABLE shards (
+    name TEXT PRIMARY KEY, number INTEGER NOT NULL, state TEXT NOT NULL,
+    bytes INTEGER NOT NULL DEFAULT 0, index_sha256 TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX shards_by_state ON shards (state, number);
+CREATE TABLE left_out (path TEXT PRIMARY KEY, folder TEXT NOT NULL, reason TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE INDEX left_out_by_folder ON left_out (folder);
+"""
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """A finished shard as the ledger has it."""
+
+    name: str
+    bytes: int
+    index_sha256: str
+
+
+class Ledger:
+    """The ledger of one store.
+
+    Args:
+        folder: The store's.
+
+    Raises:
+        OutputError: It cannot be made or written.
+        LatentError: What is there is no ledger, or a newer one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LEDGER
+        with self._naming():
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                self._make()
+            self._check()
+
+    def _make(self) -> None:
+        with self.transaction():
+            for statement in _TABLES.split(";"):
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO facts VALUES ('schema', ?)", (str(SCHEMA),))
+
+    def _check(self) -> None:
+        try:
+            schema = self.facts().get("schema")
+        except sqlite3.DatabaseError as error:
+            raise LatentError(f"{self.path} is no ledger of a store ({error})") from error
+        if schema != str(SCHEMA):
+            raise LatentError(
+                f"{self.path} has schema {schema!r}, and this plica knows {SCHEMA}: it was written "
+                "by another version"
+            )
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """SQLite says what happened; the user needs to know to which file."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OutputError(f"the ledger {self.path} cannot be written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise LatentError(f"the ledger {self.path} is damaged: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it, or nothing."""
+        with self._naming():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, str]:
+        """What was noted of the store as a whole."""
+        return dict(self._db.execute("SELECT name, value FROM facts").fetchall())
+
+    def note(self, name: str, value: str) -> None:
+        """Note something of the store as a whole."""
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    # -- discovery -------------------------------------------------------------------------------
+
+    @contextmanager
+    def looking(self) -> Iterator[Look]:
+        """A look through the archive; at its end, what was not met is gone."""
+        look = Look(self._db, int(self.facts().get("looks", "0")) + 1)
+        with self._naming():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield look
+                look.end()
+            except BaseException:
+                # Folders that were looked into stay known: an interrupted look goes on.
+                if self._db.in_transaction:
+                    self._db.execute("COMMIT")
+                raise
+            self._db.execute(
+                "INSERT OR REPLACE INTO facts VALUES ('looks', ?)", (str(look.number),)
+            )
+            self._db.execute("COMMIT")
+
+    # -- planning --------------------------------------------------------------------------------
+
+    def plan(self, *, most_series: int, most_bytes: int) -> int:
+        """Assign each waiting series that has none to a shard; says how many shards came.
+
+        Series are taken by key, so that the same archive makes the same shards. It is one
+        transaction: there is no half-made plan.
+        """
+        made = 0
+        with self.transaction():
+            number = self._db.execute("SELECT coalesce(max(number), 0) FROM shards").fetchone()[0]
+            rows = self._db.cursor().execute(
+                "SELECT key, bytes FROM series WHERE state = 'waiting' AND shard = '' ORDER BY key"
+            )
+            planned = group(rows, most_series=most_series, most_bytes=most_bytes)
+            for name, keys in list(planned):
+                made += 1
+                self._db.execute(
+                    "INSERT INTO shards (name, number, state) VALUES (?, ?, 'open')",
+                    (name, number + made),
+                )
+                self._db.executemany(
+                    "UPDATE series SET shard = ? WHERE key = ?", ((name, key) for key in keys)
+                )
+        return made
+
+    def tasks(self) -> Iterator[Task]:
+        """Shards that are open, in the order they were planned."""
+        last = -1
+        while True:
+            row = self._db.execute(
+                "SELECT name, number FROM shards WHERE state = 'open' AND number > ? "
+                "ORDER BY number LIMIT 1",
+                (last,),
+            ).fetchone()
+            if row is None:
+                return
+            name, last = row
+            yield self.task(name)
+
+    def task(self, shard: str) -> Task:
+        """What is to be done for a shard."""
+        rows = self._db.execute(
+            "SELECT key, path, part, signature, suspect FROM series "
+            "WHERE shard = ? AND state = 'waiting' ORDER BY key",
+            (shard,),
+        )
+        items = (
+            Item(key, path, part, signature, bool(suspect))
+            for key, path, part, signature, suspect in rows
+        )
+        return Task(shard, tuple(items))
+
+    def count_open(self) -> int:
+        """Shards that are open."""
+        return int(
+            self._db.execute("SELECT count(*) FROM shards WHERE state = 'open'").fetchone()[0]
+        )
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def book(self, made: Made) -> None:
+        """A shard is on the disk: it and its series are done, or failed, from now on."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ? WHERE name = ?",
+                (made.bytes, made.index_sha256, made.shard),
+            )
+            self._db.executemany(
+                "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
+                (
+                    ("failed" if one.error else "done", one.error, one.seconds, one.key)
+                    for one in made.outcomes
+                ),
+            )
+
+    def book_death(self, keys: Sequence[str], *, most_deaths: int) -> list[str]:
+        """A worker died over these series; those it dies of alone too often have failed.
+
+        Where it was at several at once, which of them it was is found out by doing each alone.
+
+        Returns:
+            The keys that have failed.
+        """
+        failed = []
+        with self.transaction():
+            for key in keys:
+                deaths = self._db.execute(
+                    "SELECT deaths FROM series WHERE key = ? AND state = 'waiting'", (key,)
+                ).fetchone()
+                if deaths is None:
+                    continue
+                count = deaths[0] + (len(keys) == 1)
+                self._db.execute(
+                    "UPDATE series SET suspect = 1, deaths = ? WHERE key = ?", (count, key)
+                )
+                if count >= most_deaths:
+                    failed.append(key)
+                    reason = f"the worker died {count} times over it"
+                    self._db.execute(
+                        "UPDATE series SET state = 'failed', reason = ? WHERE key = ?",
+                        (reason, key),
+                    )
+        return failed
+
+    def reopen(self, shard: str) -> None:
+        """A finished shard that is no longer on the disk: its series wait again."""
+        with self.transaction():
+            self._db.execute("UPDATE shards SET state = 'open' WHERE name = ?", (shard,))
+            self._db.execute(
+                "UPDATE series SET state = 'waiting' WHERE shard = ? AND state = 'done'", (shard,)
+            )
+
+    def retry_failed(self) -> int:
+        """Let failed series wait again, in shards of their own; says how many."""
+        with self.transaction():
+            return self._db.execute(
+                "UPDATE series SET state = 'waiting', reason = '', shard = '', deaths = 0, "
+                "suspect = 0 WHERE state = 'failed'"
+            ).rowcount
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    def count(self) -> dict[str, int]:
+        """How many series are in each state."""
+        found = dict(self._db.execute("SELECT state, count(*) FROM series GROUP BY state"))
+        return {state: int(found.get(state, 0)) for state in STATES}
+
+    def count_changed(self) -> int:
+        """Series that were encoded, and whose files have changed since."""
+        row = self._db.execute("SELECT count(*) FROM series WHERE changed AND state = 'done'")
+        return int(row.fetchone()[0])
+
+    def totals(self) -> Mapping[str, float]:
+        """Bytes of files and of shards, and seconds of encoding, of what is done."""
+        files, seconds = self._db.execute(
+            "SELECT coalesce(sum(bytes), 0), coalesce(sum(seconds), 0) FROM series "
+            "WHERE state = 'done'"
+        ).fetchone()
+        shards, size = self._db.execute(
+            "SELECT count(*), coalesce(sum(bytes), 0) FROM shards WHERE state = 'done'"
+        ).fetchone()
+        return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
+
+    def failures(self) -> Iterator[tuple[str, str, str]]:
+        """Key, path and reason of each series that failed."""
+        yield from self._db.cursor().execute(
+            "SELECT key, path, reason FROM series WHERE state = 'failed' ORDER BY path, key"
+        )
+
+    def others(self, state: str) -> Iterator[tuple[str, str, str]]:
+        """Key, path and reason of each series in a state."""
+        yield from self._db.cursor().execute(
+            "SELECT key, path, reason FROM series WHERE state = ? ORDER BY path, key", (state,)
+        )
+
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """Path and reason of each file that is no image."""
+        yield from self._db.cursor().execute("SELECT path, reason FROM left_out ORDER BY path")
+
+    def shards(self) -> Iterator[ShardRow]:
+        """Finished shards that hold something."""
+        rows = self._db.cursor().execute(
+            "SELECT name, bytes, index_sha256 FROM shards WHERE state = 'done' AND bytes > 0 "
+            "ORDER BY name"
+        )
+        yield from (ShardRow(*row) for row in rows)
+
+    def is_done(self, shard: str) -> bool:
+        """Whether a shard of this name counts."""
+        row = self._db.execute(
+            "SELECT 1 FROM shards WHERE name = ? AND state = 'done' AND bytes > 0", (shard,)
+        )
+        return row.fetchone() is not None
+
+    def keys(self, shard: str) -> list[str]:
+        """The series that a finished shard holds."""
+        rows = self._db.execute(
+            "SELECT key FROM series WHERE shard = ? AND state = 'done' ORDER BY key", (shard,)
+        )
+        return [key for (key,) in rows]
+
+    def find_path(self, key: str) -> str:
+        """Where a series lies below the archive; empty where it is not known."""
+        row = self._db.execute("SELECT path FROM series WHERE key = ?", (key,)).fetchone()
+        return "" if row is None else str(row[0])
+
+
+class Look:
+    """One look through an archive; see `Ledger.looking`."""
+
+    def __init__(self, db: sqlite3.Connection, number: int) -> None:
+        self._db = db
+        self.number = number
+
+    def knows(self, folder: str, signature: str) -> bool:
+        """Whether the folder is as it was when it was last looked into."""
+        return (
+            self._db.execute(
+                "UPDATE folders SET seen = ? WHERE path = ? AND signature = ?",
+                (self.number, folder, signature),
+            ).rowcount
+            == 1
+        )
+
+    def record(
+        self, folder: str, signature: str, found: Sequence[Found], left: Sequence[tuple[str, str]]
+    ) -> None:
+        """What a folder holds now; of what is done already, only that it changed."""
+        known = {
+            key: (sign, state)
+            for key, sign, state in self._db.execute(
+                "SELECT key, signature, state FROM series WHERE folder = ?", (folder,)
+            )
+        }
+        for one in found:
+            self._record_series(folder, one)
+        for key in known.keys() - {one.key for one in found}:
+            self._lose(key)
+        self._db.execute("DELETE FROM left_out WHERE folder = ?", (folder,))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)",
+            ((path, folder, reason) for path, reason in left),
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", (folder, signature, self.number)
+        )
+
+    def _record_series(self, folder: str, one: Found) -> None:
+        row = self._db.execute(
+            "SELECT path, signature, state FROM series WHERE key = ?", (one.key,)
+        ).fetchone()
+        if row is None or row[2] == "gone":
+            self._insert(folder, one, "waiting", "")
+            return
+        path, signature, state = row
+        if path != one.path:
+            self._record_copy(folder, one, path)
+        elif signature != one.signature and state == "done":
+            # Its latent stays: shards are never changed. `bulk status` says that it is old.
+            self._db.execute("UPDATE series SET changed = 1 WHERE key = ?", (one.key,))
+        elif signature != one.signature:
+            self._db.execute(
+                "UPDATE series SET state = 'waiting', reason = '', signature = ?, bytes = ?, "
+                "deaths = 0, suspect = 0, shard = CASE state WHEN 'waiting' THEN shard ELSE '' END "
+                "WHERE key = ?",
+                (one.signature, one.bytes, one.key),
+            )
+
+    def _record_copy(self, folder: str, one: Found, first: str) -> None:
+        copy = Found(
+            name_key(f"copy {one.key} {one.path}"), one.path, one.series, one.bytes, one.signature
+        )
+        self._insert(folder, copy, "duplicate", f"the same series as {first}")
+
+    def _insert(self, folder: str, one: Found, state: str, reason: str) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO series (key, folder, path, part, bytes, signature, state, "
+            "reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (one.key, folder, one.path, one.series, one.bytes, one.signature, state, reason),
+        )
+
+    def _lose(self, key: str) -> None:
+        self._db.execute(
+            "UPDATE series SET state = 'gone', reason = 'its files are gone', shard = '' "
+            "WHERE key = ? AND state IN ('waiting', 'failed')",
+            (key,),
+        )
+        self._db.execute("DELETE FROM series WHERE key = ? AND state = 'duplicate'", (key,))
+
+    def keep(self) -> None:
+        """Bring what was found so far to the disk."""
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def end(self) -> None:
+        """The whole archive was met: what was not is gone."""
+        unmet = self._db.execute(
+            "SELECT path FROM folders WHERE seen < ?", (self.number,)
+        ).fetchall()
+        for (folder,) in unmet:
+            keys = self._db.execute("SELECT key FROM series WHERE folder = ?", (folder,)).fetchall()
+            for (key,) in keys:
+                self._lose(key)
+            self._db.execute("DELETE FROM folders WHERE path = ?", (folder,))
+
+
+def dump_facts(facts: Mapping[str, Any]) -> str:
+    """Facts as text in which equal ones are equal."""
+    return json.dumps(facts, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,37 @@
+"""Planning: series by key into shards, so that the same archive makes the same shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from plica.bulk.naming import name_shard
+
+MOST_SERIES = 256
+MOST_BYTES = 1 << 32
+
+
+def group(
+    series: Iterable[tuple[str, int]], *, most_series: int, most_bytes: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Name and keys of each shard.
+
+    Args:
+        series: Key and bytes of files of each, by key.
+        most_series: In a shard.
+        most_bytes: Of the files of a shard's series, unless one alone has more.
+
+    Example:
+        >>> series = [("a", 5), ("b", 5), ("c", 5)]
+        >>> [keys for _, keys in group(series, most_series=9, most_bytes=10)]
+        [['a', 'b'], ['c']]
+    """
+    keys: list[str] = []
+    held = 0
+    for key, size in series:
+        if keys and (len(keys) >= most_series or held + size > most_bytes):
+            yield name_shard(keys), keys
+            keys, held = [], 0
+        keys.append(key)
+        held += size
+    if keys:
+        yield name_shard(keys), keys

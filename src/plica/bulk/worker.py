@@ -1,0 +1,198 @@
+"""A worker: a shard's series read ahead, encoded one after another, and written together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from plica.bulk.discovery import sign
+from plica.bulk.marker import Marker
+from plica.bulk.task import Clock, Item, Made, Order, Outcome, Task
+from plica.codecs.catalogue import load
+from plica.codecs.codec import Codec
+from plica.errors import LatentError, OutputError, PlicaError, UnreadableFile
+from plica.formats.doors import read
+from plica.formats.store import Store
+from plica.formats.store_writing import ShardWriter
+from plica.image import Image
+from plica.latent import Latent
+
+CHANGED = "its files changed while they were read; run again to encode what they are now"
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A latent that waits for its shard."""
+
+    latent: Latent
+    row: dict[str, object]
+    outcome: Outcome
+
+
+class Worker:
+    """Makes shards, one or two at a time: while one is written, the next is read and encoded.
+
+    It may be called from several threads. The codec encodes one image at a time.
+
+    Args:
+        order: How series are encoded.
+        codec: Loaded already; else it is loaded here.
+
+    Raises:
+        PlicaError: The codec cannot be loaded, or the store not be opened.
+    """
+
+    def __init__(self, order: Order, codec: Codec | None = None) -> None:
+        self.order = order
+        self.codec = codec or load_codec(order)
+        self.store = Store.open(order.store)
+        self._turn = threading.Lock()
+
+    def run(self, task: Task) -> Made:
+        """Encode a task's series and write its shard.
+
+        A series that cannot be encoded fails alone.
+
+        Raises:
+            OutputError: The shard cannot be written: nothing of it is left, and no series is to
+                blame.
+        """
+        marker = Marker(self.order.store, task.shard)
+        try:
+            return self._run(task, marker)
+        finally:
+            marker.close()
+
+    def _run(self, task: Task, marker: Marker) -> Made:
+        clock = Clock()
+        encoded: dict[str, _Encoded] = {}
+        outcomes: dict[str, Outcome] = {}
+        # Whoever is suspected of having killed a worker goes first and alone: nothing is lost then.
+        alone = [item for item in task.items if item.suspect]
+        others = [item for item in task.items if not item.suspect]
+        for items, readers in ((alone, 0), (others, self.order.readers)):
+            for item, image in self._read_ahead(items, readers, marker, clock):
+                done = self._attempt(item, image, clock)
+                marker.end(item.key)
+                if isinstance(done, Outcome):
+                    outcomes[item.key] = done
+                else:
+                    encoded[item.key] = done
+                    outcomes[item.key] = done.outcome
+        begun = time.perf_counter()
+        made = self._write(task, encoded, outcomes)
+        clock.writing += time.perf_counter() - begun
+        return replace(made, outcomes=tuple(outcomes[item.key] for item in task.items), clock=clock)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _read_ahead(
+        self, items: Sequence[Item], readers: int, marker: Marker, clock: Clock
+    ) -> Iterator[tuple[Item, Image | PlicaError]]:
+        """Each item with its image, read while the ones before it are encoded."""
+        if readers == 0 or len(items) < 2:
+            for item in items:
+                marker.begin(item.key)
+                yield item, self._read(item, clock)
+            return
+        with ThreadPoolExecutor(readers, thread_name_prefix="reading") as pool:
+            waiting: list[tuple[Item, Future[Image | PlicaError]]] = []
+            todo = list(items)
+            while todo or waiting:
+                while todo and len(waiting) < self.order.ahead:
+                    item = todo.pop(0)
+                    marker.begin(item.key)
+                    waiting.append((item, pool.submit(self._read, item, clock)))
+                item, coming = waiting.pop(0)
+                begun = time.perf_counter()
+                image = coming.result()
+                clock.waiting += time.perf_counter() - begun
+                yield item, image
+
+    def _read(self, item: Item, clock: Clock) -> Image | PlicaError:
+        begun = time.perf_counter()
+        path = self.order.archive / item.path
+        try:
+            if sign(path) != item.signature:
+                return UnreadableFile(CHANGED)
+            image = read(path, series=item.series, max_bytes=self.order.max_bytes)
+            # Read whole, it may still be half of one state and half of another.
+            return UnreadableFile(CHANGED) if sign(path) != item.signature else image
+        except PlicaError as error:
+            return error
+        except (OSError, MemoryError) as error:
+            return UnreadableFile(str(error) or "there is not enough memory")
+        finally:
+            clock.reading += time.perf_counter() - begun
+
+    # -- encoding ----------------------------------------------------------------------------
+
+    def _attempt(self, item: Item, image: Image | PlicaError, clock: Clock) -> _Encoded | Outcome:
+        if isinstance(image, PlicaError):
+            return Outcome(item.key, str(image), changed=str(image) == CHANGED)
+        with self._turn:
+            begun = time.perf_counter()
+            try:
+                latent = self.codec.encode(image, kind=self.order.kind)  # type: ignore[arg-type]
+            except (PlicaError, MemoryError) as error:
+                return Outcome(item.key, str(error) or "there is not enough memory")
+            finally:
+                seconds = time.perf_counter() - begun
+                clock.encoding += seconds
+        row: dict[str, object] = {
+            "source": item.path if self.order.keep_paths else "",
+            "source_hash": image.provenance.content,
+        }
+        outcome = Outcome(item.key, seconds=seconds, image_bytes=image.pixels.nbytes)
+        return _Encoded(latent, row, outcome)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _write(
+        self, task: Task, encoded: dict[str, _Encoded], outcomes: dict[str, Outcome]
+    ) -> Made:
+        # A driver that died may have left it, or a worker that outlived its driver.
+        self.store.discard(task.shard)
+        with ShardWriter(self.store, task.shard) as writer:
+            for key in sorted(encoded):
+                try:
+                    writer.add(key, encoded[key].latent, encoded[key].row)
+                except (OutputError, LatentError) as error:
+                    if writer.closed:  # the disk is to blame, and not the series
+                        raise
+                    outcomes[key] = Outcome(key, str(error))
+            if not len(writer):
+                return Made(task.shard, ())
+            meta = writer.close()
+        return Made(task.shard, (), meta.bytes, meta.index_sha256)
+
+
+def load_codec(order: Order) -> Codec:
+    """The codec of an order.
+
+    Raises:
+        PlicaError: It is not known, or cannot be loaded.
+    """
+    if order.threads:
+        import torch
+
+        torch.set_num_threads(order.threads)
+    return load(order.codec, order.weights, order.device, **order.options)
+
+
+def check_room(folder: Path) -> None:
+    """Refuse a store that cannot be written to before any work is done.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    try:
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,60 @@
+"""plica bulk status: what became of an archive's series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plica.bulk.engine import reading_only
+from plica.bulk.lock import find_driver
+from plica.cli import options as o
+from plica.cli.console import format_bytes, print_json, print_note, print_table
+
+StorePath = Annotated[
+    Path, typer.Argument(help="A store that `plica bulk encode` made.", show_default=False)
+]
+
+
+def status(
+    store: StorePath,
+    left_out: Annotated[
+        bool, typer.Option("--left-out", help="List the files that are no images.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Count series by what became of them, and list those that failed with their reasons.
+
+    Example: plica bulk status archive.store
+    """
+    with reading_only(store) as (opened, ledger):
+        counts, totals = ledger.count(), ledger.totals()
+        failures = list(ledger.failures())
+        others = {state: list(ledger.others(state)) for state in ("gone", "duplicate")}
+        skipped = list(ledger.left_out())
+        changed = ledger.count_changed()
+    driver = find_driver(store)
+    if as_json:
+        print_json({
+            "codec": opened.codec.name, "dtype": opened.dtype, **counts, "changed": changed,
+            **totals, "driver": driver or None,
+            "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
+            **{state: [{"key": k, "path": p} for k, p, _ in rows]
+               for state, rows in others.items()},
+            "left_out": [{"path": p, "reason": r} for p, r in skipped],
+        })  # fmt: skip
+        return
+    files, kept = totals["source_bytes"], totals["shard_bytes"]
+    rows = [(state, str(count)) for state, count in counts.items() if count]
+    rows += [("changed since", str(changed))] if changed else []
+    rows += [("files they came from", format_bytes(files)), ("latents", format_bytes(kept))]
+    rows += [("shards", f"{totals['shards']:.0f}"), ("files left out", str(len(skipped)))]
+    print_table(f"{opened.codec.name}, {opened.dtype}", ("series", ""), rows)
+    if driver:
+        print_note(f"being worked on by process {driver.get('pid')} on {driver.get('host')}")
+    listed = [(path, "failed", why) for _, path, why in failures]
+    listed += [(path, state, why) for state, rows_ in others.items() for _, path, why in rows_]
+    listed += [(path, "left out", why) for path, why in skipped] if left_out else []
+    if listed:
+        print_table("Not in the store", ("path", "what", "why"), listed)
