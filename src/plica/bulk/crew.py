@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from plica.bulk.marker import read_marker
 from plica.bulk.task import Death, Made, Order, Task, Trouble
@@ -20,6 +20,7 @@ AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
 Event = Made | Death | Trouble
 
 
+@runtime_checkable
 class Crew(Protocol):
     """Those who do the tasks.
 

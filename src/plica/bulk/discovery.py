@@ -127,13 +127,13 @@ def list_files(path: Path) -> list[tuple[str, int, int]]:
         UnreadableFile: They are gone.
     """
     try:
+        if not path.exists():
+            raise UnreadableFile(f"{path.name} is gone since it was discovered")
         files = sorted(path.iterdir()) if path.is_dir() else list_parts(path)
         kept = [file for file in files if not file.name.startswith(".") and file.is_file()]
         facts = [(file.name, file.stat()) for file in kept]
     except OSError as error:
         raise UnreadableFile(f"{path.name} cannot be read: {error.strerror or error}") from error
-    if not facts:
-        raise UnreadableFile(f"{path.name} is gone since it was discovered")
     return [(name, one.st_size, one.st_mtime_ns) for name, one in facts]
 
 

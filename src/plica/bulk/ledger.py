@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plica.bulk.naming import name_key
+from plica.bulk.naming import name_key, name_shard
 from plica.bulk.planning import group
 from plica.bulk.task import Found, Item, Made, Task
 from plica.errors import LatentError, OutputError
@@ -184,6 +184,9 @@ class Ledger:
             planned = group(rows, most_series=most_series, most_bytes=most_bytes)
             for name, keys in list(planned):
                 made += 1
+                # Series that failed and are tried again may make up the very shard they did.
+                while self._has_shard(name):
+                    name = name_shard([name, *keys])
                 self._db.execute(
                     "INSERT INTO shards (name, number, state) VALUES (?, ?, 'open')",
                     (name, number + made),
@@ -192,6 +195,11 @@ class Ledger:
                     "UPDATE series SET shard = ? WHERE key = ?", ((name, key) for key in keys)
                 )
         return made
+
+    def _has_shard(self, name: str) -> bool:
+        return (
+            self._db.execute("SELECT 1 FROM shards WHERE name = ?", (name,)).fetchone() is not None
+        )
 
     def tasks(self) -> Iterator[Task]:
         """Shards that are open, in the order they were planned."""

@@ -1,0 +1,127 @@
+"""Discovery: every series once, and only changed folders looked into again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plica.bulk import discovery
+from plica.bulk.discovery import discover, sign, walk
+from plica.bulk.ledger import Ledger
+from plica.errors import UnreadableFile
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    with Ledger(tmp_path / "store") as found:
+        yield found
+
+
+def paths(ledger: Ledger, state: str = "waiting") -> list[str]:
+    return [path for _, path, _ in ledger.others(state)]
+
+
+def test_every_series_of_a_tree_is_found(archive: Path, ledger: Ledger):
+    discover(archive, ledger)
+    assert "ward0/ct0.nii" in paths(ledger)
+    assert "pacs/CT_small/CT_small.dcm" in paths(ledger)
+    assert "broken.nii" in paths(ledger)  # it fails by name when it is read
+    assert ("notes.txt", ".txt files are no images") in list(ledger.left_out())
+
+
+def test_what_is_known_is_not_looked_into_again(
+    archive: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    discover(archive, ledger)
+    looked = []
+    before = discovery.find_in_folder
+    monkeypatch.setattr(
+        discovery,
+        "find_in_folder",
+        lambda tree, folder, files: looked.append(folder) or before(tree, folder, files),
+    )
+    discover(archive, ledger)
+    assert looked == []
+    shutil.copy(archive / "ward0" / "ct0.nii", archive / "ward1" / "new.nii")
+    discover(archive, ledger)
+    assert looked == [archive / "ward1"]
+    assert "ward1/new.nii" in paths(ledger)
+
+
+def test_what_vanished_is_gone_and_what_comes_back_waits(archive: Path, ledger: Ledger):
+    discover(archive, ledger)
+    kept = (archive / "ward0" / "ct0.nii").read_bytes()
+    (archive / "ward0" / "ct0.nii").unlink()
+    shutil.rmtree(archive / "ward1")
+    discover(archive, ledger)
+    gone = paths(ledger, "gone")
+    assert "ward0/ct0.nii" in gone
+    assert {path.split("/")[0] for path in gone} == {"ward0", "ward1"}
+    (archive / "ward0" / "ct0.nii").write_bytes(kept)
+    discover(archive, ledger)
+    assert "ward0/ct0.nii" in paths(ledger)
+
+
+def test_a_dicom_series_that_lies_in_two_places_counts_once(archive: Path, ledger: Ledger):
+    shutil.copytree(archive / "pacs" / "CT_small", archive / "zz-backup" / "CT_small")
+    discover(archive, ledger)
+    found = {path: reason for _, path, reason in ledger.others("duplicate")}
+    assert found == {
+        "zz-backup/CT_small/CT_small.dcm": "the same series as pacs/CT_small/CT_small.dcm",
+        # pydicom's two files are one series in two encodings
+        "pacs/MR_small_bigendian/MR_small_bigendian.dcm": "the same series as pacs/MR_small/MR_small.dcm",
+    }
+    discover(archive, ledger)
+    assert ledger.count()["duplicate"] == 2
+
+
+def test_an_interrupted_look_goes_on_where_it_was(
+    archive: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    before, looked = discovery.find_in_folder, []
+
+    def look(tree, folder, files):
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        looked.append(folder)
+        return before(tree, folder, files)
+
+    monkeypatch.setattr(discovery, "find_in_folder", look)
+    with pytest.raises(KeyboardInterrupt):
+        discover(archive, ledger)
+    first = list(looked)
+    monkeypatch.setattr(
+        discovery, "find_in_folder", lambda t, f, files: looked.append(f) or before(t, f, files)
+    )
+    discover(archive, ledger)
+    assert len(looked) == len(set(looked)) > len(first)
+
+
+def test_links_in_a_circle_and_hidden_folders_are_left_alone(archive: Path):
+    (archive / "circle").symlink_to(archive)
+    (archive / ".hidden").mkdir()
+    (archive / ".hidden" / "a.nii").write_bytes(b"")
+    met = {one.path.relative_to(archive).parts[:1] for one in walk(archive)}
+    assert met == {(), ("ward0",), ("ward1",), ("ward2",), ("pacs",)}
+
+
+def test_a_signature_changes_with_content_and_with_parts(tmp_path: Path):
+    header, data = tmp_path / "a.mhd", tmp_path / "a.raw"
+    header.write_text("x")
+    data.write_bytes(b"12")
+    before = sign(header)
+    assert sign(header) == before
+    os.utime(data, ns=(1, 1))
+    assert sign(header) != before
+    header.unlink()
+    with pytest.raises(UnreadableFile, match="gone"):
+        sign(header)
+
+
+def test_an_archive_that_is_not_there_is_said(tmp_path: Path, ledger: Ledger):
+    with pytest.raises(UnreadableFile, match="no such folder"):
+        discover(tmp_path / "none", ledger)

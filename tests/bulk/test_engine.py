@@ -1,0 +1,259 @@
+"""The engine in one process: what it makes, and what it makes of what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.bulk.conftest import CODEC
+from tests.bulk.stores import contents
+
+import plica
+from plica.bulk import worker
+from plica.bulk.crew import OwnProcess
+from plica.bulk.engine import Habits, Watcher, clean, encode_archive, open_store
+from plica.bulk.ledger import Ledger
+from plica.bulk.lock import find_driver, hold
+from plica.bulk.task import Death, Order
+from plica.bulk.worker import CHANGED, load_codec
+from plica.errors import OutputError, SettingsError
+from plica.formats.store import Store
+
+Orders = Callable[..., Order]
+SMALL = Habits(shard_series=4)
+
+
+def run(order: Order, habits: Habits = SMALL, watcher: Watcher | None = None):
+    return encode_archive(order, lambda: OwnProcess(order), habits=habits, watcher=watcher)
+
+
+def states(order: Order) -> dict[str, int]:
+    with Ledger(order.store) as ledger:
+        return {state: n for state, n in ledger.count().items() if n}
+
+
+def test_an_archive_becomes_a_store(order: Orders):
+    made = order()
+    ran = run(made)
+    assert states(made) == {"done": 15, "failed": 1, "duplicate": 1}
+    assert (ran.done, ran.failed, ran.shards) == (16, 1, 4)
+    store = Store.open(made.store)
+    assert len(store) == 15
+    codec = plica.load(CODEC)
+    with Ledger(made.store) as ledger:
+        key = next(k for k, path, _ in ledger.others("done") if path == "ward0/ct0.nii")
+        failed = [(path, reason) for _, path, reason in ledger.failures()]
+    assert [path for path, _ in failed] == ["broken.nii"]
+    alone = codec.encode(plica.read(made.archive / "ward0" / "ct0.nii"))
+    assert np.array_equal(store.read(key).codes, alone.codes.astype(np.float16))
+    assert codec.decode(store.read(key)).grid.agrees_with(alone.source)
+
+
+def test_nothing_is_done_twice(order: Orders):
+    made = order()
+    run(made)
+    before = contents(made.store)
+    assert run(made).done == 0
+    assert contents(made.store) == before
+
+
+def test_stores_do_not_depend_on_how_the_work_was_cut(order: Orders):
+    one, other = order("one"), order("other", readers=1, ahead=1)
+    run(one)
+    run(other)
+    assert contents(one.store) == contents(other.store)
+
+
+def test_what_comes_later_is_encoded_later(order: Orders):
+    made = order()
+    run(made)
+    (made.archive / "later.nii").write_bytes((made.archive / "ward0" / "ct0.nii").read_bytes())
+    assert run(made).done == 1
+    assert states(made)["done"] == 16
+
+
+def test_failures_are_tried_again_only_when_asked(order: Orders):
+    made = order()
+    run(made)
+    good = (made.archive / "ward1" / "ct1.nii").read_bytes()
+    assert run(made).done == 0
+    assert run(made, Habits(retry_failed=True)).failed == 1
+    (made.archive / "broken.nii").write_bytes(good)
+    assert run(made).done == 1  # it changed: that is reason enough
+    assert "failed" not in states(made)
+
+
+def test_no_path_and_no_name_is_in_the_store_unless_asked(order: Orders):
+    made, open_ = order("closed"), order("open", keep_paths=True)
+    run(made)
+    run(open_)
+    rows = Store.open(made.store).rows(("source",)).column(0).to_pylist()
+    assert set(rows) == {""}
+    assert "ward0/ct0.nii" in Store.open(open_.store).rows(("source",)).column(0).to_pylist()
+    for path in (made.store / "shards").iterdir():
+        assert b"ward0" not in path.read_bytes()
+        assert b"CompressedSamples" not in path.read_bytes()  # CT_small's patient
+
+
+def test_a_source_that_changes_while_it_is_read_fails_and_is_done_next_time(
+    order: Orders, monkeypatch: pytest.MonkeyPatch
+):
+    made = order()
+    changing = made.archive / "ward2" / "ct2.nii"
+    before = worker.read
+
+    def read(path, **how):
+        image = before(path, **how)
+        if path == changing:
+            os.utime(path, ns=(5, 5))
+        return image
+
+    monkeypatch.setattr(worker, "read", read)
+    run(made)
+    with Ledger(made.store) as ledger:
+        assert ("ward2/ct2.nii", CHANGED) in [(p, reason) for _, p, reason in ledger.failures()]
+    monkeypatch.setattr(worker, "read", before)
+    run(made)
+    assert states(made) == {"done": 15, "failed": 1, "duplicate": 1}
+
+
+def test_a_source_that_changed_later_is_counted_and_its_latent_kept(order: Orders):
+    made = order()
+    run(made)
+    before = contents(made.store)
+    os.utime(made.archive / "ward0" / "ct0.nii", ns=(7, 7))
+    run(made)
+    with Ledger(made.store) as ledger:
+        assert ledger.count_changed() == 1
+    assert contents(made.store) == before
+
+
+def test_a_full_disk_loses_nothing(order: Orders, monkeypatch: pytest.MonkeyPatch):
+    made, undisturbed = order(), order("undisturbed")
+    run(undisturbed)
+    written = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        written.append(handle)
+        if len(written) > 8:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(OutputError, match="No space left"):
+            run(made)
+    assert 0 < states(made)["done"] < 15
+    run(made)
+    assert contents(made.store) == contents(undisturbed.store)
+
+
+def test_what_a_broken_run_left_is_removed_and_what_is_missing_made_again(order: Orders):
+    made = order()
+    run(made)
+    before = contents(made.store)
+    store = Store.open(made.store)
+    lost, other = store.shards[:2]
+    (store.shards_folder / "debris.safetensors").write_bytes(b"half")
+    (store.shards_folder / ".half-written").write_bytes(b"half")
+    store.shard_path(lost).unlink()
+    with Ledger(made.store) as ledger:
+        assert clean(made.store, ledger) == (["debris"], [lost])
+    assert store.shard_path(other).is_file()
+    run(made)
+    assert contents(made.store) == before
+
+
+def test_two_drivers_refuse_each_other(order: Orders):
+    made = order()
+    assert find_driver(made.store) == {}
+    with hold(made.store):
+        assert find_driver(made.store)["pid"] == os.getpid()
+        with pytest.raises(OutputError, match=f"another driver.*process {os.getpid()}"):
+            run(made)
+    assert find_driver(made.store) == {}
+    assert run(made).done == 16
+
+
+def test_another_archive_codec_or_setting_needs_a_store_of_its_own(order: Orders, tmp_path: Path):
+    made = order()
+    run(made)
+    elsewhere = Order(tmp_path, made.store, CODEC)
+    with pytest.raises(SettingsError, match="another archive"):
+        run(elsewhere)
+    other = Order(made.archive, made.store, "linear-4x1-2d")
+    with pytest.raises(SettingsError, match="codec 'bicubic-4x-2d'"):
+        open_store(other.store, load_codec(other), "float16", {})
+    with pytest.raises(SettingsError, match="dtype 'float16'"):
+        open_store(made.store, load_codec(made), "int8", {})
+
+
+def test_an_archive_that_was_moved_goes_on(order: Orders):
+    made = order()
+    run(made)
+    moved = made.archive.rename(made.archive.with_name("moved"))
+    again = Order(moved, made.store, CODEC)
+    assert run(again, Habits(moved=True)).done == 0
+
+
+def test_the_first_signal_lets_shards_be_finished(order: Orders):
+    made, undisturbed = order(), order("undisturbed")
+    run(undisturbed)
+    told = iter([signal.SIGTERM])
+
+    def stop(_: object) -> None:
+        for number in told:
+            os.kill(os.getpid(), number)
+
+    ran = run(made, Habits(shard_series=2), Watcher(booked=stop))
+    assert ran.interrupted
+    assert 0 < states(made)["waiting"] < 16
+    assert threading.active_count() < 20
+    assert not run(made, Habits(shard_series=2)).interrupted
+    assert contents(made.store)["index"] is not None
+    assert states(made) == states(undisturbed)
+
+
+def test_who_kills_workers_is_found_and_set_aside(order: Orders):
+    """A crew whose worker dies whenever it is at one series, whichever shard that is in."""
+    made = order()
+    run_until = OwnProcess(made)
+
+    class Dying:
+        size = 1
+
+        def __init__(self) -> None:
+            self.events: list[object] = []
+            self.deaths = 0
+
+        def submit(self, task) -> None:
+            poison = [i for i in task.items if i.path == "ward1/ct4.nii"]
+            if not poison:
+                run_until.submit(task)
+                return
+            self.deaths += 1
+            alone = poison[0].suspect
+            at = poison if alone else task.items[:2] + tuple(poison)
+            self.events.append(Death(task.shard, tuple(dict.fromkeys(i.key for i in at))))
+
+        def collect(self, seconds: float):
+            ready, self.events = self.events, []
+            return ready or run_until.collect(seconds)
+
+        def close(self) -> None:
+            run_until.close()
+
+    crew = Dying()
+    encode_archive(made, lambda: crew, habits=Habits(shard_series=6, most_deaths=3))
+    with Ledger(made.store) as ledger:
+        failed = {path: reason for _, path, reason in ledger.failures()}
+    assert failed["ward1/ct4.nii"] == "the worker died 3 times over it"
+    assert set(failed) == {"ward1/ct4.nii", "broken.nii"}
+    assert crew.deaths == 4  # once with others, then three times alone
+    assert states(made)["done"] == 14
