@@ -73,7 +73,9 @@ def test_a_dicom_series_that_lies_in_two_places_counts_once(archive: Path, ledge
     assert found == {
         "zz-backup/CT_small/CT_small.dcm": "the same series as pacs/CT_small/CT_small.dcm",
         # pydicom's two files are one series in two encodings
-        "pacs/MR_small_bigendian/MR_small_bigendian.dcm": "the same series as pacs/MR_small/MR_small.dcm",
+        "pacs/MR_small_bigendian/MR_small_bigendian.dcm": (
+            "the same series as pacs/MR_small/MR_small.dcm"
+        ),
     }
     discover(archive, ledger)
     assert ledger.count()["duplicate"] == 2

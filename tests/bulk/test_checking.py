@@ -1,0 +1,76 @@
+"""Verifying: whatever is wrong with a store is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.bulk.conftest import CODEC
+
+import plica
+from plica.bulk.checking import decode_sample, verify
+from plica.bulk.crew import OwnProcess
+from plica.bulk.engine import Habits, encode_archive, reading_only
+from plica.bulk.task import Order
+from plica.errors import LatentError, OutputError
+from plica.formats.store import Store
+
+
+@pytest.fixture
+def store(order: Callable[..., Order]) -> Path:
+    made = order()
+    encode_archive(made, lambda: OwnProcess(made), habits=Habits(shard_series=4))
+    return made.store
+
+
+def faults(folder: Path) -> list[tuple[str, str]]:
+    with reading_only(folder) as (store, ledger):
+        return [(one.kind, one.shard) for one in verify(store, ledger)]
+
+
+def test_a_sound_store_has_no_fault(store: Path):
+    told: list[tuple[int, int]] = []
+    with reading_only(store) as (opened, ledger):
+        assert list(verify(opened, ledger, lambda *at: told.append(at))) == []
+        codec = plica.load(CODEC)
+        assert list(decode_sample(opened, codec.decode, n=5)) == []
+    assert told[-1] == (4, 4)
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
+def test_a_flipped_bit_is_found(store: Path, place: float):
+    shard = sorted((store / "shards").iterdir())[1]
+    data = bytearray(shard.read_bytes())
+    data[int(len(data) * place)] ^= 4
+    shard.write_bytes(data)
+    assert {(kind, name) for kind, name in faults(store)} == {("damaged", shard.stem)}
+
+
+def test_truncated_missing_extra_and_swapped_shards_are_found(store: Path):
+    names = Store.open(store).shards
+    first, second, third, last = (store / "shards" / f"{name}.safetensors" for name in names)
+    first.write_bytes(first.read_bytes()[:-9])
+    second.unlink()
+    (store / "index" / f"{names[2]}.parquet").unlink()
+    (store / "shards" / "0000.safetensors").write_bytes(last.read_bytes())
+    found = set(faults(store))
+    assert {("damaged", names[0]), ("missing", names[1]), ("missing", names[2])} <= found
+    assert ("extra", "0000") in found
+    assert third.is_file()
+
+
+def test_what_cannot_be_decoded_is_named(store: Path):
+    def refuse(latent: object) -> plica.Image:
+        raise LatentError("it is of other weights")
+
+    with reading_only(store) as (opened, _):
+        found = list(decode_sample(opened, refuse, n=2))
+    assert [one.kind for one in found] == ["decoding"] * 2
+    assert "other weights" in found[0].what
+
+
+def test_a_store_without_a_ledger_is_said_to_have_none(tmp_path: Path, store: Path):
+    (store / "ledger.sqlite").unlink()
+    with pytest.raises(OutputError, match="no ledger"), reading_only(store):
+        pass
