@@ -1,0 +1,69 @@
+"""The examples are run, on a small store that is made for them."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plica
+from plica.formats.store import Store
+from plica.formats.store_writing import ShardWriter
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def load_example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_picture(chance, *, found):
+    """Noise; with the finding, a bright disc somewhere within."""
+    pixels = chance.normal(100, 20, (1, 64, 64, 1))
+    if found:
+        i, j = chance.integers(12, 52, 2)
+        away = np.hypot(*np.meshgrid(np.arange(64) - j, np.arange(64) - i))
+        pixels[0, ..., 0] += 60 * (away < 8)
+    grid = plica.Grid.from_spacing((64, 64, 1), calibrated=False)
+    return plica.Image(pixels.clip(0, 255).astype(np.uint8), grid, unit=plica.Unit.DISPLAY)
+
+
+def make_archive(folder, count=60):
+    """A store of radiographs' latents, and the table of what is on them."""
+    codec = plica.load("linear-4x1-2d")
+    chance = np.random.default_rng(0)
+    latents = [codec.encode(make_picture(chance, found=n // 3 % 2 == 1)) for n in range(count)]
+    store = Store.create(folder / "a.store", codec=latents[0].codec, dtype="float16")
+    for shard in range(3):
+        with ShardWriter(store) as writer:
+            for n in range(shard, count, 3):
+                writer.add(f"series-{n}", latents[n], {"source": f"{n}.png"})
+    lines = [f"{n}.png,p{n},{'train' if n % 4 else 'dev-test'},{n // 3 % 2}" for n in range(count)]
+    (folder / "a.csv").write_text("\n".join(["path,patient,split,finding", *lines]))
+    return store.folder, folder / "a.csv"
+
+
+def test_a_classifier_learns_a_finding_from_a_store(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path)
+    options = ["--epochs", "3", "--side", "16", "--batch", "8", "--rate", "3e-3"]
+    train = load_example("train_on_store")
+    area = train.main([str(store), str(labels), *options])
+
+    assert area > 0.9
+    assert f"AUROC {area:.3f} on 15 images" in capsys.readouterr().out
+    again = train.main([str(store), str(labels), *options])
+    assert again == area
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_each_example_says_what_it_takes(path):
+    done = subprocess.run(
+        [sys.executable, path, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "usage" in done.stdout
