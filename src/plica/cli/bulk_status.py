@@ -40,7 +40,8 @@ def status(
             "codec": opened.codec.name, "dtype": opened.dtype, **counts, "changed": changed,
             **totals, "driver": driver or None,
             "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
-            "others": [{"key": k, "path": p, "state": state} for state, rows in others.items() for k, p, _ in rows],
+            "others": [{"key": k, "path": p, "state": state}
+                       for state, rows in others.items() for k, p, _ in rows],
             "left_out": [{"path": p, "reason": r} for p, r in skipped],
         })  # fmt: skip
         return
