@@ -100,9 +100,8 @@ class Simulation:
     began: dict[int, tuple[float, float]] = field(default_factory=dict)
     life: list[int] = field(default_factory=list)
     events: list[tuple[float, int, Kind, int, int]] = field(default_factory=list)
-    deaths: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("worker", "node", "driver"), 0)
-    )
+    deaths: dict[str, int] = field(default_factory=lambda: {"worker": 0, "node": 0, "driver": 0})
+    idle: deque[int] = field(default_factory=deque)
     _order: itertools.count[int] = field(default_factory=itertools.count)
 
     def run(self) -> Outcome:
@@ -173,6 +172,7 @@ class Simulation:
 
     def _hand_out(self, worker: int) -> None:
         if not self.todo:
+            self.idle.append(worker)
             return
         seconds = self.todo.popleft()
         self.began[worker] = (self.now, seconds)
@@ -183,7 +183,12 @@ class Simulation:
         if worker in self.began:
             began, seconds = self.began.pop(worker)
             self.lost += self.now - began
-            self.todo.append(seconds)
+            # What was lost is done first, as the engine does it, by whoever has nothing to do.
+            self.todo.appendleft(seconds)
+            while self.idle and self.todo:
+                other = self.idle.popleft()
+                if other != worker and other not in self.began:
+                    self._hand_out(other)
         self._push(self.now + pause, "back", worker, self.life[worker])
 
     def _plan_death(self, kind: Kind, which: int, mean: float) -> None:
