@@ -127,3 +127,17 @@ def test_a_signature_changes_with_content_and_with_parts(tmp_path: Path):
 def test_an_archive_that_is_not_there_is_said(tmp_path: Path, ledger: Ledger):
     with pytest.raises(UnreadableFile, match="no such folder"):
         discover(tmp_path / "none", ledger)
+
+
+def test_several_processes_find_what_one_finds(archive: Path, tmp_path: Path):
+    for number in range(70):
+        (archive / f"more{number}").mkdir()
+        shutil.copy(archive / "ward0" / "ct0.nii", archive / f"more{number}" / "a.nii")
+    found = []
+    for lookers in (1, 2):
+        (tmp_path / f"store{lookers}").mkdir()
+        with Ledger(tmp_path / f"store{lookers}") as ledger:
+            discover(archive, ledger, lookers=lookers)
+            found.append(list(ledger.others("waiting")))
+    assert found[0] == found[1]
+    assert len(found[0]) > 80

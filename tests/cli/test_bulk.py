@@ -54,6 +54,18 @@ def test_status_counts_and_names(store: Path):
     assert "notes.txt" in shown
 
 
+def test_a_table_joins_labels_with_latents(store: Path, tmp_path: Path):
+    import csv
+
+    done = plica("bulk", "status", store, "--table", tmp_path / "keys.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "keys.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    states = [row["state"] for row in rows]
+    assert (states.count("done"), states.count("failed"), states.count("duplicate")) == (15, 1, 1)
+    assert "ward0/ct0.nii" in {row["path"] for row in rows}
+
+
 def test_verify_says_that_all_is_well_and_what_is_not(store: Path, tmp_path: Path):
     well = plica("bulk", "verify", store, "--sample", 2)
     assert well.returncode == 0, well.stderr

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from plica.bulk.ledger import Ledger
@@ -16,7 +20,8 @@ from plica.formats.sources import Source, find_in_folder, list_parts
 
 Tell = Callable[[int, int], None]
 """Is told how many folders and files were looked at."""
-_AT_ONCE = 200  # folders in a transaction
+_AT_ONCE = 256  # folders in a transaction
+_WORTH_IT = 64  # new folders among them, for which processes are started
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,24 @@ class Folder:
         return _digest(self.files)
 
 
-def discover(archive: Path, ledger: Ledger, tell: Tell = lambda folders, files: None) -> None:
+def discover(
+    archive: Path,
+    ledger: Ledger,
+    tell: Tell = lambda folders, files: None,
+    *,
+    lookers: int = 1,
+) -> None:
     """Bring the ledger up to date with the archive.
 
     Headers are read in folders that are new or whose list of files changed; of the others only the
-    list is. One folder is held in memory at a time. What was found is kept folder by folder, so
+    list is. Some folders are held in memory at a time. What was found is kept as it is found, so
     that an interrupted discovery goes on.
+
+    Args:
+        archive: The tree.
+        ledger: What is known of it.
+        tell: Is told how far it is.
+        lookers: Processes that read headers, where many folders are new.
 
     Raises:
         UnreadableFile: The archive is no folder.
@@ -50,16 +67,47 @@ def discover(archive: Path, ledger: Ledger, tell: Tell = lambda folders, files: 
     if not archive.is_dir():
         raise UnreadableFile(f"{archive}: there is no such folder; check the path")
     folders = files = 0
-    with ledger.looking() as look:
-        for folder in walk(archive):
-            folders, files = folders + 1, files + len(folder.files)
-            below = folder.path.relative_to(archive).as_posix()
-            if not look.knows(below, folder.signature):
-                look.record(below, folder.signature, *_look_into(archive, folder))
-            if folders % _AT_ONCE == 0:
-                look.keep()
-                tell(folders, files)
-    tell(folders, files)
+    walked = walk(archive)
+    with ledger.looking() as look, _Lookers(archive, lookers) as through:
+        while some := list(itertools.islice(walked, _AT_ONCE)):
+            folders, files = folders + len(some), files + sum(len(one.files) for one in some)
+            new = [one for one in some if not look.knows(_below(archive, one), one.signature)]
+            for folder, (found, left) in zip(new, through.look(new), strict=True):
+                look.record(_below(archive, folder), folder.signature, found, left)
+            look.keep()
+            tell(folders, files)
+
+
+def _below(archive: Path, folder: Folder) -> str:
+    return folder.path.relative_to(archive).as_posix()
+
+
+Inside = tuple[list[Found], list[tuple[str, str]]]
+
+
+class _Lookers:
+    """Those who look into folders: this process, or several once there is enough to look into."""
+
+    def __init__(self, archive: Path, processes: int) -> None:
+        self._look = partial(_look_into, archive)
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def look(self, folders: Sequence[Folder]) -> Iterator[Inside]:
+        """What each folder holds, in their order."""
+        if self._processes < 2 or len(folders) < _WORTH_IT:
+            return map(self._look, folders)
+        if self._pool is None:
+            # Not forked: threads of torch, if there are any, would be lost halfway.
+            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"))
+        return self._pool.map(self._look, folders, chunksize=4)
+
+    def __enter__(self) -> _Lookers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
 
 def walk(tree: Path) -> Iterator[Folder]:
@@ -88,7 +136,7 @@ def walk(tree: Path) -> Iterator[Folder]:
         todo.extend(sorted(folders, reverse=True))
 
 
-def _look_into(archive: Path, folder: Folder) -> tuple[list[Found], list[tuple[str, str]]]:
+def _look_into(archive: Path, folder: Folder) -> Inside:
     """The series among a folder's files, and what was left out with the reason."""
     looked = find_in_folder(
         archive, folder.path, [folder.path / name for name, _, _ in folder.files]

@@ -43,6 +43,7 @@ class Habits:
         most_deaths: A series over which a worker died so often, alone, has failed.
         retry_failed: Whether series that failed before are tried again.
         moved: Whether the archive lies elsewhere than before.
+        lookers: Processes that read headers in discovery, where much is new.
     """
 
     shard_series: int = MOST_SERIES
@@ -50,9 +51,15 @@ class Habits:
     most_deaths: int = MOST_DEATHS
     retry_failed: bool = False
     moved: bool = False
+    lookers: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("shard_series", 1), ("shard_bytes", 1), ("most_deaths", 1)):
+        for name, least in (
+            ("shard_series", 1),
+            ("shard_bytes", 1),
+            ("most_deaths", 1),
+            ("lookers", 1),
+        ):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is at least {least}, but got {getattr(self, name)}")
 
@@ -169,7 +176,7 @@ def encode_archive(
         clean(order.store, ledger)
         if habits.retry_failed:
             ledger.retry_failed()
-        discover(order.archive, ledger, watcher.looked)
+        discover(order.archive, ledger, watcher.looked, lookers=habits.lookers)
         ledger.plan(most_series=habits.shard_series, most_bytes=habits.shard_bytes)
         counts = ledger.count()
         watcher.planned(counts["waiting"], counts["done"])

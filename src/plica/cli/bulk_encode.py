@@ -160,7 +160,13 @@ def encode(
     _check_places(order)
     facts = {"kind": order.kind or "", "options": dict(order.options), "paths": keep_paths}
     open_store(order.store, load_codec(order), dtype, facts)  # type: ignore[arg-type]
-    habits = Habits(shard_series, MOST_BYTES, retry_failed=retry_failed, moved=moved)
+    habits = Habits(
+        shard_series,
+        MOST_BYTES,
+        retry_failed=retry_failed,
+        moved=moved,
+        lookers=os.cpu_count() or 1,
+    )
 
     def hire() -> Crew:
         if workers == 1 and not address:

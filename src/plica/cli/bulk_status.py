@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from plica.bulk.engine import reading_only
+from plica.bulk.ledger import STATES, Ledger
 from plica.bulk.lock import find_driver
 from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
+from plica.formats.atomic import new_file
 
 StorePath = Annotated[
     Path, typer.Argument(help="A store that `plica bulk encode` made.", show_default=False)
@@ -22,6 +26,17 @@ def status(
     left_out: Annotated[
         bool, typer.Option("--left-out", help="List the files that are no images.")
     ] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table",
+            help="Write key, path and state of every series here, as CSV: to "
+            "join labels with latents. Paths may name patients.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    overwrite: o.Overwrite = False,
     as_json: o.Json = False,
 ) -> None:
     """Count series by what became of them, and list those that failed with their reasons.
@@ -34,6 +49,8 @@ def status(
         others = {state: list(ledger.others(state)) for state in ("gone", "duplicate")}
         skipped = list(ledger.left_out())
         changed = ledger.count_changed()
+        if table is not None:
+            _write_table(table, ledger, overwrite=overwrite)
     driver = find_driver(store)
     if as_json:
         print_json({
@@ -58,3 +75,14 @@ def status(
     listed += [(path, "left out", why) for path, why in skipped] if left_out else []
     if listed:
         print_table("Not in the store", ("path", "what", "why"), listed)
+
+
+def _write_table(path: Path, ledger: Ledger, *, overwrite: bool) -> None:
+    """Every series of the ledger, a line each."""
+    with new_file(path, overwrite=overwrite) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("key", "path", "state"))
+        for state in STATES:
+            rows.writerows((key, where, state) for key, where, _ in ledger.others(state))
+        text.detach()
