@@ -78,6 +78,31 @@ def read_slabs(pixels: Readable, most_bytes: int = SLAB_BYTES) -> Iterator[NDArr
         release(pixels)
 
 
+def gather(pixels: Readable, box: Box, dtype: Any = None) -> NDArray[Any]:
+    """A copy of a box, in C order; no more of a file's map than a slab is resident meanwhile.
+
+    Args:
+        pixels: What is read.
+        box: One slice per axis.
+        dtype: Of the copy; None keeps the pixels' own.
+    """
+    kind = pixels.dtype if dtype is None else np.dtype(dtype)
+    out = np.empty([span.stop - span.start for span in box], kind)
+    axis = find_slowest_axis(pixels)
+    span = box[axis]
+    thick = span.stop - span.start
+    if _find_map(pixels) is not None:
+        layer = math.prod(pixels.shape) // pixels.shape[axis] * pixels.dtype.itemsize
+        thick = max(1, SLAB_BYTES // max(1, layer))
+    for at in range(span.start, span.stop, max(1, thick)):
+        part, place = list(box), [slice(None)] * len(box)
+        part[axis] = slice(at, min(at + thick, span.stop))
+        place[axis] = slice(at - span.start, part[axis].stop - span.start)
+        out[tuple(place)] = pixels[tuple(part)]
+        release(pixels)
+    return out
+
+
 def find_extremes(pixels: Readable) -> tuple[Any, Any]:
     """Smallest and largest value; NaN where there is one."""
     ends = [(slab.min(), slab.max()) for slab in read_slabs(pixels)]

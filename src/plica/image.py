@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.boxes import gather
 from plica.errors import InputError, MissingExtra, UnusablePixels
 from plica.grid import Grid
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[Any]
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+_SLAB_BYTES = 2**26
 
 
 class Unit(Enum):
@@ -286,9 +289,23 @@ class Image:
 def fingerprint_pixels(pixels: Pixels) -> str:
     """SHA-256 of an array's shape, type and little-endian bytes, as "sha256:…"."""
     digest = hashlib.sha256(f"{pixels.shape}{pixels.dtype.str[1:]}".encode())
-    little = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<"), copy=False)
-    digest.update(little.data if little.size else b"")
+    for slab in _cut_in_order(pixels):
+        little = slab.astype(pixels.dtype.newbyteorder("<"), copy=False)
+        digest.update(little.data if little.size else b"")
     return f"sha256:{digest.hexdigest()}"
+
+
+def _cut_in_order(pixels: Pixels) -> Iterator[Pixels]:
+    """The values in C order, in contiguous slabs: a volume that lies otherwise is never copied."""
+    if pixels.ndim != 4 or not pixels.size:
+        yield np.ascontiguousarray(pixels)
+        return
+    channels, i, *rest = (slice(0, side) for side in pixels.shape)
+    thick = max(1, _SLAB_BYTES // max(1, pixels[0, 0].nbytes))
+    for channel in range(channels.stop):
+        for at in range(0, i.stop, thick):
+            rows = slice(at, min(at + thick, i.stop))
+            yield gather(pixels, (slice(channel, channel + 1), rows, *rest))
 
 
 def _import(purpose: str, module: str, extra: str) -> Any:

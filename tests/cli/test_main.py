@@ -186,7 +186,7 @@ def test_help_says_every_option_in_its_section(width, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     heads = [line.rstrip(":") for line in lines if line.endswith(":") and line[0] != " "]
     assert set(heads) == {
-        "Arguments", "Output", "Codec", "Latent", "Preparing", "Reading", "Options",
+        "Arguments", "Output", "Codec", "Running", "Latent", "Preparing", "Reading", "Options",
     }  # fmt: skip
     assert len(heads) == len(set(heads))
     assert max(map(len, lines)) <= width

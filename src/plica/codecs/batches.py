@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from plica.boxes import Readable, release
+from plica.boxes import Readable, gather, release
 from plica.preparation.view import push
 
 Codes = NDArray[np.float32]
@@ -38,9 +38,7 @@ class Volume:
         place = tuple(
             _settle(span, side) for span, side in zip(box[2:], self.shape[2:], strict=True)
         )
-        values = np.array(self._pixels[(self._channels, *place)], np.float32)
-        release(self._pixels)
-        return values[None]
+        return gather(self._pixels, (self._channels, *place), np.float32)[None]
 
 
 class VolumeOut:
@@ -112,13 +110,10 @@ class Batches:
     def _read(self, start: int, stop: int) -> Codes:
         channels, i, j, _ = self._pixels.shape
         box = (slice(0, channels), slice(0, i), slice(0, j), slice(start, stop))
-        slab = np.asarray(self._pixels[box], np.float32)
+        slab = gather(self._pixels, box, np.float32)
         grouped = slab.reshape(self._groups, -1, *slab.shape[1:])
         slices = grouped.transpose(4, 0, 1, 3, 2)  # k, group, channel, j, i
-        made = np.array(slices, order="C").reshape(-1, *slices.shape[2:])
-        del slab, grouped, slices
-        release(self._pixels)
-        return made
+        return np.ascontiguousarray(slices).reshape(-1, *slices.shape[2:])
 
     def _layer(self, out: Any, start: int, first: int) -> Callable[[Codes], None]:
         def lay(results: Codes) -> None:

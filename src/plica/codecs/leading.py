@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plica.codecs.budget import give_back
 from plica.codecs.plan import Part, Plan, Planner
 from plica.codecs.tiling import Advance, run_in_blocks, run_in_tiles, run_in_windows
 from plica.networks.autoencoder import Pass
@@ -41,6 +42,8 @@ class Leader:
             out: Where the result is laid, box by box; None makes an array.
             advance: Is told after each piece how many voxels of x it took care of.
         """
+        if plan.pieces > 1:
+            advance = _then_give_back(advance)
         if plan.tiles:
             return self._lead_tiles(plan, part, x, out, advance)
         if plan.manner == "windows":
@@ -94,6 +97,14 @@ class Leader:
             result = network.encode(x) if part == "encode" else network.decode(x)
         advance(x.numel())
         return result
+
+
+def _then_give_back(advance: Advance) -> Advance:
+    def told(voxels: float) -> None:
+        advance(voxels)
+        give_back()
+
+    return told
 
 
 def _to_tensor(x: Any) -> Tensor:

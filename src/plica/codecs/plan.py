@@ -26,6 +26,8 @@ BATCH_VOXELS = 2**18
 # Maps as wide as the finest level that exist at once, where a network runs whole. Measured.
 _ENCODER_MAPS, _DECODER_MAPS = 5.0, 6.0
 _LEAST_TILE = 16
+# What allocators and the workspaces of convolutions take beside the maps of a tile. Measured.
+_OVERHEAD = 1.5
 _GIB = 2**30
 
 
@@ -240,9 +242,7 @@ class Planner:
         blocks_bytes = 4 * batch * between * hold(block, sides, passes[-1].reach)
         allowed = min(WORKING_BYTES, room - blocks_bytes)
         tiles = tuple(
-            sides
-            if whole
-            else self._choose_tile(one, sides, part, allowed / (4 * batch * one.floats))
+            sides if whole else self._choose_tile(one, sides, part, allowed / _cost(one, batch))
             for one in passes
         )
         piece = self._piece_bytes(passes, tiles, sides, batch)
@@ -275,7 +275,7 @@ class Planner:
         batch: int,
     ) -> float:
         return max(
-            4 * batch * one.floats * hold(tile, sides, one.reach)
+            _cost(one, batch) * hold(tile, sides, one.reach)
             for one, tile in zip(passes, tiles, strict=True)
         )
 
@@ -416,6 +416,11 @@ class Planner:
             maps=" and ".join(sorted(homes)),
             schedule=schedule,
         )
+
+
+def _cost(one: Pass, batch: int) -> float:
+    """Bytes per cell of a tile with its halo."""
+    return 4 * batch * one.floats * _OVERHEAD
 
 
 def count_weights(network: Any) -> int:

@@ -66,6 +66,7 @@ def run_in_tiles(
             out = np.empty((*part.shape[:2], *sides), np.float32)
         inner = _relate(core, place, ratio)
         out[(*_EVERY, *_relate(core, region, ratio))] = _to_array(part[(*_EVERY, *inner)])
+        del part  # the next tile needs the room
         advance(count(core) * math.prod(x.shape[:2]))
     return out
 
@@ -297,6 +298,7 @@ def run_in_windows(
                 out = np.empty((*part.shape[:2], *whole), np.float32) if out is None else out
                 row = _Row(out, part.shape[:2], whole, depth=part.shape[-1])
             row.add(part, target)
+            del part
             advance(share)
     assert row is not None  # a side has at least one window
     row.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plica.boxes import find_extremes
 from plica.errors import InputError
 from plica.image import Pixels, Unit
 
@@ -31,7 +32,7 @@ def guess_unit(pixels: Pixels) -> tuple[Unit, tuple[str, ...]]:
     """
     if pixels.dtype.kind not in "if" or not pixels.size:
         return Unit.RELATIVE, ()
-    low, high = (float(end) for end in (pixels.min(), pixels.max()))
+    low, high = (float(end) for end in find_extremes(pixels))
     # Written so that NaN answers no.
     if not (-3100 <= low <= -900 and 100 <= high <= 40000):
         return Unit.RELATIVE, ()
