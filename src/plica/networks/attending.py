@@ -16,11 +16,12 @@ from plica.networks.attention import Attention, attend_to_chunks
 from plica.networks.bench import Bench
 from plica.networks.convolving import convolution_bytes, convolve, operations
 from plica.networks.moments import normalise
-from plica.networks.pieces import Box, Sides, count, cut, lengths
+from plica.networks.pieces import Box, Sides, choose_tile, count, cut, lengths
 from plica.networks.stage import Made, Stage
 
-# Queries and keys that are looked at together; their table takes 64 MB.
-TOKENS = 4096
+# Queries and keys that are looked at together: what is done to their table stays in the cache, and
+# keys are read once for so many queries.
+QUERIES, KEYS = 4096, 1024
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Keys(Stage):
         """See `Stage`."""
         cells = math.prod(tile)
         read = cells * self.layer.k.in_channels * self.itemsize
-        return 2 * read + convolution_bytes(self.layer.k, cells, self.itemsize)
+        made = convolution_bytes(self.layer.k, cells, self.itemsize)
+        return self._with_kept(read + made, read, made)
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
@@ -64,7 +66,7 @@ class Attend(Stage):
     """Attention of every query to all keys, some at a time."""
 
     layer: Attention
-    most_cells: ClassVar[int] = TOKENS
+    most_cells: ClassVar[int] = QUERIES
     drops: ClassVar[tuple[str, ...]] = ("k", "v")
 
     @property
@@ -77,14 +79,15 @@ class Attend(Stage):
     def traffic(self) -> int:
         """See `Stage`."""
         cells = math.prod(self.sides)
-        passes = -(-cells // TOKENS)
+        passes = -(-cells // QUERIES)
         return 2 * cells * self.layer.q.in_channels * (1 + passes)
 
     def need(self, tile: Sides) -> float:
         """See `Stage`."""
         cells, width = math.prod(tile), self.layer.q.in_channels
-        table = cells * cells * (max(4, self.itemsize) + self.itemsize % 4)
-        rows = cells * width * (3 * 4 + 6 * self.itemsize)
+        keys, precise = min(KEYS, math.prod(self.sides)), max(4, self.itemsize)
+        table = cells * keys * (precise + 2 * (self.itemsize % 4))
+        rows = cells * width * (2 * precise + 5 * self.itemsize) + 4 * keys * width * self.itemsize
         looking = self._looking(cells, width)
         return table + rows + 2 * self.layer.q.weight.numel() * self.itemsize + looking
 
@@ -93,7 +96,7 @@ class Attend(Stage):
         y = normalise(bench.read("h", box), self.layer.norm, bench.moments("h"))
         none = (0,) * len(box)
         q = _rows(convolve(self.layer.q, y, padding=none))
-        chunks = list(cut(self.sides, bench.tile))
+        chunks = list(cut(self.sides, choose_tile(self.sides, math.prod, KEYS) or self.sides))
         done = self.operations * count(box) / math.prod(self.sides) / len(chunks)
         y = attend_to_chunks(q, (self._read_keys(bench, chunk, done) for chunk in chunks))
         y = y.reshape(1, *lengths(box), -1).movedim(-1, 1)

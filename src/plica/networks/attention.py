@@ -110,12 +110,24 @@ def attend_to_chunks(q: Tensor, chunks: Iterable[tuple[Tensor, Tensor]]) -> Tens
     most = torch.full((len(q), 1), -torch.inf, dtype=precise, device=q.device)
     total = torch.zeros_like(most)
     y = torch.zeros(q.shape, dtype=precise, device=q.device)
+    table = torch.empty(0, dtype=precise, device=q.device)
     for k, v in chunks:
-        p = torch.mm(q, k.T).to(precise).mul_(q.shape[1] ** -0.5)
+        if len(table) < len(q) * len(k):
+            table = torch.empty(len(q) * len(k), dtype=precise, device=q.device)
+        p = _score(q, k, table[: len(q) * len(k)].view(len(q), len(k)))
         larger = torch.maximum(most, p.amax(1, keepdim=True))
         p.sub_(larger).exp_()
         fading = most.sub_(larger).exp_()
         total.mul_(fading).add_(p.sum(1, keepdim=True))
-        y.mul_(fading).add_(torch.mm(p.to(v.dtype), v))
+        y.mul_(fading)
+        y.addmm_(p, v) if v.dtype == precise else y.add_(torch.mm(p.to(v.dtype), v))
         most = larger
     return y.div_(total).to(q.dtype)
+
+
+def _score(q: Tensor, k: Tensor, p: Tensor) -> Tensor:
+    """Write q · k / √C to p."""
+    scale = q.shape[1] ** -0.5
+    if q.dtype == p.dtype:
+        return torch.addmm(p, q, k.T, beta=0, alpha=scale, out=p)
+    return p.copy_(torch.mm(q, k.T)).mul_(scale)

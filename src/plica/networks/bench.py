@@ -140,7 +140,6 @@ class Bench:
         self._held, self._scratch = held, scratch
         self.advance = advance
         self.maps: dict[str, FeatureMap] = {}
-        self.tile: Sides = ()
         self._seen: dict[str, list[Moments]] = defaultdict(list)
         self._coming: dict[str, list[Moments]] = defaultdict(list)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from plica.errors import SettingsError
+from plica.networks.convolution import convolve_same
 
 GROUPS = 32
 
@@ -87,10 +88,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's result, of x's sides."""
-        h = self.conv1(activate(self.norm1(x)))
+        h = convolve_same(self.conv1, activate(self.norm1(x)))
         # One name for each map in turn: what is overwritten here is freed before the next layer.
         h = activate(self.norm2(h))
-        h = self.conv2(h)
+        h = convolve_same(self.conv2, h)
         return add(h, self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 
 
@@ -139,12 +140,21 @@ class Upsample(nn.Module):
 
     def kernel(self, results: slice = slice(None)) -> Tensor:
         """The transposed convolution's kernel, (channel, result, *taps), for some results."""
-        k = self.conv.weight[results]
-        axes = tuple(range(2, k.ndim))
-        for axis in axes:
-            none = torch.zeros_like(k.narrow(axis, 0, 1))
-            k = torch.cat([k, none], axis) + torch.cat([none, k], axis)
-        return k.flip(axes).transpose(0, 1)
+        w = self.conv.weight[results]
+        dims = w.ndim - 2
+        # One product with a table of noughts and ones: it rounds once, and needs no copies.
+        with torch.autocast(w.device.type, enabled=False):
+            k = torch.matmul(_spread_taps(dims).to(w), w.flatten(2).transpose(1, 2))
+        return k.unflatten(1, (4,) * dims).movedim((-1, 0), (0, 1))
+
+
+def _spread_taps(dims: int) -> Tensor:
+    """Which of the 3 taps per axis add up to each of the 4: (4 ** dims, 3 ** dims)."""
+    along = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    table = along
+    for _ in range(dims - 1):
+        table = torch.kron(table, along)
+    return table
 
 
 def lay_out(network: nn.Module) -> None:

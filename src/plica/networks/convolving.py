@@ -26,7 +26,7 @@ Convolution = nn.Conv2d | nn.Conv3d
 _HAS_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 _BY_ONEDNN = {torch.float32, torch.bfloat16}
 # Bytes a phase kernel may take; larger ones are made and used for some of the results at a time.
-KERNEL = 2**25
+KERNEL = 2**24
 
 
 def convolve(layer: Convolution, x: Tensor, *, padding: Sides, stride: int = 1) -> Tensor:

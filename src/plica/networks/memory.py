@@ -27,6 +27,7 @@ MOST = 2**14
 _CLEAR_GROWTH = 2**29  # bytes above which growth is more than what allocators keep or give back
 _MOST_MEASURED = 64
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 Build = Callable[[], nn.Module]
 
 
@@ -223,6 +224,12 @@ def _give_back_at_once() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**18)
         mallopt(_M_TRIM_THRESHOLD, 2**18)
+
+
+def give_back() -> None:
+    """Let the system have what was freed and is kept for later, where the allocator can say so."""
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def read_peak() -> int:

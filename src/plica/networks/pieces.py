@@ -21,6 +21,11 @@ def cut(sides: Sides, tile: Sides) -> Iterator[Box]:
     return itertools.product(*spans)
 
 
+def count_boxes(sides: Sides, tile: Sides) -> int:
+    """How many boxes `cut` gives."""
+    return math.prod(-(-side // length) for side, length in zip(sides, tile, strict=True))
+
+
 def whole(sides: Sides) -> Box:
     """The box that holds all."""
     return tuple(slice(0, side) for side in sides)

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from plica.errors import SettingsError, TooLarge
 from plica.networks.bench import Bench, Reader, Sink, SliceOf, Source, Writer
 from plica.networks.maps import check_room
+from plica.networks.memory import give_back
 from plica.networks.parts import Part, take_apart
-from plica.networks.pieces import Sides, choose_tile, cut, hold, whole
+from plica.networks.pieces import Sides, choose_tile, count_boxes, cut, hold, whole
 from plica.networks.stage import Stage
 from plica.networks.stages import list_stages
 from plica.networks.stitched import resize_last_axis
@@ -36,8 +37,9 @@ Advance = Callable[[float], None]
 FIXED = 2**25
 # Larger tiles are no faster: their halo is small already, and the memory must first be got.
 MOST_WORK = 2**29
-# Of what one core or a plain disk do; only their ratio matters, for choosing.
-_OPERATIONS_PER_SECOND, _BYTES_PER_SECOND = 3e11, 1e9
+# About what two cores and a plain disk do; only their ratio matters, for choosing. Each box costs
+# as much as its calls and the reordering of its kernel take.
+_OPERATIONS_PER_SECOND, _BYTES_PER_SECOND, _SECONDS_PER_BOX = 3e11, 1e9, 0.02
 _MIB, _GIB = 2**20, 2**30
 
 
@@ -104,12 +106,7 @@ class Schedule:
     @property
     def boxes(self) -> int:
         """How many boxes are computed."""
-        return sum(
-            math.prod(
-                -(-side // length) for side, length in zip(s.stage.sides, s.tile, strict=True)
-            )
-            for s in self.steps
-        )
+        return sum(count_boxes(step.stage.sides, step.tile) for step in self.steps)
 
     def describe(self) -> str:
         """One line for a person."""
@@ -226,7 +223,8 @@ def _fit(stage: Stage, allowed: float) -> tuple[Sides, float]:
 
 def _guess_seconds(stage: Stage, tile: Sides, *, files: bool) -> float:
     waste = hold(tile, stage.sides, stage.halo) / math.prod(tile)
-    seconds = stage.operations * waste / _OPERATIONS_PER_SECOND
+    boxes = count_boxes(stage.sides, tile)
+    seconds = stage.operations * waste / _OPERATIONS_PER_SECOND + boxes * _SECONDS_PER_BOX
     if files:
         seconds += stage.traffic * waste * stage.itemsize / _BYTES_PER_SECOND
     return seconds
@@ -351,12 +349,12 @@ class _Run:
 
 def _do(step: Step, bench: Bench) -> None:
     stage = step.stage
-    bench.tile = step.tile
     for made in stage.makes:
         bench.make(made.name, made.channels, made.sides)
     for box in cut(stage.sides, step.tile):
         stage.run(bench, box)
         stage.tell(bench, box)
+        give_back()
     stage.finish(bench)
 
 

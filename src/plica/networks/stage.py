@@ -11,6 +11,10 @@ from plica.networks.bench import Bench
 from plica.networks.moments import PIECE
 from plica.networks.pieces import Box, Sides, count, hold
 
+# Allocators keep freed pieces of up to so many bytes (of glibc's, the most), and may not find them
+# of use for the next one; after each box all are given back.
+KEPT = 2**25
+
 
 @dataclass(frozen=True)
 class Made:
@@ -82,6 +86,11 @@ class Stage(ABC):
     def _cells(self, tile: Sides) -> tuple[int, int]:
         """Of a tile, and of it with its halo."""
         return math.prod(tile), hold(tile, self.sides, self.halo)
+
+    @staticmethod
+    def _with_kept(live: float, *freed: float) -> float:
+        """Bytes in use, and those of freed pieces that may still be there."""
+        return live + sum(min(size, KEPT) for size in freed)
 
     def _looking(self, cells: int, channels: int) -> int:
         """Bytes that looking at moments takes."""

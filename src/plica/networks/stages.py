@@ -71,7 +71,8 @@ class Enter(Stage):
         read = seen * self.part.channels[0] * (2 * 4 + 3 * self.itemsize)
         layer = self.part.coder.conv_in
         made = convolution_bytes(layer, seen, self.itemsize)
-        return max(read + made, read + table) + self._looking(cells, layer.out_channels)
+        looking = self._looking(cells, layer.out_channels)
+        return max(read + table, self._with_kept(read + made + looking, table))
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
@@ -110,7 +111,7 @@ class First(Stage):
         read = seen * self.block.conv1.in_channels * self.itemsize
         made = convolution_bytes(self.block.conv1, seen, self.itemsize)
         looking = self._looking(cells, self.block.conv1.out_channels)
-        return read + max(read, made) + looking
+        return max(2 * read, self._with_kept(read + made, read)) + looking
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
@@ -169,7 +170,9 @@ class Second(Stage):
         if self._changes:
             beside += convolution_bytes(self.block.nin_shortcut, cells, self.itemsize)
         looking = self._looking(cells, after)
-        return max(read + max(read, made), result + beside + looking)
+        convolving = max(2 * read, self._with_kept(read + made, read))
+        adding = self._with_kept(result + beside + looking, read, read, made - result)
+        return max(convolving, adding)
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
@@ -223,7 +226,8 @@ class Down(Stage):
         read = math.prod(2 * side + 1 for side in tile) * self.layer.conv.in_channels
         made = convolution_bytes(self.layer.conv, cells, self.itemsize)
         looking = self._looking(cells, self.layer.conv.out_channels)
-        return read * self.itemsize + max(read * self.itemsize, made) + looking
+        read *= self.itemsize
+        return max(2 * read, self._with_kept(read + made + looking, read))
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
@@ -309,7 +313,7 @@ class Leave(Stage):
         read = seen * layer.in_channels * self.itemsize
         made = convolution_bytes(layer, 4 * seen, self.itemsize)
         table = 3 * 4 * TABLE if self.part.looking and not self.part.enlarging else 0
-        return read + max(read, made) + table
+        return max(2 * read, self._with_kept(read + made, read) + table)
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
