@@ -115,9 +115,9 @@ def walk(tree: Path) -> Iterator[Folder]:
 
     Hidden folders and links to folders are left out: a link may lead in a circle.
     """
-    todo = [tree]
-    while todo:
-        path = todo.pop()
+    unmet = [tree]
+    while unmet:
+        path = unmet.pop()
         files, folders = [], []
         try:
             with os.scandir(path) as entries:
@@ -133,7 +133,7 @@ def walk(tree: Path) -> Iterator[Folder]:
             continue  # gone between being listed and being looked into
         if files:
             yield Folder(path, tuple(sorted(files)))
-        todo.extend(sorted(folders, reverse=True))
+        unmet.extend(sorted(folders, reverse=True))
 
 
 def _look_into(archive: Path, folder: Folder) -> Inside:

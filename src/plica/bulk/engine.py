@@ -212,11 +212,11 @@ def _work(
     stop: _Stop,
 ) -> None:
     begun = time.perf_counter()
-    todo, at = ledger.tasks(), 0
+    coming, at = ledger.tasks(), 0
     again: list[Task] = []
     while True:
         while at < AT_ONCE * crew.size and not stop.asked:
-            task = again.pop(0) if again else next(todo, None)
+            task = again.pop(0) if again else next(coming, None)
             if task is None:
                 break
             crew.submit(task)

@@ -101,10 +101,10 @@ class Worker:
             return
         with ThreadPoolExecutor(readers, thread_name_prefix="reading") as pool:
             waiting: list[tuple[Item, Future[Image | PlicaError]]] = []
-            todo = list(items)
-            while todo or waiting:
-                while todo and len(waiting) < self.order.ahead:
-                    item = todo.pop(0)
+            unread = list(items)
+            while unread or waiting:
+                while unread and len(waiting) < self.order.ahead:
+                    item = unread.pop(0)
                     marker.begin(item.key)
                     waiting.append((item, pool.submit(self._read, item, clock)))
                 item, coming = waiting.pop(0)
