@@ -145,7 +145,7 @@ class Upsample(nn.Module):
         # One product with a table of noughts and ones: it rounds once, and needs no copies.
         with torch.autocast(w.device.type, enabled=False):
             k = torch.matmul(_spread_taps(dims).to(w), w.flatten(2).transpose(1, 2))
-        return k.unflatten(1, (4,) * dims).movedim((-1, 0), (0, 1))
+        return k.view(len(k), *[4] * dims, k.shape[-1]).movedim((-1, 0), (0, 1))
 
 
 def _spread_taps(dims: int) -> Tensor:
