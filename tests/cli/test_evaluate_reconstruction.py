@@ -197,3 +197,15 @@ def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path, 
     for name, said in (("inception", "DISTANCE-FEATURES"), ("fid-inception", "inception")):
         with pytest.raises(PlicaError, match=said):
             judged(pictures, tmp_path / "r", "--distance", name)
+
+
+def test_a_limit_holds_for_groups_that_are_drawn_in_their_own_way():
+    from plica.cli.evaluate_reconstruction import _limit
+    from plica.evaluation.protocol import read_protocol
+
+    own = read_protocol("medvae-table-2")
+    assert any(group.sample is not None for group in own.groups)
+    limited = _limit(own, 2)
+    for group in limited.groups:
+        sample = limited.sample_of(group.name)
+        assert (sample.images, sample.draws) == (2, 1)

@@ -223,3 +223,61 @@ def test_a_record_from_before_there_were_details_is_read():
               "definition": "Mean."}  # fmt: skip
 
     assert Value.from_json(record).detail == {}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+def test_a_mask_of_zeros_and_ones_says_what_truth_values_say(kind: type):
+    rng = np.random.default_rng(3)
+    pixels = rng.normal(0, 100, (1, 24, 24, 4)).astype(np.float32)
+    source = Image(pixels, Grid.from_spacing((24, 24, 4), (1, 1, 1)), unit=Unit.HU)
+    region = np.zeros((24, 24, 4), bool)
+    region[4:9, 4:9, 1:3] = True
+    decoded = source.with_pixels(pixels + 200 * region[None])
+    names = ("mae", "psnr", "ssim")
+    right = measure(source, decoded, metrics=names, region=region)
+    assert right["mae"] == pytest.approx(200, rel=1e-5)
+    found = measure(source, decoded, metrics=names, region=region.astype(kind))
+    assert [found[name] for name in names] == [right[name] for name in names]
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, np.nan])
+def test_a_mask_of_other_values_is_refused(value: float):
+    source = Image(np.ones((1, 8, 8, 1), np.float32), Grid.from_spacing((8, 8, 1), (1, 1, 1)))
+    region = np.zeros((8, 8, 1))
+    region[2, 2, 0] = value
+    with pytest.raises(InputError, match="other values than 0 and 1"):
+        measure(source, source, region=region)
+    with pytest.raises(InputError, match="shape"):
+        measure(source, source, region=[[1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"data_range": "4095"}, "positive number"),
+        ({"data_range": (0, 1)}, "positive number"),
+        ({"data_range": True}, "positive number"),
+        ({"metrics": []}, "name at least one metric"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said_by_name(asked: dict[str, object], said: str):
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(1, 8, 8, 1)).astype(np.float32)
+    source = Image(pixels, Grid.from_spacing((8, 8, 1), (1, 1, 1)))
+    with pytest.raises(SettingsError, match=said):
+        measure(source, source, **asked)
+
+
+def test_one_name_is_a_list_of_one():
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(1, 8, 8, 1)).astype(np.float32)
+    source = Image(pixels, Grid.from_spacing((8, 8, 1), (1, 1, 1)))
+    assert measure(source, source, metrics="mae")["mae"] == 0
+
+
+def test_grids_that_differ_in_spacing_alone_say_so():
+    pixels = np.ones((1, 8, 8, 1), np.float32)
+    one = Image(pixels, Grid.from_spacing((8, 8, 1), (1, 1, 1)))
+    other = Image(pixels, Grid.from_spacing((8, 8, 1), (0.5, 1, 1)))
+    with pytest.raises(InputError, match=r"spacing \[1.0, 1.0, 1.0\] against \[0.5, 1.0, 1.0\]"):
+        measure(one, other)

@@ -41,6 +41,18 @@ def test_psnr_is_that_of_scikit_image(make_image, noisy):
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(x, y, data_range=255), abs=1e-9)
 
 
+def test_psnr_is_that_of_monai(make_image, noisy):
+    torch = pytest.importorskip("torch")
+    regression = pytest.importorskip("monai.metrics.regression")
+    x, y = noisy(40, 30, 8)
+
+    found = measure(make_image(x), make_image(y), metrics=["psnr"], data_range=255.0)["psnr"]
+    a, b = (torch.from_numpy(np.asarray(one, np.float32)[None, None]) for one in (x, y))
+    theirs = float(regression.PSNRMetric(max_val=255.0)(b, a))
+
+    assert found == pytest.approx(theirs, abs=1e-4)
+
+
 def test_eight_bit_values_do_not_wrap_around(make_image):
     source = make_image(np.full((4, 4), 250, np.uint8), Unit.DISPLAY)
     decoded = make_image(np.full((4, 4), 5, np.uint8), Unit.DISPLAY)

@@ -23,6 +23,19 @@ def note_of(measurement, name):
     return next(value.note for value in measurement.values if value.metric == name)
 
 
+@pytest.mark.parametrize("shape", [(64, 48), (24, 20, 16)])
+def test_ssim_is_that_of_monai(make_image, noisy, shape):
+    torch = pytest.importorskip("torch")
+    regression = pytest.importorskip("monai.metrics.regression")
+    x, y = noisy(*shape)
+
+    found = measure(make_image(x), make_image(y), metrics=["ssim"], data_range=255.0)["ssim"]
+    a, b = (torch.from_numpy(np.asarray(one, np.float32)[None, None]) for one in (x, y))
+    theirs = regression.SSIMMetric(spatial_dims=len(shape), data_range=255.0)(b, a)
+
+    assert found == pytest.approx(float(theirs), abs=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(64, 48), (11, 30), (37, 101), (24, 20, 16), (11, 12, 13)])
 def test_ssim_is_that_of_scikit_image(make_image, noisy, shape):
     x, y = noisy(*shape)

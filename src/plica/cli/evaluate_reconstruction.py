@@ -26,7 +26,7 @@ from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
-from plica.evaluation.protocol import DEFAULT, Crop, Protocol, read_protocol
+from plica.evaluation.protocol import DEFAULT, Crop, Protocol, Sample, read_protocol
 from plica.evaluation.publish import publish
 from plica.evaluation.reconstruction import (
     Judged,
@@ -253,7 +253,15 @@ def _limit(protocol: Protocol, limit: int | None) -> Protocol:
     """At most so many images of each group, in one draw."""
     if limit is None:
         return protocol
-    return replace(protocol, sample=replace(protocol.sample, images=limit, draws=1))
+    groups = tuple(
+        replace(one, sample=None if one.sample is None else _fewer(one.sample, limit))
+        for one in protocol.groups
+    )
+    return replace(protocol, sample=_fewer(protocol.sample, limit), groups=groups)
+
+
+def _fewer(sample: Sample, limit: int) -> Sample:
+    return replace(sample, images=limit, draws=1)
 
 
 def _parse_crop(text: str | None) -> Crop | None:

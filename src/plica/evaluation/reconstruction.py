@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from plica.cohort import Key
 from plica.evaluation.against import Paired, compare_with, show_comparisons
 from plica.evaluation.distances import HOW_TO_READ
 from plica.evaluation.distances import Judged as Distance
@@ -70,12 +71,21 @@ class Summary:
         codec: Whose results.
         like: A value of the metric, for its unit and direction.
         estimate: The mean over cases, with its interval over patients.
+        draws: The mean of each draw, where the protocol draws several times.
     """
 
     group: str
     codec: str
     like: Value
     estimate: Estimate
+    draws: tuple[float, ...] = ()
+
+    @property
+    def over_draws(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the draws' means, as papers give them."""
+        if len(self.draws) < 2:
+            return None
+        return float(np.mean(self.draws)), float(np.std(self.draws, ddof=1))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record."""
@@ -84,38 +94,79 @@ class Summary:
             "codec": self.codec,
             "metric": self.like.metric,
             **self.estimate.to_json(),
+            **({"draws": list(self.draws)} if self.draws else {}),
         }
 
 
 def summarise_all(results: Results, *, seed: int = 0) -> tuple[Summary, ...]:
     """Every metric of every codec in every group, where it has values."""
     return tuple(
-        Summary(group, codec, results.describe(metric), estimate)
+        Summary(group, codec, results.describe(metric), estimate, average_draws(found, metric))
         for group in results.groups
         for codec in results.codecs
+        for found in (results.of(codec=codec, group=group),)
         for metric in results.metrics
-        if (estimate := _estimate(results.of(codec=codec, group=group), metric, seed)) is not None
+        if (estimate := _estimate(found, metric, seed)) is not None
     )
 
 
 def _estimate(results: Results, metric: str, seed: int) -> Estimate | None:
-    """The mean over what has a number; infinite PSNRs of equal images have none to average.
+    """The mean over images, each once however often it was drawn.
 
-    Cycles per pixel and per mm are not averaged: the unit of most images is taken.
+    Infinite PSNRs of equal images have no mean, and unlike quantities none in common: those of
+    most images are taken, and the note counts the rest.
     """
-    found = [(r.patient, v) for r in results if (v := r.value(metric)) is not None]
-    finite = [(patient, v) for patient, v in found if math.isfinite(v.value)]
+    found = [(r, v) for r in results if (v := r.value(metric)) is not None]
+    finite = [(r, v) for r, v in found if math.isfinite(v.value)]
     if not finite:
         return None
-    unit, _ = Counter(v.unit for _, v in finite).most_common(1)[0]
-    alike = [(patient, v) for patient, v in finite if v.unit == unit]
-    return summarise(
-        np.array([v.value for _, v in alike]),
-        tuple(patient for patient, _ in alike),
-        unit=unit,
+    kind, _ = Counter(_kind(v) for _, v in finite).most_common(1)[0]
+    alike = [(r, v) for r, v in finite if _kind(v) == kind]
+    cases: dict[Key, list[float]] = {}
+    for result, value in alike:
+        cases.setdefault(result.case, []).append(value.value)
+    patient_of = {result.case: result.patient for result, _ in alike}
+    estimate = summarise(
+        np.array([np.mean(values) for values in cases.values()]),
+        tuple(patient_of[case] for case in cases),
+        unit=kind[0],
         better=alike[0][1].better,
         seed=seed,
     )
+    left_out = _say_left_out(len(found) - len(finite), len(finite) - len(alike), kind)
+    return replace(estimate, note="; ".join(filter(None, (estimate.note, left_out))))
+
+
+def _kind(value: Value) -> tuple[str, int]:
+    """What must be alike in numbers that are averaged.
+
+    Cycles per pixel are not those per mm, and MS-SSIM over four scales is another quantity than
+    over five.
+    """
+    return value.unit, int(value.detail.get("scales", 0))
+
+
+def _say_left_out(infinite: int, unlike: int, kind: tuple[str, int]) -> str:
+    unit, scales = kind
+    of = f"over {scales} scales" if scales else f"in {unit}"
+    return "; ".join(
+        said
+        for n, said in (
+            (infinite, f"{infinite} equal to the source, without a finite value, left out"),
+            (unlike, f"{unlike} not {of} left out"),
+        )
+        if n
+    )
+
+
+def average_draws(results: Results, metric: str) -> tuple[float, ...]:
+    """The mean of each of a protocol's draws, where it has several."""
+    draws: dict[int, list[float]] = {}
+    for result in results:
+        value = result.value(metric)
+        if value is not None and math.isfinite(value.value):
+            draws.setdefault(result.draw, []).append(value.value)
+    return tuple(float(np.mean(values)) for values in draws.values()) if len(draws) > 1 else ()
 
 
 def report_reconstruction(judged: Judged) -> Report:
@@ -264,8 +315,19 @@ def tabulate(
             for codec in codecs
         ),
         caption="Mean over images"
-        + (" with its 95 % interval over patients." + _warn(counts) if intervals else "."),
+        + (" with its 95 % interval over patients." + _warn(counts) if intervals else ".")
+        + _say_notes(found),
     )
+
+
+def _say_notes(found: Mapping[tuple[str, str], Estimate]) -> str:
+    """What was left out of which mean."""
+    said = (
+        f" {codec}, {metric}: {note}."
+        for (codec, metric), estimate in found.items()
+        if (note := "; ".join(w for w in estimate.note.split("; ") if "left out" in w))
+    )
+    return "".join(said)
 
 
 def _warn(estimates: Sequence[Estimate]) -> str:
@@ -298,7 +360,7 @@ def _tabulate_published(judged: Judged, summaries: tuple[Summary, ...]) -> tuple
     tables = []
     for group in judged.results.groups:
         rows = [
-            (s.codec, head_value(s.like), say_number(s.estimate.value), say_number(theirs))
+            (s.codec, head_value(s.like), _say_draws(s), say_number(theirs))
             for s in summaries
             if s.group == group
             and (theirs := judged.published.get(group, {}).get(s.codec, {}).get(s.like.metric))
@@ -306,8 +368,17 @@ def _tabulate_published(judged: Judged, summaries: tuple[Summary, ...]) -> tuple
         ]
         if rows:
             columns = ("codec", "metric", "here", "the paper")
-            tables.append(Table(group or EVERYTHING, columns, tuple(rows)))
+            drawn = max(len(s.draws) for s in summaries if s.group == group)
+            caption = f"Here: mean ± SD of {drawn} draws." if drawn else "Here: mean over images."
+            tables.append(Table(group or EVERYTHING, columns, tuple(rows), caption=caption))
     return tuple(tables)
+
+
+def _say_draws(summary: Summary) -> str:
+    if summary.over_draws is None:
+        return say_number(summary.estimate.value)
+    mean, spread = summary.over_draws
+    return f"{say_number(mean)} ± {say_number(spread)}"
 
 
 def _tabulate_distances(judged: Judged) -> Iterator[Table]:

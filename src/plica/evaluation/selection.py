@@ -361,7 +361,7 @@ def parse_boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
     """Boxes of a picture from a label: "x0 y0 x1 y1; x0 y0 x1 y1".
 
     Pixels from the picture's upper left corner, x to the right and y down; pixel (0, 0) reaches
-    from 0 to 1.
+    from 0 to 1. A pixel that a box touches belongs to it.
 
     Raises:
         InputError: It is anything else, or a box is empty.
@@ -393,7 +393,10 @@ def _look_inside(source: Image, made: Image, label: str, labels: Mapping[str, st
     i, j = (_places(source, made, axis) for axis in (0, 1))
     inside = np.zeros(made.grid.shape, np.bool_)
     for x0, y0, x1, y1 in boxes:
-        plane = ((i >= x0) & (i < x1))[:, None] & ((j >= y0) & (j < y1))[None, :]
+        # Every pixel a box touches belongs to it, as in `metrics.regional.Box`.
+        across = (i >= np.floor(x0)) & (i < np.ceil(x1))
+        down = (j >= np.floor(y0)) & (j < np.ceil(y1))
+        plane = across[:, None] & down[None, :]
         inside |= plane[:, :, None]
     if not inside.any():
         raise InputError(f"the boxes {boxes} hold no pixel of {made.grid.shape}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from plica.errors import InputError, SettingsError, UnusablePixels
 from plica.image import Image, Unit
-from plica.metrics.pair import Bools, Pair, refuse_other_grid
+from plica.metrics.pair import Bools, Pair, read_mask, refuse_other_grid
 from plica.registry import Registry
 
 Better = Literal["higher", "lower", "nearer zero"]
@@ -173,9 +173,9 @@ def measure(
     source: Image,
     decoded: Image,
     *,
-    metrics: Sequence[str] | None = None,
-    data_range: float | None = None,
-    region: Bools | None = None,
+    metrics: Sequence[str] | str | None = None,
+    data_range: Any = None,
+    region: Any = None,
     weights_dir: str | Path | None = None,
     strict: bool | None = None,
 ) -> Measurement:
@@ -185,21 +185,21 @@ def measure(
     that need every one of them (`Metric.mask_rule`).
 
     Args:
-        metrics: Names in the table `METRICS`; None takes `DEFAULT`.
+        metrics: Names in the table `METRICS`, or one name; None takes `DEFAULT`.
         data_range: The full range of values for PSNR and SSIM, in the image's unit. None takes
             `choose_data_range(source)`, of the whole source even where there is a region; the one
             taken stands in the result with its reason.
-        region: Where to look: truth values (i, j, k) on the images' grid.
+        region: Where to look: truth values (i, j, k) on the images' grid, or zeros and ones.
         weights_dir: Where LPIPS' weights are looked for first.
         strict: Whether a metric that has no meaning for these images is an error, or NaN with a
             note. None: an error where it was named in `metrics`.
 
     Raises:
         InputError: The images are not on one grid, differ in unit or channels, or the region has
-            another shape.
+            another shape or other values than truth.
         UnusablePixels: They hold class labels, no value is finite in both, the region is empty,
             or a metric that was named has no meaning for them: too small, without a range.
-        SettingsError: The data range is not a positive number.
+        SettingsError: The data range is not a positive number, or no metric is named.
         WeightsError: A metric's weights are nowhere.
         UnknownName: There is no such metric.
 
@@ -208,7 +208,7 @@ def measure(
         41.3
     """
     _refuse_unlike(source, decoded)
-    _refuse_region(source, region)
+    region = _read_region(source, region)
     chosen, low, rule = _settle_range(source, data_range)
     finite = _both_finite(source, decoded)
     inside = source.pixels.size
@@ -222,7 +222,7 @@ def measure(
     folder = None if weights_dir is None else Path(weights_dir)
     pair = Pair(source.pixels, decoded.pixels, finite, chosen, low, source.grid, region, folder)
     strict = metrics is not None if strict is None else strict
-    found = [METRICS.get_thing(name) for name in (DEFAULT if metrics is None else metrics)]
+    found = [METRICS.get_thing(name) for name in _read_names(metrics)]
     return Measurement(
         values=tuple(_apply(metric, pair, source.unit, strict=strict) for metric in found),
         n_values=n_values,
@@ -231,6 +231,15 @@ def measure(
         data_range_rule=rule,
         n_outside=source.pixels.size - inside,
     )
+
+
+def _read_names(metrics: Sequence[str] | str | None) -> Sequence[str]:
+    if metrics is None:
+        return DEFAULT
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not names:
+        raise SettingsError(f"name at least one metric; there are: {', '.join(METRICS)}")
+    return names
 
 
 def choose_data_range(source: Image) -> tuple[float, str]:
@@ -257,14 +266,16 @@ def _find_range(source: Image) -> tuple[float, float, str]:
     return low, high, f"the source's own: {low:g} … {high:g}"
 
 
-def _settle_range(source: Image, data_range: float | None) -> tuple[float, float, str]:
+def _settle_range(source: Image, data_range: Any) -> tuple[float, float, str]:
     """The range, its lower end, and why."""
     low, high, rule = _find_range(source)
     if data_range is None:
         return high - low, low, rule
-    if not (math.isfinite(data_range) and data_range > 0):
+    number = isinstance(data_range, int | float | np.number) and not isinstance(data_range, bool)
+    if not (number and math.isfinite(data_range) and data_range > 0):
         raise SettingsError(
-            f"the data range must be a positive number in the image's unit, but it is {data_range}"
+            "the data range must be a positive number in the image's unit (highest less lowest), "
+            f"but it is {data_range!r}"
         )
     return float(data_range), low, "as asked for"
 
@@ -306,16 +317,13 @@ def _refuse_unlike(source: Image, decoded: Image) -> None:
         )
 
 
-def _refuse_region(source: Image, region: Bools | None) -> None:
+def _read_region(source: Image, region: Any) -> Bools | None:
     if region is None:
-        return
-    if region.shape != source.grid.shape:
-        raise InputError(
-            f"the region has the shape {region.shape} and the images {source.grid.shape}: "
-            "give truth values for each voxel (i, j, k) of the images' grid"
-        )
-    if not region.any():
+        return None
+    mask = read_mask(region, source.grid.shape)
+    if not mask.any():
         raise UnusablePixels("the region is empty: mark at least one voxel of it as true")
+    return mask
 
 
 def _count(finite: Bools | None, region: Bools | None, inside: int) -> int:

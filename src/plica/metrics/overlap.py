@@ -27,7 +27,7 @@ from plica.errors import InputError, SettingsError, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.metrics.metric import Better, Value
-from plica.metrics.pair import Bools, refuse_other_grid
+from plica.metrics.pair import Bools, read_mask, refuse_other_grid
 from plica.metrics.surfaces import SurfaceDistances, surface_distances
 from plica.registry import Registry
 
@@ -89,8 +89,14 @@ class LabelValues:
         return {**vars(self), "values": [value.to_json() for value in self.values]}
 
 
-def dice(reference: Bools, segmented: Bools) -> float:
-    """Twice what two masks share, over what both hold; NaN where both are empty."""
+def dice(reference: Any, segmented: Any) -> float:
+    """Twice what two masks share, over what both hold; NaN where both are empty.
+
+    Raises:
+        InputError: A mask holds other values than truth, or they differ in shape.
+    """
+    reference = read_mask(reference, np.shape(reference), what="the reference")
+    segmented = read_mask(segmented, reference.shape, what="the segmentation")
     both = int(np.count_nonzero(reference)) + int(np.count_nonzero(segmented))
     return 2 * int(np.count_nonzero(reference & segmented)) / both if both else math.nan
 

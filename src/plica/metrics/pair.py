@@ -99,6 +99,34 @@ class Pair:
                 yield y.astype(np.float64) - x.astype(np.float64)
 
 
+def read_mask(mask: Any, shape: tuple[int, ...], *, what: str = "the region") -> Bools:
+    """Truth values of a mask, whatever type of number it came in.
+
+    Args:
+        mask: Truth values, or zeros and ones.
+        shape: Of the grid it is for.
+        what: Begins the sentence.
+
+    Raises:
+        InputError: It has another shape, or other values.
+    """
+    array = np.asarray(mask)
+    if array.shape != shape:
+        raise InputError(
+            f"{what} has the shape {array.shape} and the images {shape}: give truth values for "
+            "each voxel (i, j, k) of the images' grid"
+        )
+    if array.dtype == np.bool_:
+        return array
+    # NaN is neither, and so is text.
+    if array.dtype.kind not in "iuf" or not bool(((array == 0) | (array == 1)).all()):
+        raise InputError(
+            f"{what} holds other values than 0 and 1 ({array.dtype}): give truth values, such as "
+            "labels == 3 for one label"
+        )
+    return array.astype(np.bool_)
+
+
 def refuse_other_grid(one: Grid, other: Grid, *, what: str = "the images are") -> None:
     """Voxels are compared by their place.
 
@@ -111,10 +139,30 @@ def refuse_other_grid(one: Grid, other: Grid, *, what: str = "the images are") -
     if one.agrees_with(other):
         return
     raise InputError(
-        f"{what} not on one grid: {one.shape} voxels from "
-        f"{np.round(one.origin_mm, 3).tolist()} mm, against {other.shape} from "
-        f"{np.round(other.origin_mm, 3).tolist()} mm; resample one onto the other first"
+        f"{what} not on one grid: {'; '.join(_tell_apart(one, other))}; resample one onto the "
+        "other first"
     )
+
+
+def _tell_apart(one: Grid, other: Grid) -> Iterator[str]:
+    """What differs between two grids, with its numbers."""
+    if one.shape != other.shape:
+        yield f"{one.shape} voxels against {other.shape}"
+    pairs = (
+        ("spacing", one.spacing_mm, other.spacing_mm),
+        ("origin", one.origin_mm, other.origin_mm),
+    )
+    for name, a, b in pairs:
+        if not np.allclose(a, b, rtol=0, atol=1e-4):
+            yield f"{name} {_round(a)} against {_round(b)} mm"
+    mine, theirs = (grid.affine[:3, :3] / np.asarray(grid.spacing_mm) for grid in (one, other))
+    if not np.allclose(mine, theirs, rtol=0, atol=1e-5):
+        spelled = (" ".join(str(_round(axis)) for axis in each.T) for each in (mine, theirs))
+        yield "axes " + " against ".join(spelled)
+
+
+def _round(numbers: Any) -> list[float]:
+    return [float(number) for number in np.round(np.asarray(numbers, np.float64), 4)]
 
 
 def _both(a: Bools | None, b: Bools | None) -> Bools | None:

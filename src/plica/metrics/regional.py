@@ -19,7 +19,7 @@ from plica.errors import InputError, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.metrics.metric import Measurement, measure
-from plica.metrics.pair import Bools
+from plica.metrics.pair import Bools, read_mask
 
 Triple = tuple[int, int, int]
 
@@ -113,7 +113,7 @@ class RegionalMeasurement:
 def measure_regions(
     source: Image,
     decoded: Image,
-    regions: Sequence[Box | Bools],
+    regions: Sequence[Any],
     *,
     metrics: Sequence[str] = ("psnr",),
     data_range: float | None = None,
@@ -137,7 +137,10 @@ def measure_regions(
     """
     if not len(regions):
         raise UnusablePixels("no region was given: give at least one box or mask")
-    masks = [one.mark(source.grid) if isinstance(one, Box) else one for one in regions]
+    masks = [
+        one.mark(source.grid) if isinstance(one, Box) else read_mask(one, source.grid.shape)
+        for one in regions
+    ]
     found = [
         measure(
             source, decoded, metrics=metrics, data_range=data_range, region=mask,

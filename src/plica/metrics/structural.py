@@ -130,7 +130,8 @@ def _ms_ssim(pair: Pair) -> Score:
     weights = np.array(SCALE_WEIGHTS[: len(means)]) / sum(SCALE_WEIGHTS[: len(means)])
     compared = [cs for _, cs in means[:-1]] + [means[-1][0]]
     value = math.prod(max(m, 0.0) ** float(w) for m, w in zip(compared, weights, strict=True))
-    return Score(value, f"{note}, {len(means)} of {len(SCALE_WEIGHTS)} scales")
+    said = f"{note}, {len(means)} of {len(SCALE_WEIGHTS)} scales"
+    return Score(value, said, detail={"scales": len(means)})
 
 
 def _count_scales(shortest: int) -> int:

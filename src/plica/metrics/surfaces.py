@@ -18,12 +18,13 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plica.errors import MissingExtra
-from plica.metrics.pair import Bools
+from plica.metrics.pair import Bools, read_mask
 
 Real = NDArray[np.float64]
 Edge = tuple[int, int]
@@ -87,7 +88,7 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    reference: Bools, segmented: Bools, spacing_mm: Sequence[float]
+    reference: Any, segmented: Any, spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
     """Distances between the surfaces of two masks of one shape.
 
@@ -96,12 +97,15 @@ def surface_distances(
         spacing_mm: Distance between voxels along i, j, k, whose axes are perpendicular.
 
     Raises:
+        InputError: A mask holds other values than truth, or they differ in shape.
         MissingExtra: scipy, which finds the nearest points, is not installed.
 
     Example:
         >>> surface_distances(drawn, found, (0.7, 0.7, 5.0)).hausdorff(95)[0]
         1.4
     """
+    reference = read_mask(reference, np.shape(reference), what="the reference")
+    segmented = read_mask(segmented, reference.shape, what="the segmentation")
     flat = [axis for axis in range(3) if reference.shape[axis] == 1][-1:]
     spacing = np.delete(np.asarray(spacing_mm, np.float64), flat)
     masks = [np.squeeze(mask, tuple(flat)) for mask in (reference, segmented)]

@@ -1,0 +1,51 @@
+"""Means of a reconstruction report: what they are of, and what was left out of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from plica.evaluation.reconstruction import summarise_all
+from plica.evaluation.results import Result, Results
+from plica.metrics.metric import Value
+
+
+def result(case: int, value: float, *, draw: int = 0, unit: str = "dB", scales: int = 0) -> Result:
+    detail = {"scales": scales} if scales else {}
+    found = Value("m", value, unit, "higher", None, "A made number.", detail=detail)
+    return Result(case=(f"p{case}", "", ""), codec="c", draw=draw, values=(found,), facts={})
+
+
+def mean(*results: Result):
+    (found,) = summarise_all(Results(results))
+    return found
+
+
+def test_an_image_that_was_drawn_twice_counts_once():
+    found = mean(*(result(case, 30.0 + case, draw=draw) for case in range(6) for draw in range(4)))
+    assert found.estimate.n == 6
+    assert found.estimate.value == pytest.approx(32.5)
+    assert found.over_draws == pytest.approx((32.5, 0.0))
+
+
+def test_draws_have_a_mean_and_a_spread_of_their_own():
+    found = mean(result(0, 30.0, draw=0), result(1, 32.0, draw=1), result(2, 37.0, draw=2))
+    assert found.over_draws == pytest.approx((33.0, math.sqrt(13)))
+    assert found.to_json()["draws"] == [30.0, 32.0, 37.0]
+
+
+def test_images_without_a_finite_value_are_counted_and_left_out():
+    found = mean(*(result(case, 30.0) for case in range(7)), result(7, math.inf))
+    assert found.estimate.n == 7
+    assert "1 equal to the source" in found.estimate.note
+
+
+def test_unlike_quantities_are_not_averaged():
+    five = [result(case, 0.9, unit="1", scales=5) for case in range(6)]
+    found = mean(*five, result(7, 0.1, unit="1", scales=3))
+    assert found.estimate.value == pytest.approx(0.9)
+    assert "1 not over 5 scales left out" in found.estimate.note
+    lengths = [result(case, 0.5, unit="cycles/mm") for case in range(3)]
+    found = mean(*lengths, result(4, 0.2, unit="cycles/pixel"))
+    assert "1 not in cycles/mm left out" in found.estimate.note
