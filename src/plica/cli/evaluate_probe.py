@@ -18,8 +18,8 @@ from plica.cli.standing import say_machine, say_versions
 from plica.cli.watching import format_duration
 from plica.errors import SettingsError
 from plica.evaluation.drawing import import_matplotlib
+from plica.evaluation.predictions import Predictions
 from plica.evaluation.probe_report import Probed, build_report
-from plica.evaluation.probing import Predictions
 from plica.evaluation.publish import publish
 from plica.evaluation.report import Report
 from plica.evaluation.tasks import read_task

@@ -18,7 +18,7 @@ from plica.cli.console import progress
 from plica.cli.contenders import Contender
 from plica.cli.posing import Asked, Task, sight_of
 from plica.errors import OutputError, PlicaError, SettingsError, TrainingInterrupted
-from plica.evaluation.probing import Predictions
+from plica.evaluation.predictions import Predictions
 from plica.evaluation.publish import RUN
 from plica.run import RECIPE, Run
 from plica.training.data import name_of

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.errors import InputError, MissingExtra, SettingsError
-from plica.evaluation.bootstrap import FEWEST_PATIENTS
+from plica.errors import InputError, SettingsError
+from plica.evaluation.bootstrap import FEWEST_PATIENTS, import_scipy_stats
 from plica.evaluation.estimates import gather_patients
 from plica.evaluation.text import say_count, say_number
 from plica.evaluation.wilcoxon import adjust_holm
@@ -152,7 +152,7 @@ def hold_to_margin(
             f"{say_count(len(means), 'patient')} cannot show that there is no difference: a margin "
             f"needs {FEWEST_PATIENTS} at the very least, and dozens to be convincing"
         )
-    t = _import_t()
+    t = import_scipy_stats().t
     n, mean = len(means), float(means.mean())
     spread = float(means.std(ddof=1)) / math.sqrt(n)
     reach = float(t.ppf(1 - alpha, n - 1)) * spread
@@ -179,7 +179,7 @@ def judge_draws(
         difference: New less old, so that more is better.
         draws: The same of resampled patients.
         margin: Above 0.
-        patients: How many were resampled.
+        patients: How many were resampled; of AUROCs, those of the rarer class.
 
     Raises:
         SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
@@ -194,6 +194,9 @@ def judge_draws(
         )
     if draws.size < 200 or not np.isfinite(draws).all():
         raise InputError(f"{draws.size} draws: give at least 200, all of them finite")
+    t, normal = (getattr(import_scipy_stats(), name) for name in ("t", "norm"))
+    wider = math.sqrt(patients / (patients - 1)) * t.ppf(alpha, patients - 1) / normal.ppf(alpha)
+    draws = difference + wider * (draws - difference)  # for few, as intervals are
     low, high = (float(end) for end in np.quantile(draws, (alpha, 1 - alpha)))
     worse, other = (_share(draws <= -margin), _share(draws >= margin))
     spread = float(draws.std(ddof=1)) * math.sqrt(patients)
@@ -237,7 +240,7 @@ def find_least_difference(
         raise InputError(f"{patients} patients with a spread of {spread} have no least difference")
     if not (0 < alpha < 1 and 0 < power < 1):
         raise SettingsError(f"power and alpha lie between 0 and 1, but are {power} and {alpha}")
-    t = _import_t()
+    t = import_scipy_stats().t
     freedom = patients - 1
     reach = float(t.ppf(1 - alpha / 2, freedom) + t.ppf(power, freedom))
     return reach * spread / math.sqrt(patients)
@@ -264,11 +267,3 @@ def _tail(t: Any, distance: float, spread: float, freedom: int) -> float:
 def _share(draws: NDArray[np.bool_]) -> float:
     """A share of draws as p: never 0, since one more draw might have shown it."""
     return float((draws.sum() + 1) / (draws.size + 1))
-
-
-def _import_t() -> Any:
-    try:
-        from scipy.stats import t
-    except ImportError as error:
-        raise MissingExtra("statistics", "scipy", "eval") from error
-    return t

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from plica.evaluation.bootstrap import FEWEST_PATIENTS
 from plica.evaluation.charts import Difference, difference_chart
-from plica.evaluation.probing import LEAST_PATIENTS, LEVEL, Estimate, Judged, Predictions, judge
+from plica.evaluation.predictions import Predictions
+from plica.evaluation.probing import DRAWS, LEVEL, Estimate, Judged, judge
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
-from plica.evaluation.text import say_origin
+from plica.evaluation.text import say_count, say_origin
 from plica.metrics.metric import Value
 
 METRIC = "true-class-probability"
@@ -168,8 +170,9 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
         rows=rows,
         caption=(
             f"AUROC: {macro}; mean over {seeds} seed{'s' if seeds > 1 else ''} of the probe. "
-            "Intervals: whole patients drawn again (percentiles of 2000 draws), the same ones for "
-            "codec and baseline, seeds held; p after DeLong for clustered cases, and corrected by "
+            f"Intervals: whole patients drawn again (BCa of {DRAWS} draws, widened for as few as "
+            "the rarest class has), the same ones for codec and baseline, seeds held; p after "
+            "DeLong for clustered cases, and corrected by "
             "Holm for the number of codecs. Kept: AUROC as a share of the baseline's; above "
             "chance: the same of AUROC − ½, since a coin reaches ½."
         ),
@@ -249,14 +252,14 @@ def _warn_of_few(first: Predictions) -> tuple[str, ...]:
     patients = len(set(first.patients))
     held = count(first.classes, first.labels.tolist(), first.patients)
     fewest = min(held.values(), key=lambda both: both[1])[1]
-    if fewest < LEAST_PATIENTS:
+    if fewest < FEWEST_PATIENTS:
         return (
-            f"A class has {fewest} test patient: no interval and no p can be given, and the "
-            "numbers prove the path, not a codec.",
+            f"A class has {say_count(fewest, 'test patient')}: below {FEWEST_PATIENTS} no interval "
+            "and no p can be given, and the numbers prove the path, not a codec.",
         )
     if patients < _FEW:
         return (
-            f"{patients} test patients are few: intervals drawn from so few are too narrow, and "
+            f"{patients} test patients are few: intervals drawn from so few are wide, and "
             "differences of this size say little.",
         )
     return ()
