@@ -198,7 +198,9 @@ def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
     heights = np.eye(int(sets.max()) + 1)[sets]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of steps on the way; whether it arrived is asked below
-        found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(reml=True)
+        found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(
+            reml=True, method=["bfgs", "lbfgs", "cg", "powell", "nm"]
+        )
     slope = float(found.params[0])
     if not found.converged or not math.isfinite(float(found.bse_fe[0])):
         raise InputError(

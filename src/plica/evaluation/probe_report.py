@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from plica.evaluation.bootstrap import FEWEST_PATIENTS
+from plica.evaluation.ceiling import Ceiling, show_ceiling
 from plica.evaluation.charts import Difference, difference_chart
 from plica.evaluation.predictions import Predictions
-from plica.evaluation.probing import DRAWS, LEVEL, Estimate, Judged, judge
+from plica.evaluation.probing import DRAWS, LEVEL, Estimate, Judged, count_fewest, judge
+from plica.evaluation.rates import list_rates, tabulate_rates
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
-from plica.evaluation.text import say_count, say_origin
+from plica.evaluation.text import NOTHING, say_count, say_origin
 from plica.metrics.metric import Value
 
 METRIC = "true-class-probability"
@@ -36,6 +38,9 @@ class Probed:
         setting: What it stands on, in words by name.
         record: The same for machines.
         notes: What a reader must know besides, a sentence each.
+        margin: How much less AUROC still counts as none; None asks nothing.
+        ceiling: The probes against what codecs keep, where that was asked.
+        published: What a paper reports, AUROC in percent by codec or row.
     """
 
     title: str
@@ -46,6 +51,9 @@ class Probed:
     setting: Mapping[str, str]
     record: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    margin: float | None = None
+    ceiling: Ceiling | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
 
 
 def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> Report:
@@ -57,13 +65,20 @@ def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> R
     Raises:
         InputError: The predictions are not of the same cases.
     """
-    found = judge(probed.predictions, baseline=probed.baseline) if judged is None else judged
+    found = judged or judge(probed.predictions, baseline=probed.baseline, margin=probed.margin)
+    rates = list_rates(probed.predictions, baseline=probed.baseline)
     first = probed.predictions[0]
     return Report(
         title=probed.title,
-        summary=(summarise(found, first), *probed.notes, *_warn(found, first)),
+        summary=(
+            summarise(found, first), *say_margins(found, probed), *probed.notes,
+            *_warn(found, first),
+        ),
         sections=(
             _section_of_auroc(found, probed),
+            *((_section_of_paper(found, probed),) if probed.published else ()),
+            Section("Rates", tables=(tabulate_rates(rates, first.classes),)),
+            *((show_ceiling(probed.ceiling),) if probed.ceiling else ()),
             *((_section_of_classes(found, first),) if len(first.classes) > 2 else ()),
             _section_of_images(probed),
         ),
@@ -77,13 +92,17 @@ def build_report(probed: Probed, *, judged: Sequence[Judged] | None = None) -> R
                 part: {name: list(both) for name, both in inside.items()}
                 for part, inside in probed.counts.items()
             },
+            "margin": probed.margin,
+            "rates": [rate.to_json() for rate in rates],
+            "ceiling": None if probed.ceiling is None else probed.ceiling.to_json(),
+            "published": dict(probed.published),
             "codecs": [
                 {**each.to_json(), "shown": list(probed.shown[each.codec])} for each in found
             ],
         },
         setting=probed.setting,
         results=list_results(probed.predictions),
-    )
+    )  # fmt: skip
 
 
 def list_results(predictions: Sequence[Predictions]) -> Results:
@@ -122,6 +141,67 @@ def summarise(judged: Sequence[Judged], first: Predictions) -> str:
         return f"{begun} {told}, none reads less by more than chance."
     named = ", ".join(f"{one.codec} ({one.retained:.1%} kept)" for one in behind)
     return f"{begun} {told}, {len(behind)} read less by more than chance: {named}."
+
+
+def say_margins(judged: Sequence[Judged], probed: Probed) -> Iterator[str]:
+    """What the margin lets one claim of each codec; it is always answered."""
+    if probed.margin is None:
+        return
+    fewest = count_fewest(probed.predictions[0])
+    at = f"{probed.margin:g} of AUROC"
+    for one in judged[1:]:
+        yield f"{one.codec} against {judged[0].codec}: {_say_margin(one, at, fewest)}."
+    if len(judged) > 2:
+        yield (
+            f"The p of these {len(judged) - 1} statements are corrected by Holm; their intervals "
+            "are of one each."
+        )
+
+
+def _say_margin(one: Judged, at: str, fewest: int) -> str:
+    held = one.margin
+    if held is None and fewest < FEWEST_PATIENTS:
+        return (
+            f"the margin of {at} cannot be tested with {say_count(fewest, 'patient')} of the "
+            f"rarest class: it needs {FEWEST_PATIENTS} at the least"
+        )
+    if held is None:
+        return f"the margin of {at} cannot be tested, since no draw of the patients differs"
+    seen = (
+        f"{held.difference:+.3f} ({100 * (1 - 2 * held.alpha):g} % CI {held.low:+.3f} to "
+        f"{held.high:+.3f}), p = {held.holm_no_worse:.2g}; {held.patients} patients of the rarest "
+        f"class show a difference of {held.least:.3f} 4 times in 5"
+    ).replace("-", "−")
+    if held.no_worse:
+        both = ", and equivalent within it" if held.equivalent else ""
+        return (
+            f"non-inferior at margin {at}{both}, that is, diagnostically lossless at margin "
+            f"{held.margin:g} for this task, this probe and these patients: {seen}"
+        )
+    return f"not shown to be non-inferior at margin {at}: {seen}"
+
+
+def _section_of_paper(judged: Sequence[Judged], probed: Probed) -> Section:
+    """Ours and the paper's, in percent as it prints them; rows that were not run have none."""
+    ours = {one.codec: one for one in judged}
+    names = dict.fromkeys((*ours, *probed.published))
+    rows = tuple(
+        (
+            name,
+            f"{100 * ours[name].auroc.value:.1f}" if name in ours else NOTHING,
+            f"{100 * ours[name].deviation:.1f}"
+            if name in ours and math.isfinite(ours[name].deviation)
+            else NOTHING,
+            f"{probed.published[name]:.1f}" if name in probed.published else NOTHING,
+        )
+        for name in names
+    )
+    return Section(
+        "Beside the paper",
+        ("The paper's values are of its own images; they can be compared with these only where "
+         "the cohort is the paper's, and the probe's weights are.",),
+        tables=(Table("AUROC ↑ (%)", ("shown", "here", "SD of seeds", "in the paper"), rows),),
+    )  # fmt: skip
 
 
 def spell(estimate: Estimate) -> str:
@@ -177,10 +257,10 @@ def _section_of_auroc(judged: Sequence[Judged], probed: Probed) -> Section:
             "chance: the same of AUROC − ½, since a coin reaches ½."
         ),
     )  # fmt: skip
-    return Section(title="Classification", tables=(table,), figures=_draw(judged))
+    return Section(title="Classification", tables=(table,), figures=_draw(judged, probed.margin))
 
 
-def _draw(judged: Sequence[Judged]) -> tuple[Figure, ...]:
+def _draw(judged: Sequence[Judged], margin: float | None) -> tuple[Figure, ...]:
     differences = [
         Difference(
             one.codec, one.difference.value, one.difference.low, one.difference.high,
@@ -191,7 +271,11 @@ def _draw(judged: Sequence[Judged]) -> tuple[Figure, ...]:
     ]  # fmt: skip
     if not differences:
         return ()
-    return (difference_chart(differences, f"AUROC less that of {judged[0].codec}", name="auroc"),)
+    return (
+        difference_chart(
+            differences, f"AUROC less that of {judged[0].codec}", name="auroc", margin=margin
+        ),
+    )
 
 
 def _section_of_classes(judged: Sequence[Judged], first: Predictions) -> Section:
