@@ -64,7 +64,7 @@ def test_the_report_says_who_lost_what(judged, place):
     assert full["auroc"]["value"] == 1.0
     for lost in (bicubic, nearest):
         assert lost["auroc"]["value"] < 0.85
-        assert lost["difference"]["high"] < 0
+        assert lost["difference"]["high"] <= 0  # six patients of a class reach no further
         assert lost["retained"] < 0.85
         assert len(lost["seeds"]) == 2
     assert judged["counts"]["test"] == {"fine": [6, 6], "plain": [6, 6]}

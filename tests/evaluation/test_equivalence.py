@@ -117,7 +117,7 @@ def test_a_margin_says_what_so_many_patients_could_have_shown():
     d = np.random.default_rng(10).normal(0.0, 0.7, 40)
     found = hold_to_margin(d, names(40), 0.3, unit="dB")
     assert found.least == pytest.approx(find_least_difference(d.std(ddof=1), 40))
-    assert "4 times in 5" in str(found)
+    assert "with a power of 80 %" in str(found)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

@@ -28,6 +28,7 @@ def test_sensitivity_and_specificity_are_counted_and_held_against_the_baseline()
         ("less", "healthy", 0.95), ("less", "ill", 0.8),
     ]  # fmt: skip
     assert rates[2].h == 0
+    assert not rates[2].difference.known
     assert rates[3].h == pytest.approx(proportion_effectsize(0.8, 1.0))
     assert rates[3].difference.value == pytest.approx(-0.2)
     assert rates[3].difference.low < -0.2 < rates[3].difference.high

@@ -104,7 +104,7 @@ class Margin:
         """What so few could have shown: without it, "not shown" says nothing."""
         if math.isnan(self.least):
             return ""
-        return f"; these patients show a difference of {say_number(self.least)}{unit} 4 times in 5"
+        return f"; so many patients show {say_number(self.least)}{unit} with a power of 80 %"
 
 
 def adjust_margins(margins: Sequence[Margin | None]) -> list[Margin | None]:

@@ -137,6 +137,8 @@ def summarise(judged: Sequence[Judged], first: Predictions) -> str:
         return begun
     behind = [one for one in others if one.difference is not None and one.difference.high < 0]
     told = f"Of {len(others)} others" if len(others) > 1 else "The other"
+    if all(one.difference is None or math.isnan(one.difference.low) for one in others):
+        return f"{begun} Whether others read less by more than chance cannot be told."
     if not behind:
         return f"{begun} {told}, none reads less by more than chance."
     named = ", ".join(f"{one.codec} ({one.retained:.1%} kept)" for one in behind)
@@ -151,9 +153,9 @@ def say_margins(judged: Sequence[Judged], probed: Probed) -> Iterator[str]:
     at = f"{probed.margin:g} of AUROC"
     for one in judged[1:]:
         yield f"{one.codec} against {judged[0].codec}: {_say_margin(one, at, fewest)}."
-    if len(judged) > 2:
+    if (tested := sum(one.margin is not None for one in judged)) > 1:
         yield (
-            f"The p of these {len(judged) - 1} statements are corrected by Holm; their intervals "
+            f"The p of these {tested} statements are corrected by Holm; their intervals "
             "are of one each."
         )
 
@@ -170,7 +172,7 @@ def _say_margin(one: Judged, at: str, fewest: int) -> str:
     seen = (
         f"{held.difference:+.3f} ({100 * (1 - 2 * held.alpha):g} % CI {held.low:+.3f} to "
         f"{held.high:+.3f}), p = {held.holm_no_worse:.2g}; {held.patients} patients of the rarest "
-        f"class show a difference of {held.least:.3f} 4 times in 5"
+        f"class show a difference of {held.least:.3f} with a power of 80 %"
     ).replace("-", "−")
     if held.no_worse:
         both = ", and equivalent within it" if held.equivalent else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,10 @@ def _rate(
         return Rate(codec, first.classes[number], value, baseline)
     patients = tuple(np.array(first.patients, dtype=np.str_)[inside].tolist())
     difference = summarise(ours - theirs, patients)
+    if difference.low == difference.high:  # no image fares otherwise: that says nothing of others
+        difference = replace(
+            difference, low=math.nan, high=math.nan, note="no draw of the patients differs"
+        )
     h = compare_rates(baseline, value)
     return Rate(codec, first.classes[number], value, baseline, h, difference)
 
