@@ -19,8 +19,8 @@ METHOD = (
     "Cases are joined by patient, study and series, and by draw. The difference is second less "
     "first, image by image (of magnitudes where nearer zero is better); its interval is a BCa "
     "bootstrap over patients. p is of Wilcoxon's signed-rank test of the patients' mean "
-    "differences, two-sided, after Holm's correction for every change in this comparison; d_z and r, "
-    "the rank-biserial correlation, are effect sizes over patients. Beyond "
+    "differences, two-sided, after Holm's correction for every change in this comparison; d_z and "
+    "r, the rank-biserial correlation, are effect sizes over patients. Beyond "
     f"noise means p < {ALPHA:.2g}. The test needs {LEAST_PATIENTS} patients that differ, and one "
     "more each time the number of changes doubles: with fewer it cannot tell, whatever they show."
 )
