@@ -135,11 +135,17 @@ def test_volumetric_codecs_do_not_judge_pictures(pictures, tmp_path):
         judge(pictures, "--codec", "compact-4x1-3d", "-o", tmp_path / "report")
 
 
+def test_a_margin_without_a_second_codec_is_refused(pictures, tmp_path):
+    with pytest.raises(PlicaError, match="name a second"):
+        judge(pictures, "--codec", "bicubic-4x-2d", "--margin", "psnr=1", "-o", tmp_path / "report")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--baseline", "linear-4x3-2d"), "not judged"),
         (("--margin", "psnr=-1"), "above 0"),
+        (("--margin", "psnr=inf"), "above 0"),
         (("--margin", "lpips-vgg=1"), "not measured"),
         (("--crop", "16,16"), "three sides"),
         (("--where", "category"), "LABEL=VALUE"),

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
+from plica.errors import InputError
 from plica.evaluation.against import compare_with, show_comparisons
 from plica.evaluation.results import Result, Results
 from plica.metrics.metric import Value
@@ -105,3 +106,73 @@ def test_codecs_of_volumes_are_not_compared_on_pictures():
     rows, _ = paired(0.3)
     whole = Results((*results(rows).all, Result(("v", "", "x"), "volumes", "h")))
     assert {one.codec for one in compare_with(whole, "base", margins={})} == {"new"}
+
+
+def test_a_case_that_is_missing_without_a_reason_stops_the_comparison():
+    rows, _ = paired(0.3, n=8)
+    lacking = [row for row in rows if not (row[0] == "p3" and row[2] == "new")]
+    with pytest.raises(InputError, match=r"not judged on the same cases: 1 have only.*p3"):
+        compare_with(results(lacking), "base", margins={})
+
+
+def test_a_failure_is_left_out_on_both_sides_of_its_own_comparison_and_counted():
+    rows, gains = paired(0.3, n=8)
+    third = [(p, s, "third", v, m, b) for p, s, c, v, m, b in rows if c == "base"]
+    whole = Results(
+        tuple(
+            Result(r.case, r.codec, r.group, error="too large")
+            if (r.codec, r.patient) == ("new", "p3")
+            else r
+            for r in results([*rows, *third])
+        )
+    )
+    new, other = compare_with(whole, "base", margins={})
+    assert (new.codec, new.difference.n, new.left_out) == ("new", 7, 1)
+    assert new.difference.value == pytest.approx(np.delete(gains, 3).mean())
+    assert (other.codec, other.difference.n, other.left_out) == ("third", 8, 0)
+    table = show_comparisons((new, other), "base").tables[0]
+    assert [row[table.columns.index("left out")] for row in table.rows] == ["1", "0"]
+
+
+def test_a_codec_that_failed_everywhere_is_still_named():
+    rows, _ = paired(0.3, n=6)
+    whole = Results(
+        tuple(
+            Result(r.case, r.codec, r.group, error="no") if r.codec == "new" else r
+            for r in results(rows)
+        )
+    )
+    (one,) = compare_with(whole, "base", margins={"psnr": 0.5})
+    assert (one.verdict, one.left_out, one.difference.n) == ("too few patients", 6, 0)
+    said = show_comparisons((one,), "base")
+    assert "cannot be tested with 0 patients" in " ".join(said.prose)
+    assert said.figures == ()
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_margin_that_was_asked_for_is_answered_however_few_there_are(n):
+    rows, _ = paired(0.3, n=n)
+    (one,) = compare_with(results(rows), "base", margins={"psnr": 0.5})
+    said = " ".join(show_comparisons((one,), "base").prose)
+    people = "1 patient" if n == 1 else f"{n} patients"
+    assert f"the margin of 0.5000 dB cannot be tested with {people}: it needs 5" in said
+
+
+def test_margins_of_several_codecs_are_corrected_together():
+    rows, _ = paired(-0.15, seed=3)
+    for k, (patient, series, codec, number, metric, better) in enumerate(list(rows)):
+        if codec == "new":
+            rows.append((patient, series, "third", number + 0.1 * (k % 3), metric, better))
+    found = compare_with(results(rows), "base", margins={"psnr": 0.5})
+    expected = multipletests([one.margin.p_no_worse for one in found], method="holm")[1]
+    assert [one.margin.holm_no_worse for one in found] == pytest.approx(list(expected))
+    assert "after Holm" in " ".join(show_comparisons(found, "base").prose)
+
+
+def test_the_rank_biserial_correlation_is_the_difference_of_scipys_rank_sums():
+    rows, gains = paired(0.2, seed=5)
+    (one,) = compare_with(results(rows), "base", margins={})
+    ranks = rankdata(np.abs(gains))
+    up, down = ranks[gains > 0].sum(), ranks[gains < 0].sum()
+    assert one.rank_biserial == pytest.approx((up - down) / ranks.sum())
+    assert one.to_json()["rank_biserial"] == one.rank_biserial

@@ -63,6 +63,8 @@ def test_a_change_is_found_and_said_in_a_sentence(changed):
 
     assert found.verdict == "better"
     assert found.difference.low < 0.6 < found.difference.high
+    assert (found.rank_biserial, found.to_json()["rank_biserial"]) == (1.0, 1.0)  # all rose
+    assert found.d_z > 1
     assert str(found).startswith(f"psnr of {CODECS[2]} on chest radiograph: +0.")
     assert str(found).endswith("after Holm): better beyond noise")
     assert find(changed, CODECS[2], "mae").verdict == "better"  # lower is better, and it fell

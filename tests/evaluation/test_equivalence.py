@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_effectsize
 from statsmodels.stats.weightstats import DescrStatsW
 
 from plica.errors import InputError, SettingsError
 from plica.evaluation.equivalence import (
+    adjust_margins,
     compare_rates,
     find_least_difference,
     hold_to_margin,
@@ -68,7 +70,8 @@ def test_equal_images_are_equivalent_at_any_margin():
 
 @pytest.mark.parametrize(
     ("n", "margin", "error", "said"),
-    [(2, 0.5, InputError, "2 patients"), (9, 0.0, SettingsError, "above 0"),
+    [(1, 0.5, InputError, "1 patient cannot"), (4, 0.5, InputError, "4 patients"),
+     (9, 0.0, SettingsError, "above 0"),
      (9, -1.0, SettingsError, "above 0"), (9, float("nan"), SettingsError, "above 0")],
 )  # fmt: skip
 def test_what_cannot_be_claimed_is_refused(n, margin, error, said):
@@ -82,6 +85,39 @@ def test_a_number_that_is_no_mean_is_held_to_its_margin_by_its_draws():
     assert found.no_worse
     assert found.p_no_worse >= 1 / 4001
     assert not judge_draws(-0.05, draws - 0.04, 0.05, patients=60).no_worse
+    with pytest.raises(InputError, match="4 patients"):
+        judge_draws(-0.01, draws, 0.05, patients=4)
+
+
+def test_three_patients_who_agree_to_the_last_digit_show_nothing():
+    d = np.array([0.1, 0.1, 0.1 + 1e-16])
+    with pytest.raises(InputError, match="3 patients"):
+        hold_to_margin(d, names(3), 0.5)
+
+
+def test_statements_of_one_family_are_corrected_by_holm():
+    rng = np.random.default_rng(8)
+    family = [hold_to_margin(rng.normal(0, 0.5, 12), names(12), 0.3) for _ in range(4)]
+    found = adjust_margins([*family, None])
+    expected = multipletests([one.p_no_worse for one in family], method="holm")[1]
+    assert [one.holm_no_worse for one in found[:4]] == pytest.approx(list(expected))
+    assert found[4] is None
+
+
+def test_the_chance_that_any_of_five_losses_is_called_harmless_stays_below_the_level():
+    rng = np.random.default_rng(9)
+    called = 0
+    for _ in range(400):
+        family = [hold_to_margin(rng.normal(-0.5, 1, 20), names(20), 0.5) for _ in range(5)]
+        called += any(one.no_worse for one in adjust_margins(family))
+    assert called / 400 < 0.08
+
+
+def test_a_margin_says_what_so_many_patients_could_have_shown():
+    d = np.random.default_rng(10).normal(0.0, 0.7, 40)
+    found = hold_to_margin(d, names(40), 0.3, unit="dB")
+    assert found.least == pytest.approx(find_least_difference(d.std(ddof=1), 40))
+    assert "with a power of 80 %" in str(found)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from scipy.stats import t as student
 
 from plica.errors import InputError
 from plica.evaluation.mixed import regress
@@ -50,7 +51,9 @@ def test_it_is_statsmodels_own_answer():
     theirs = smf.mixedlm("y ~ x + C(g)", frame, groups=people).fit(reml=True)
     ours = regress(x, y, people, datasets)
     assert ours.slope == pytest.approx(theirs.params["x"], rel=1e-4)
-    assert ours.p == pytest.approx(theirs.pvalues["x"], rel=1e-2)
+    wald = ours.slope / theirs.bse["x"]
+    assert ours.p == pytest.approx(2 * student.sf(abs(wald), ours.freedom), rel=1e-2)
+    assert ours.freedom > 100
 
 
 def test_few_patients_get_heights_of_their_own_and_the_dummy_regression_s_answer():
@@ -69,6 +72,52 @@ def test_no_slope_is_called_one_in_twenty_times():
         for seed in range(300)
     ]
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09
+
+
+def between(patients, seed, points=5):
+    """A ceiling that differs between patients alone, or nearly, and a score it says nothing of."""
+    rng = np.random.default_rng([seed, patients])
+    people = np.repeat(np.arange(patients), points)
+    x = rng.normal(30, 2, patients)[people] + rng.normal(0, 0.2, people.size)
+    y = rng.normal(0, 1, patients)[people] + rng.normal(0, 0.5, people.size)
+    return x, y, [f"p{n}" for n in people]
+
+
+@pytest.mark.parametrize(("patients", "runs"), [(6, 200), (12, 120)])
+def test_few_patients_find_no_slope_in_nothing(patients, runs):
+    """By the normal quantile it was 11.5 % with six patients."""
+    p = np.array([regress(*between(patients, seed), method="mixed").p for seed in range(runs)])
+    assert np.mean(p < 0.05) < 0.085
+
+
+def test_freedom_is_of_patients_where_the_ceiling_is_theirs_and_of_points_where_it_is_not():
+    x, y, people = between(20, 0)
+    assert regress(x, y, people).freedom < 40
+    fine = made(0.5, patients=20, sets=1)
+    assert 70 < regress(*fine).freedom <= 98
+
+
+def test_a_balanced_design_has_the_freedom_of_its_patients():
+    """With a ceiling that each patient has one of, the test is that of the patients' means."""
+    rng = np.random.default_rng(4)
+    people = np.repeat(np.arange(12), 6)
+    x = rng.normal(size=12)[people]
+    y = rng.normal(size=12)[people] + rng.normal(0, 0.3, people.size)
+    found = regress(x, y, [f"p{n}" for n in people])
+    means = y.reshape(12, 6).mean(1)
+    theirs = smf.ols("y ~ x", pd.DataFrame({"x": x[::6], "y": means})).fit()
+    assert found.freedom == pytest.approx(10, rel=1e-3)
+    assert found.slope == pytest.approx(theirs.params["x"], rel=1e-4)
+    assert found.p == pytest.approx(theirs.pvalues["x"], rel=1e-2)
+
+
+def test_equal_names_in_two_data_sets_are_two_people():
+    x, y, people, datasets = made(0.5, patients=30, sets=3)
+    short = [f"p{int(name[1:]) // 3}" for name in people]
+    assert len(set(short)) == 10
+    found, expected = regress(x, y, short, datasets), regress(x, y, people, datasets)
+    assert (found.patients, found.slope) == (30, pytest.approx(expected.slope))
+    assert found.p == pytest.approx(expected.p)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plica.evaluation.wilcoxon import LEAST_PATIENTS, adjust_holm, signed_rank
+from plica.evaluation.wilcoxon import LEAST_PATIENTS, adjust_holm, rank_biserial, signed_rank
 
 scipy_stats = pytest.importorskip("scipy.stats")
 multitest = pytest.importorskip("statsmodels.stats.multitest")
@@ -60,3 +60,23 @@ def test_what_is_no_test_is_not_counted():
     assert adjusted[1] == adjusted[3] == pytest.approx(0.02)
     assert math.isnan(adjusted[0])
     assert adjust_holm([]) == []
+
+
+@given(st.lists(st.integers(-6, 6), min_size=2, max_size=20))
+def test_the_rank_biserial_correlation_is_that_of_scipys_ranks(whole):
+    d = np.array(whole, dtype=float)
+    kept = d[d != 0]
+    found = rank_biserial(d, [str(n) for n in range(len(d))])
+    if kept.size < 2:
+        assert math.isnan(found)
+        return
+    ranks = scipy_stats.rankdata(np.abs(kept))
+    assert found == pytest.approx(np.sum(np.sign(kept) * ranks) / ranks.sum())
+
+
+def test_all_that_rise_correlate_wholly_and_slices_count_for_nothing():
+    assert rank_biserial(np.array([1.0, 2.0, 3.0]), ["a", "b", "c"]) == 1.0
+    assert rank_biserial(-np.array([1.0, 2.0, 3.0]), ["a", "b", "c"]) == -1.0
+    assert rank_biserial(np.array([2.0, 3.0, -1.0, 4.0]), list("abcd")) == pytest.approx(0.8)
+    once = rank_biserial(np.array([2.0, -3.0]), ["a", "b"])
+    assert rank_biserial(np.repeat([2.0, -3.0], 9), ["a"] * 9 + ["b"] * 9) == once

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plica.cli import options as o
-from plica.cli.console import print_json, print_note, print_table
-from plica.cli.contenders import Contender, load_contenders, name_contenders
-from plica.cli.posing import Asked, Task, follow, pose
-from plica.cli.probes import Session, check_folder, make_plan, start_folder
-from plica.cli.standing import say_machine, say_versions
-from plica.cli.watching import format_duration
+from plica.cli.posing import Asked, follow
+from plica.cli.probe_reports import Manner, judge_cohort, judge_table
+from plica.cli.probe_tables import (
+    find_places,
+    follow_recipe,
+    read_recipe,
+    say_departures,
+)
 from plica.errors import SettingsError
 from plica.evaluation.drawing import import_matplotlib
-from plica.evaluation.probe_report import Probed, build_report
-from plica.evaluation.probing import Predictions
-from plica.evaluation.publish import publish
-from plica.evaluation.report import Report
+from plica.evaluation.record import read_record
 from plica.evaluation.tasks import read_task
-from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
 from plica.training.views import FULL
 
 if TYPE_CHECKING:
-    from plica.training.probing import Plan
+    pass
 
-VERSION = 1
 MOST_SIDE = 2**14
-TASK, PROBE = "Task", "Probe"
+TASK, PROBE, JUDGING = "Task", "Probe", "Judging"
 
 
 def probe(
@@ -64,6 +59,22 @@ def probe(
             rich_help_panel=TASK,
         ),
     ] = "",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="A published table's recipe, such as medvae-table-1-2d: its probe, fitting and, "
+            "without --label, its tasks, beside the paper's values; COHORT then holds a folder of "
+            "each data set, by its name.",
+            show_default=False, rich_help_panel=TASK, metavar="NAME",
+        ),
+    ] = "",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group", help="Columns of the protocol's table; all if left out.",
+            show_default=False, rich_help_panel=TASK,
+        ),
+    ] = None,
     codec: Annotated[
         list[str] | None,
         typer.Option(
@@ -143,17 +154,21 @@ def probe(
     ] = False,
     device: o.Device = "auto",
     probe_name: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--probe",
-            help="hrnet-w64, small-2d, pooled-2d for pictures; seresnet-152, small-3d, pooled-3d "
-            "for volumes.",
+            help="hrnet-w64 (if left out), small-2d, pooled-2d for pictures; seresnet-152, "
+            "small-3d, pooled-3d for volumes.",
+            show_default=False, rich_help_panel=PROBE,
+        ),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="linear (the head alone; if left out) or full.", show_default=False,
             rich_help_panel=PROBE,
         ),
-    ] = "hrnet-w64",
-    mode: Annotated[
-        str, typer.Option(help="linear (the head alone) or full.", rich_help_panel=PROBE)
-    ] = "linear",
+    ] = None,
     probe_weights: Annotated[
         str | None,
         typer.Option(
@@ -162,7 +177,12 @@ def probe(
             show_default=False, rich_help_panel=PROBE, metavar="FILE",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Probes fitted.", rich_help_panel=PROBE, min=1)] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Probes fitted; 3 if left out.", show_default=False, rich_help_panel=PROBE, min=1
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="The probe's own if left out.", rich_help_panel=PROBE)
     ] = None,
@@ -185,6 +205,25 @@ def probe(
     precision: Annotated[
         str, typer.Option(help="float32 or bfloat16.", rich_help_panel=PROBE)
     ] = "float32",
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="How much less AUROC still counts as none, such as 0.02, chosen before looking: "
+            "says whether a codec is non-inferior at that margin.",
+            show_default=False, rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    ceiling: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a reconstruction report on the same images: regresses the probes on "
+            "what codecs keep.",
+            show_default=False, rich_help_panel=JUDGING, metavar="REPORT",
+        ),
+    ] = None,
+    ceiling_metric: Annotated[
+        str, typer.Option(help="Metric of that report.", rich_help_panel=JUDGING)
+    ] = "psnr",
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -201,119 +240,45 @@ def probe(
 
     Example: plica evaluate probe cases.csv --codec bicubic-4x-2d --label class --size 256x256 -o r/
     """
-    begun = time.perf_counter()
     import_matplotlib()  # before hours of fitting
     if not codec:
         raise SettingsError("no codec to judge: name some, such as --codec bicubic-4x-2d linear-*")
-    if bool(label) == bool(published):
-        raise SettingsError("give --label, the column of the classes, or --task")
+    if bool(label) + bool(published) > 1 or not (label or published or protocol):
+        raise SettingsError("give --label, the column of the classes, or --task, or --protocol")
+    if margin is not None and not 0 < margin < 1:
+        raise SettingsError(f"--margin is an amount of AUROC between 0 and 1, but got {margin}")
+    recipe = read_recipe(protocol) if protocol else None
+    given = {
+        "probe": probe_name, "mode": mode, "seeds": seeds, "epochs": epochs, "batch": batch,
+        "rate": rate,
+    }  # fmt: skip
     asked = Asked(
         label=label, classes=tuple(classes or ()), where=tuple(where or ()),
         train_split=train_split, test_split="" if folds else test_split, folds=folds,
         size=parse_size(size), slices=slices, decoded=decoded, baseline=baseline,
-        probe=probe_name, mode=mode, seeds=seeds, epochs=epochs or 0, batch=batch or 0,
-        rate=rate or 0.0, balanced=balanced, channels=channels, precision=precision,
+        probe=probe_name or "hrnet-w64", mode=mode or "linear", seeds=seeds or 3,
+        epochs=epochs or 0, batch=batch or 0, rate=rate or 0.0, balanced=balanced,
+        channels=channels, precision=precision,
     )  # fmt: skip
+    asked = follow_recipe(asked, recipe, given) if recipe else asked
+    manner = Manner(
+        codecs=(*codec, baseline), weights=tuple(weights or ()), random=random_weights,
+        device=device, probe_weights=probe_weights, cache=cache, margin=margin,
+        ceiling=None if ceiling is None else (read_record(ceiling), ceiling_metric),
+        overwrite=overwrite, resume=resume, as_json=as_json, quiet=quiet,
+        notes=say_departures(recipe, given) if recipe else (),
+    )  # fmt: skip
+    if recipe and not (label or published):
+        judge_table(recipe, find_places(recipe, cohort, group or ()), asked, manner, out)
+        return
+    if group:
+        raise SettingsError("--group names columns of a --protocol without --label and --task")
     found = read_task(published, cohort) if published else None
-    asked = follow(asked, found.task) if found else asked
-    task = pose(found.cohort if found else read_cohort(cohort), asked)
-    task = replace(task, notes=(*task.notes, *(found.notes if found else ())))
-    plan = make_plan(asked, len(task.labelled.classes), probe_weights)
-    contenders = load_contenders(
-        name_contenders([name for name in (*codec, baseline) if name != FULL]),
-        weights=weights or (), device=device, random=random_weights,
+    judge_cohort(
+        found.cohort if found else read_cohort(cohort),
+        follow(asked, found.task) if found else asked,
+        manner, out, name=cohort.name, notes=found.notes if found else (),
     )  # fmt: skip
-    asked = complete(asked, task, plan, contenders)
-    check_folder(out, asked, overwrite=overwrite, resume=resume)
-    session = Session(asked, task, plan, contenders, cache, device, as_json or quiet)
-    views = session.show()
-    predictions = session.run(start_folder(out, asked, overwrite=overwrite), views)
-    report = build_report(describe(session, predictions, cohort))
-    page = publish(report, out, overwrite=overwrite or resume)
-    _tell(report, page, time.perf_counter() - begun, as_json=as_json, quiet=quiet)
-
-
-def complete(asked: Asked, task: Task, plan: Plan, contenders: tuple[Contender, ...]) -> Asked:
-    """What was asked, with what it was asked of."""
-    return replace(
-        asked,
-        baseline=next(
-            (one.name for one in contenders if asked.baseline == one.name), asked.baseline
-        ),
-        images=task.images,
-        codecs=tuple(f"{one.name} {one.codec.fingerprint}" for one in contenders),
-        probe_weights=plan.weights_fingerprint,
-        epochs=plan.epochs,
-        batch=plan.batch,
-        rate=plan.rate,
-    )
-
-
-def describe(session: Session, predictions: tuple[Predictions, ...], cohort: Path) -> Probed:
-    """What the report is made of."""
-    asked, task = session.asked, session.task
-    return Probed(
-        title=f"Probing {asked.label}: {' against '.join(task.labelled.classes)}",
-        predictions=predictions,
-        baseline=asked.baseline,
-        shown=session.shown,
-        counts=task.counts(),
-        setting=_describe_setting(session, cohort),
-        record={"kind": "probe", "version": VERSION, "asked": asdict(asked),
-                "environment": describe_environment()},
-        notes=(*_describe_fairness(session), *task.notes),
-    )  # fmt: skip
-
-
-def _describe_setting(session: Session, cohort: Path) -> dict[str, str]:
-    from plica.networks.probes import find_probe
-
-    asked, plan = session.asked, session.plan
-    drawn = "random, never trained" if plan.linear else "random at the start"
-    drawn = drawn if find_probe(plan.probe).drawn else "none: nothing in it is trained"
-    divided = (
-        f"{asked.folds} folds of the split {asked.train_split}"
-        if asked.folds
-        else f"learnt from the split {asked.train_split}, tested on {asked.test_split}"
-    )
-    codecs = {
-        f"codec {one.name}": f"fingerprint {one.codec.fingerprint}; trained on "
-        f"{one.codec.card.training_data or 'images that its card does not name'}"
-        for one in session.contenders
-    }
-    return {
-        "protocol": f"probe v{VERSION}",
-        "cohort": cohort.name,
-        "task": f"{asked.label}: {', '.join(session.task.labelled.classes)}",
-        "division": f"{divided}, by patient",
-        "probe": f"{plan.probe}, {asked.mode}: {find_probe(plan.probe).summary}",
-        "weights of the probe's trunk": plan.weights_fingerprint or drawn,
-        "fitting": f"AdamW, rate {plan.rate:g}, weight decay {plan.weight_decay:g}, "
-        f"{plan.epochs} epochs, batches of {plan.batch} at most, {plan.precision}, "
-        f"{'classes drawn equally often' if plan.balanced else 'images drawn once an epoch'}, "
-        "the weights of the last step",
-        "shown": f"{'decoded images' if asked.decoded else 'codes'}, "
-        f"{'mean over the channels' if plan.channels == 'mean' else 'all channels'}, "
-        f"{' × '.join(map(str, asked.size)) or 'own size'}, standardised by the training images",
-        **codecs,
-        "machine": say_machine(),
-        "versions": say_versions(),
-    }
-
-
-def _describe_fairness(session: Session) -> tuple[str, ...]:
-    """What would mislead a reader who does not know it."""
-    from plica.networks.probes import find_probe
-
-    notes, plan = [], session.plan
-    if plan.linear and not plan.weights_fingerprint and find_probe(plan.probe).drawn:
-        notes.append(
-            f"The trunk of {plan.probe} is random here: no pretrained weights were given. The "
-            "papers' probes had been trained on photographs."
-        )
-    if any("random weights" in one.name for one in session.contenders):
-        notes.append("Codecs with random weights prove a path; their numbers say nothing.")
-    return tuple(notes)
 
 
 def parse_size(text: str | None) -> tuple[int, ...]:
@@ -331,16 +296,3 @@ def parse_size(text: str | None) -> tuple[int, ...]:
             f"'{text}'"
         )
     return tuple(int(side) for side in sides)
-
-
-def _tell(report: Report, page: Path, seconds: float, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        print_json({**report.record, "report": str(page), "seconds": seconds})
-        return
-    if quiet:
-        return
-    table = report.sections[0].tables[0]
-    print_table(report.title, table.columns, table.rows)
-    for sentence in report.summary[1:]:
-        print_note(sentence)
-    print_note(f"{page}, after {format_duration(seconds)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -225,7 +226,7 @@ def reconstruction(
         ),
     )
     first = _choose_baseline(judging, baseline)
-    margins = _parse_margins(margin, judging.metrics)
+    margins = _parse_margins(margin, judging.metrics, len(judging.contenders))
     journal = open_journal(out, judging.asked, overwrite=overwrite, resume=resume)
     left = judge_all(judging, journal, silent=manner.silent)
     results = journal.read(judging.order())
@@ -285,8 +286,12 @@ def _choose_baseline(judging: Judging, name: str | None) -> str:
     return name
 
 
-def _parse_margins(pairs: list[str] | None, metrics: tuple[str, ...]) -> dict[str, float]:
+def _parse_margins(
+    pairs: list[str] | None, metrics: tuple[str, ...], contenders: int
+) -> dict[str, float]:
     margins: dict[str, float] = {}
+    if pairs and contenders < 2:
+        raise SettingsError("--margin compares codecs with --baseline: name a second --codec")
     for pair in pairs or []:
         metric, _, amount = pair.partition("=")
         if metric not in metrics:
@@ -299,7 +304,7 @@ def _parse_margins(pairs: list[str] | None, metrics: tuple[str, ...]) -> dict[st
             raise SettingsError(
                 f"--margin takes METRIC=AMOUNT such as psnr=0.5, but got '{pair}'"
             ) from error
-        if not margins[metric] > 0:
+        if not 0 < margins[metric] < math.inf:
             raise SettingsError(f"--margin {pair}: a margin is an amount above 0")
     return margins
 

@@ -49,6 +49,8 @@ class Asked:
         images: SHA-256 over the cases and their classes.
         codecs: Each codec and the fingerprint of its weights.
         probe_weights: Fingerprint of the probe's; "" where they are drawn.
+        batch_full: Where images at full resolution take another batch; 0 takes `batch`.
+        protocol: Whose recipe it is, with its version; "" for none.
     """
 
     label: str
@@ -73,6 +75,8 @@ class Asked:
     images: str = ""
     codecs: tuple[str, ...] = ()
     probe_weights: str = ""
+    batch_full: int = 0
+    protocol: str = ""
 
     def __post_init__(self) -> None:
         for name, allowed in (

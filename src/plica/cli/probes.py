@@ -18,7 +18,7 @@ from plica.cli.console import progress
 from plica.cli.contenders import Contender
 from plica.cli.posing import Asked, Task, sight_of
 from plica.errors import OutputError, PlicaError, SettingsError, TrainingInterrupted
-from plica.evaluation.probing import Predictions
+from plica.evaluation.predictions import Predictions
 from plica.evaluation.publish import RUN
 from plica.run import RECIPE, Run
 from plica.training.data import name_of
@@ -116,9 +116,10 @@ class Session:
         from plica.training.probing import Course
 
         found: dict[int, list[NDArray[np.float64]]] = {n: [] for n in range(self.asked.seeds)}
+        plan = self._plan_of(name)
         for fold, part in enumerate(self.task.parts):
             course = Course(
-                self.plan, views, self.task.targets, part.train, part.test, engine=place.engine,
+                plan, views, self.task.targets, part.train, part.test, engine=place.engine,
                 cache=self.cache,
             )  # fmt: skip
             self.shown[name] = course.shape
@@ -128,6 +129,12 @@ class Session:
                 place.bar.advance(place.job)
         for seed, scores in found.items():
             yield self._gather(name, seed, scores)
+
+    def _plan_of(self, name: str) -> Plan:
+        """The plan; a protocol may say another batch for images at full resolution."""
+        full = name == FULL or self.asked.decoded
+        batch = self.asked.batch_full if full else 0
+        return replace(self.plan, batch=batch) if batch else self.plan
 
     def _fit(
         self, course: Course, name: str, which: tuple[int, int], place: _Place

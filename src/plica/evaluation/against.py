@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plica.errors import InputError
+from plica.evaluation.bootstrap import FEWEST_PATIENTS
 from plica.evaluation.charts import Difference, difference_chart
-from plica.evaluation.equivalence import FEWEST_PATIENTS, Margin, hold_to_margin
+from plica.evaluation.equivalence import Margin, adjust_margins, hold_to_margin
 from plica.evaluation.estimates import LEVEL, Estimate, Numbers, summarise
 from plica.evaluation.report import Figure, Section, Table
 from plica.evaluation.results import Pairs, Results
-from plica.evaluation.text import NOTHING, head, say_number
-from plica.evaluation.wilcoxon import adjust_holm, signed_rank
+from plica.evaluation.text import NOTHING, head, say_count, say_number
+from plica.evaluation.wilcoxon import adjust_holm, cohen_d_z, rank_biserial, signed_rank
 from plica.metrics.metric import Better, Value
 
 Verdict = Literal["better", "worse", "not beyond noise", "too few patients"]
@@ -35,12 +35,14 @@ class Paired:
             better.
         difference: Codec less baseline.
         d_z: Mean over standard deviation of the patients' differences; NaN below two patients.
+        rank_biserial: Share of rank that speaks for more, less the share for less, −1 to 1.
         share_better: Of the images on which the codec is better.
         p: Of Wilcoxon's signed-rank test over patients; NaN where it says nothing.
         adjusted: The same after Holm's correction over the codecs and groups of the metric.
-        margin: The difference against the margin that was asked for; None where there was none, or
-            too few patients.
-        left_out: Images without a finite number on both sides.
+        asked: The margin that was asked for; None where there was none.
+        margin: The difference against it, Holm-corrected as `adjusted` is; None where there was
+            none, or too few patients.
+        left_out: Images without a finite number on both sides, or on which one of the two failed.
     """
 
     group: str
@@ -49,9 +51,11 @@ class Paired:
     like: Value
     difference: Estimate
     d_z: float
+    rank_biserial: float
     share_better: float
     p: float
     adjusted: float = math.nan
+    asked: float | None = None
     margin: Margin | None = None
     left_out: int = 0
 
@@ -83,61 +87,92 @@ def compare_with(
 
     Holm's correction is over the codecs and groups of a metric: each metric asks its own question.
 
-    A codec that was not judged on the same images as the baseline is left out there.
+    A case on which one of the two failed is left out for both, and counted. Groups in which a
+    codec was never tried (pictures, for one of volumes) are passed over.
 
     Raises:
+        InputError: A codec lacks a case that the baseline has, or has one more, and no failure is
+            recorded there.
         MissingExtra: scipy is not installed.
     """
-    kept = results.shared(results.codecs)
-    found = list(_compare(kept, baseline, margins, seed))
+    found = list(_compare(results, baseline, margins, seed))
     for metric in results.metrics:
         family = [n for n, one in enumerate(found) if one.like.metric == metric]
         adjusted = adjust_holm([found[n].p for n in family])
         for n, p in zip(family, adjusted, strict=True):
             found[n] = replace(found[n], adjusted=p)
+        for n, margin in zip(
+            family, adjust_margins([found[n].margin for n in family]), strict=True
+        ):
+            found[n] = replace(found[n], margin=margin)
     return tuple(found)
 
 
 def _compare(
     results: Results, baseline: str, margins: Mapping[str, float], seed: int
 ) -> Iterator[Paired]:
+    tried = {(result.group, result.codec) for result in results}
     for group in results.groups:
         for codec in results.codecs:
+            names = (group, codec, baseline)
+            if codec == baseline or not {(group, codec), (group, baseline)} <= tried:
+                continue
+            both = results.shared((codec, baseline))
+            failed = _count_failed(results, names)
             for metric in results.metrics:
-                if codec == baseline:
-                    continue
-                try:
-                    pairs = results.pair(metric, baseline, codec, group=group)
-                except InputError:  # a codec of volumes has no pairs among pictures
-                    continue
-                one = _pair(pairs, (group, codec, baseline), margins.get(metric), seed)
-                if one is not None:
-                    yield one
+                pairs = _join(both, metric, names, results.describe(metric))
+                if pairs.cases or failed:
+                    yield _pair(pairs, names, margins.get(metric), seed, failed)
+
+
+def _count_failed(results: Results, names: tuple[str, str, str]) -> int:
+    """Cases and draws of a group on which one of the two codecs, or both, failed."""
+    group, *codecs = names
+    return len(
+        {(r.case, r.draw) for r in results if r.error and r.group == group and r.codec in codecs}
+    )
+
+
+def _join(both: Results, metric: str, names: tuple[str, str, str], like: Value) -> Pairs:
+    """The pairs; none where each image of the group failed under one of the two."""
+    group, codec, baseline = names
+    if not both.of(codec=codec, group=group).all and not both.of(codec=baseline, group=group).all:
+        nothing = np.empty(0)
+        return Pairs(metric, like, nothing, nothing, ())
+    return both.pair(metric, baseline, codec, group=group)
 
 
 def _pair(
-    pairs: Pairs, names: tuple[str, str, str], margin: float | None, seed: int
-) -> Paired | None:
-    """The comparison; None where no image has a finite number on both sides."""
+    pairs: Pairs, names: tuple[str, str, str], asked: float | None, seed: int, failed: int
+) -> Paired:
+    """The comparison; without numbers where no image has a finite one on both sides."""
     first, second = pairs.first, pairs.second
     if pairs.like.better == "nearer zero":
         first, second = np.abs(first), np.abs(second)
     known = np.isfinite(first) & np.isfinite(second)
-    if not known.any():
-        return None
     differences = second[known] - first[known]
     patients = tuple(np.array(pairs.patients, dtype=np.str_)[known].tolist())
-    spread = summarise(
-        differences, patients, unit=pairs.like.unit, better=pairs.like.better, seed=seed
-    )
     group, codec, baseline = names
     good = differences > 0 if pairs.like.better == "higher" else differences < 0
+    some = bool(known.any())
     return Paired(
-        group=group, codec=codec, baseline=baseline, like=pairs.like, difference=spread,
-        d_z=_effect(differences, patients), share_better=float(good.mean()),
-        p=signed_rank(differences, patients), left_out=int((~known).sum()),
-        margin=_hold(differences, patients, margin, pairs.like),
+        group=group, codec=codec, baseline=baseline, like=pairs.like,
+        difference=_spread(differences, patients, pairs.like, seed),
+        d_z=cohen_d_z(differences, patients) if some else math.nan,
+        rank_biserial=rank_biserial(differences, patients) if some else math.nan,
+        share_better=float(good.mean()) if some else math.nan,
+        p=signed_rank(differences, patients) if some else math.nan,
+        left_out=int((~known).sum()) + failed, asked=asked,
+        margin=_hold(differences, patients, asked, pairs.like),
     )  # fmt: skip
+
+
+def _spread(differences: Numbers, patients: tuple[str, ...], like: Value, seed: int) -> Estimate:
+    if not differences.size:
+        return Estimate(
+            math.nan, math.nan, math.nan, 0, 0, like.unit, like.better, note="there is no pair"
+        )
+    return summarise(differences, patients, unit=like.unit, better=like.better, seed=seed)
 
 
 def _hold(
@@ -148,14 +183,6 @@ def _hold(
         return None
     better: Better = "higher" if like.better == "higher" else "lower"
     return hold_to_margin(differences, patients, margin, better=better, unit=like.unit)
-
-
-def _effect(differences: Numbers, patients: tuple[str, ...]) -> float:
-    """Cohen's d for pairs, of the patients' mean differences (Cohen 1988)."""
-    _, place = np.unique(np.array(patients, dtype=np.str_), return_inverse=True)
-    means = np.bincount(place, weights=differences) / np.bincount(place)
-    spread = float(means.std(ddof=1)) if means.size > 1 else 0.0
-    return float(means.mean() / spread) if spread > 0 else math.nan
 
 
 # -- in a report -----------------------------------------------------------------------------------
@@ -171,11 +198,16 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
         ("Differences are taken image by image; intervals and tests are over patients (BCa "
          "bootstrap; Wilcoxon's signed-rank test of each patient's mean, corrected by Holm over "
          "the codecs and groups of a metric). d_z is the mean difference over its spread between "
-         "patients.",
+         "patients; r the rank-biserial correlation, the share of rank for more less that for less "
+         "(Kerby 2014). Left out: images on which one of the two failed or has no finite number.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
-        figures=tuple(_draw(found, metric) for metric in DRAWN if _of(found, metric)),
+        figures=tuple(_draw(found, metric) for metric in DRAWN if _is_known(found, metric)),
     )  # fmt: skip
+
+
+def _is_known(found: tuple[Paired, ...], metric: str) -> bool:
+    return any(one.difference.n for one in _of(found, metric))
 
 
 def _of(found: tuple[Paired, ...], metric: str) -> list[Paired]:
@@ -185,20 +217,31 @@ def _of(found: tuple[Paired, ...], metric: str) -> list[Paired]:
 def _tabulate(found: list[Paired]) -> Table:
     return Table(
         title=found[0].group or "All images",
-        columns=("codec", "metric", "difference", "verdict", "p (Holm)", "better on", "d_z"),
+        columns=(
+            "codec", "metric", "difference", "verdict", "p (Holm)", "better on", "d_z", "r",
+            "left out",
+        ),
         rows=tuple(
             (
                 one.codec,
                 head(_name(one), one.difference.unit, one.like.better),
-                f"{say_signed(one.difference.value)} ({one.difference.interval})",
+                _say_difference(one),
                 one.verdict,
                 NOTHING if math.isnan(one.adjusted) else f"{one.adjusted:.2g}",
-                f"{100 * one.share_better:.0f} %",
+                NOTHING if math.isnan(one.share_better) else f"{100 * one.share_better:.0f} %",
                 say_number(one.d_z, 3),
+                say_number(one.rank_biserial, 3),
+                str(one.left_out),
             )
             for one in found
         ),
-    )
+    )  # fmt: skip
+
+
+def _say_difference(one: Paired) -> str:
+    if not one.difference.n:
+        return NOTHING
+    return f"{say_signed(one.difference.value)} ({one.difference.interval})"
 
 
 def _name(one: Paired) -> str:
@@ -212,10 +255,25 @@ def say_signed(value: float) -> str:
 
 def _say_margins(found: tuple[Paired, ...]) -> Iterator[str]:
     """What a margin lets one claim of each codec, and of how many patients."""
-    for one in found:
-        if one.margin is not None:
-            where = f" on {one.group}" if one.group else ""
-            yield f"{one.codec} against {one.baseline}{where}, {_name(one)}: {one.margin}."
+    asked = [one for one in found if one.asked is not None]
+    for one in asked:
+        where = f" on {one.group}" if one.group else ""
+        yield f"{one.codec} against {one.baseline}{where}, {_name(one)}: {_say_margin(one)}."
+    if asked:
+        yield (
+            "p of a margin is corrected by Holm over the codecs and groups of a metric, as the "
+            "tests are; its interval is of one statement alone."
+        )
+
+
+def _say_margin(one: Paired) -> str:
+    if one.margin is not None:
+        return str(one.margin)
+    unit = "" if one.like.unit == "1" else f" {one.like.unit}"
+    return (
+        f"the margin of {say_number(one.asked)}{unit} cannot be tested with "
+        f"{say_count(one.difference.patients, 'patient')}: it needs {FEWEST_PATIENTS} at the least"
+    )
 
 
 def _draw(found: tuple[Paired, ...], metric: str) -> Figure:
@@ -231,6 +289,6 @@ def _draw(found: tuple[Paired, ...], metric: str) -> Figure:
         ],
         f"difference of {head(metric, shown[0].difference.unit, shown[0].like.better)}",
         better=shown[0].like.better,
-        margin=next((one.margin.margin for one in shown if one.margin is not None), None),
+        margin=next((one.asked for one in shown if one.asked is not None), None),
         name=f"difference-{metric}",
     )  # fmt: skip

@@ -135,6 +135,7 @@ def bca(
     *,
     level: float = 0.95,
     widen: bool = True,
+    patients: int | None = None,
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated ends of an interval.
 
@@ -145,7 +146,9 @@ def bca(
         replicates: Estimates of the resampled patients.
         without: Estimates that leave out one patient each.
         level: Of the interval.
-        widen: For as few patients as `without` has; see the module.
+        widen: For the few patients there are; see the module.
+        patients: How few, where some of them say more than the others (those of the rarer class);
+            None: as many as `without` has.
 
     Raises:
         MissingExtra: scipy is not installed.
@@ -153,7 +156,7 @@ def bca(
     stats = import_scipy_stats()
     if np.ptp(replicates) <= TIED * abs(value):
         return value, value
-    tail, n = (1 - level) / 2, len(without)
+    tail, n = (1 - level) / 2, patients or len(without)
     z = stats.norm.ppf(1 - tail)
     if widen:
         z = math.sqrt(n / (n - 1)) * stats.t.ppf(1 - tail, n - 1)

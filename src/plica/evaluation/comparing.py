@@ -15,7 +15,7 @@ from plica.evaluation.estimates import LEVEL, Estimate, summarise
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import name_case, say_number, say_origin
-from plica.evaluation.wilcoxon import adjust_holm, least_p, signed_rank
+from plica.evaluation.wilcoxon import adjust_holm, cohen_d_z, least_p, rank_biserial, signed_rank
 from plica.metrics.metric import Value
 
 Verdict = Literal["better", "worse", "no change", "the same", "too few"]
@@ -48,6 +48,8 @@ class Change:
         p: Of Wilcoxon's signed-rank test over patients, two-sided; NaN where it says nothing.
         adjusted: The same after Holm's correction for all changes of the comparison.
         left_out: Cases without a finite number on both sides.
+        d_z: Mean over standard deviation of the patients' differences; NaN below two.
+        rank_biserial: Share of rank for more, less that for less.
     """
 
     codec: str
@@ -60,6 +62,8 @@ class Change:
     adjusted: float
     left_out: int
     verdict: Verdict
+    d_z: float = math.nan
+    rank_biserial: float = math.nan
 
     def __str__(self) -> str:
         unit = "" if self.like.unit == "1" else f" {self.like.unit}"
@@ -85,6 +89,8 @@ class Change:
             "difference": self.difference.to_json(),
             "p": self.p,
             "p_holm": self.adjusted,
+            "d_z": self.d_z,
+            "rank_biserial": self.rank_biserial,
             "left_out": self.left_out,
             "verdict": self.verdict,
             "sentence": str(self),
@@ -302,6 +308,8 @@ def _change(members: Joined, metric: str, where: tuple[str, str], seed: int) -> 
         adjusted=math.nan,
         left_out=len(members) - len(kept),
         verdict="the same" if same else "too few",
+        d_z=cohen_d_z(second - first, patients),
+        rank_biserial=rank_biserial(second - first, patients),
     )
 
 

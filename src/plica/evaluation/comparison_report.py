@@ -12,14 +12,15 @@ from plica.evaluation.text import NOTHING, head, head_value, say_number
 from plica.evaluation.wilcoxon import LEAST_PATIENTS
 
 COLUMNS = (
-    "codec", "kind of image", "metric", "difference (95 % CI)", "verdict", "p (Holm)", "first",
-    "second", "images", "patients",
+    "codec", "kind of image", "metric", "difference (95 % CI)", "verdict", "p (Holm)", "d_z", "r",
+    "first", "second", "images", "patients",
 )  # fmt: skip
 METHOD = (
     "Cases are joined by patient, study and series, and by draw. The difference is second less "
     "first, image by image (of magnitudes where nearer zero is better); its interval is a BCa "
     "bootstrap over patients. p is of Wilcoxon's signed-rank test of the patients' mean "
-    "differences, two-sided, after Holm's correction for every change in this comparison. Beyond "
+    "differences, two-sided, after Holm's correction for every change in this comparison; d_z and "
+    "r, the rank-biserial correlation, are effect sizes over patients. Beyond "
     f"noise means p < {ALPHA:.2g}. The test needs {LEAST_PATIENTS} patients that differ, and one "
     "more each time the number of changes doubles: with fewer it cannot tell, whatever they show."
 )
@@ -80,6 +81,8 @@ def _row(change: Change) -> tuple[str, ...]:
         say_signed(d.value) + interval,
         VERDICTS[change.verdict],
         NOTHING if math.isnan(change.adjusted) else f"{change.adjusted:.2g}",
+        say_number(change.d_z, 3),
+        say_number(change.rank_biserial, 3),
         say_number(change.first),
         say_number(change.second),
         str(d.n),

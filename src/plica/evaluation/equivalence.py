@@ -16,20 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.errors import InputError, MissingExtra, SettingsError
+from plica.errors import InputError, SettingsError
+from plica.evaluation.bootstrap import FEWEST_PATIENTS, import_scipy_stats
 from plica.evaluation.estimates import gather_patients
-from plica.evaluation.text import say_number
+from plica.evaluation.text import say_count, say_number
+from plica.evaluation.wilcoxon import adjust_holm
 from plica.metrics.metric import Better
 
 Numbers = NDArray[np.float64]
 ALPHA = 0.05
-FEWEST_PATIENTS = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Margin:
         patients: How many.
         unit: Of the metric.
         alpha: Level of the tests.
+        least: The least difference that so many patients show with 80 % power; NaN where unknown.
+        holm_no_worse: `p_no_worse` after Holm's correction for the statements it is one of; NaN
+            where it stands alone.
+        holm_equivalent: The same of `p_equivalent`.
     """
 
     difference: float
@@ -57,20 +62,27 @@ class Margin:
     patients: int
     unit: str = "1"
     alpha: float = ALPHA
+    least: float = math.nan
+    holm_no_worse: float = math.nan
+    holm_equivalent: float = math.nan
 
     @property
     def no_worse(self) -> bool:
-        """Whether a loss of the margin is spoken against."""
-        return self.p_no_worse < self.alpha
+        """Whether a loss of the margin is spoken against, whatever else was asked beside it."""
+        return _corrected(self.p_no_worse, self.holm_no_worse) < self.alpha
 
     @property
     def equivalent(self) -> bool:
-        """Whether a difference of the margin, either way, is spoken against."""
-        return self.p_equivalent < self.alpha
+        """Whether a difference of the margin, either way, is spoken against; likewise."""
+        return _corrected(self.p_equivalent, self.holm_equivalent) < self.alpha
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready record."""
-        return {**vars(self), "no_worse": self.no_worse, "equivalent": self.equivalent}
+        """A JSON-ready record; what is unknown is null."""
+        numbers = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in vars(self).items()
+        }
+        return {**numbers, "no_worse": self.no_worse, "equivalent": self.equivalent}
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
@@ -80,11 +92,29 @@ class Margin:
             f"{say_number(self.high)}, {self.patients} patients)"
         )
         at = f"{say_number(self.margin)}{unit}"
+        p = _corrected(self.p_no_worse, self.holm_no_worse)
         if self.equivalent:
-            return f"equivalent within {at}: {seen}, p = {self.p_equivalent:.2g}"
-        if self.no_worse:
-            return f"no worse by {at}: {seen}, p = {self.p_no_worse:.2g}"
-        return f"not shown to be no worse by {at}: {seen}, p = {self.p_no_worse:.2g}"
+            said, p = "equivalent within", _corrected(self.p_equivalent, self.holm_equivalent)
+        else:
+            said = "no worse by" if self.no_worse else "not shown to be no worse by"
+        after = "" if math.isnan(self.holm_no_worse) else " after Holm"
+        return f"{said} {at}: {seen}, p = {p:.2g}{after}{self._say_least(unit)}"
+
+    def _say_least(self, unit: str) -> str:
+        """What so few could have shown: without it, "not shown" says nothing."""
+        if math.isnan(self.least):
+            return ""
+        return f"; so many patients show {say_number(self.least)}{unit} with a power of 80 %"
+
+
+def adjust_margins(margins: Sequence[Margin | None]) -> list[Margin | None]:
+    """The statements of one family, corrected by Holm for how many there are; None stays None."""
+    worse = adjust_holm([math.nan if one is None else one.p_no_worse for one in margins])
+    same = adjust_holm([math.nan if one is None else one.p_equivalent for one in margins])
+    return [
+        None if one is None else replace(one, holm_no_worse=a, holm_equivalent=b)
+        for one, a, b in zip(margins, worse, same, strict=True)
+    ]
 
 
 def hold_to_margin(
@@ -106,7 +136,7 @@ def hold_to_margin(
 
     Raises:
         SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
-        InputError: Fewer than three patients, or a difference is not finite.
+        InputError: Fewer than `FEWEST_PATIENTS` patients, or a difference is not finite.
         MissingExtra: scipy is not installed.
 
     Example:
@@ -119,17 +149,18 @@ def hold_to_margin(
     means = sums / counts if better == "higher" else -sums / counts
     if len(means) < FEWEST_PATIENTS:
         raise InputError(
-            f"{len(means)} patients cannot show that there is no difference: a margin needs "
-            f"{FEWEST_PATIENTS} at the very least, and dozens to be convincing"
+            f"{say_count(len(means), 'patient')} cannot show that there is no difference: a margin "
+            f"needs {FEWEST_PATIENTS} at the very least, and dozens to be convincing"
         )
-    t = _import_t()
+    t = import_scipy_stats().t
     n, mean = len(means), float(means.mean())
     spread = float(means.std(ddof=1)) / math.sqrt(n)
     reach = float(t.ppf(1 - alpha, n - 1)) * spread
     worse = _tail(t, mean + margin, spread, n - 1)
     other = _tail(t, margin - mean, spread, n - 1)
+    least = find_least_difference(float(means.std(ddof=1)), n, alpha=alpha)
     return Margin(
-        mean, mean - reach, mean + reach, margin, worse, max(worse, other), n, unit, alpha
+        mean, mean - reach, mean + reach, margin, worse, max(worse, other), n, unit, alpha, least
     )
 
 
@@ -148,18 +179,31 @@ def judge_draws(
         difference: New less old, so that more is better.
         draws: The same of resampled patients.
         margin: Above 0.
-        patients: How many were resampled.
+        patients: How many were resampled; of AUROCs, those of the rarer class.
 
     Raises:
         SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
-        InputError: There are too few draws, or one is not finite.
+        InputError: There are too few draws or patients, or a draw is not finite.
+        MissingExtra: scipy is not installed.
     """
     _refuse(margin, alpha)
+    if patients < FEWEST_PATIENTS:
+        raise InputError(
+            f"{say_count(patients, 'patient')} cannot show that there is no difference: a margin "
+            f"needs {FEWEST_PATIENTS} at the very least"
+        )
     if draws.size < 200 or not np.isfinite(draws).all():
         raise InputError(f"{draws.size} draws: give at least 200, all of them finite")
+    t, normal = (getattr(import_scipy_stats(), name) for name in ("t", "norm"))
+    wider = math.sqrt(patients / (patients - 1)) * t.ppf(alpha, patients - 1) / normal.ppf(alpha)
+    draws = difference + wider * (draws - difference)  # for few, as intervals are
     low, high = (float(end) for end in np.quantile(draws, (alpha, 1 - alpha)))
     worse, other = (_share(draws <= -margin), _share(draws >= margin))
-    return Margin(difference, low, high, margin, worse, max(worse, other), patients, unit, alpha)
+    spread = float(draws.std(ddof=1)) * math.sqrt(patients)
+    least = find_least_difference(spread, patients, alpha=alpha)
+    return Margin(
+        difference, low, high, margin, worse, max(worse, other), patients, unit, alpha, least
+    )
 
 
 def compare_rates(first: float, second: float) -> float:
@@ -196,7 +240,7 @@ def find_least_difference(
         raise InputError(f"{patients} patients with a spread of {spread} have no least difference")
     if not (0 < alpha < 1 and 0 < power < 1):
         raise SettingsError(f"power and alpha lie between 0 and 1, but are {power} and {alpha}")
-    t = _import_t()
+    t = import_scipy_stats().t
     freedom = patients - 1
     reach = float(t.ppf(1 - alpha / 2, freedom) + t.ppf(power, freedom))
     return reach * spread / math.sqrt(patients)
@@ -209,6 +253,10 @@ def _refuse(margin: float, alpha: float) -> None:
         raise SettingsError(f"alpha lies between 0 and 0.5, but is {alpha}")
 
 
+def _corrected(p: float, holm: float) -> float:
+    return p if math.isnan(holm) else holm
+
+
 def _tail(t: Any, distance: float, spread: float, freedom: int) -> float:
     """How likely so much room to the margin is where there is none."""
     if spread == 0:
@@ -219,11 +267,3 @@ def _tail(t: Any, distance: float, spread: float, freedom: int) -> float:
 def _share(draws: NDArray[np.bool_]) -> float:
     """A share of draws as p: never 0, since one more draw might have shown it."""
     return float((draws.sum() + 1) / (draws.size + 1))
-
-
-def _import_t() -> Any:
-    try:
-        from scipy.stats import t
-    except ImportError as error:
-        raise MissingExtra("statistics", "scipy", "eval") from error
-    return t

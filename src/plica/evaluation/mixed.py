@@ -9,7 +9,17 @@ for each, and images of one patient share a random height:
     R²_marginal = var(β ceiling) / (var(β ceiling) + σ_u² + σ²)     within data sets
     R²_conditional = (var(β ceiling) + σ_u²) / (the same)
 
+With few patients the normal quantile finds slopes in nothing. Student's t is used, with as many
+degrees of freedom as the slope has (Fai and Cornelius 1996, for one coefficient Satterthwaite's):
+
+    ν = 2 v² / (gᵀ A g),   v = var(β̂),  g = its gradient over (σ_u², σ²),  A = their covariance
+
+A ceiling that differs between patients more than within them has little more than patients to go
+by. ν is at most points less coefficients, and at least 1.
+
 N. Laird, J. Ware: Random-effects models for longitudinal data, Biometrics 38, 1982.
+A. Fai, P. Cornelius: Approximate F-tests of multiple degree of freedom hypotheses in generalized
+least squares analyses of unbalanced split-plot experiments, J Stat Comput Simul 54, 1996.
 S. Nakagawa, H. Schielzeth: A general and simple method for obtaining R², Methods Ecol Evol 4, 2013.
 """
 
@@ -25,15 +35,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plica.errors import InputError, MissingExtra
+from plica.evaluation.bootstrap import FEWEST_PATIENTS, import_scipy_stats
 from plica.evaluation.text import say_number
 
 Numbers = NDArray[np.float64]
 Method = Literal["mixed", "fixed"]
 
-FEWEST_PATIENTS = 5
-"""Below, a variance between patients cannot be told; each gets a height of its own instead."""
-
 LEVEL = 0.95
+MOST_EXACT = 3000  # points whose covariance is written out: 72 MB of it
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Regression:
         patients: How many.
         datasets: How many.
         method: "mixed" (random patients), or "fixed" (a height for each of few).
+        freedom: Degrees of freedom of Student's t behind p and the interval.
     """
 
     slope: float
@@ -67,6 +77,7 @@ class Regression:
     patients: int
     datasets: int
     method: Method
+    freedom: float = math.nan
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; what has no meaning is null."""
@@ -78,7 +89,8 @@ class Regression:
     def __str__(self) -> str:
         return (
             f"slope within data sets {say_number(self.slope, 3)} ({100 * LEVEL:g} % CI "
-            f"{say_number(self.low, 3)} to {say_number(self.high, 3)}, p = {self.p:.2g}; "
+            f"{say_number(self.low, 3)} to {say_number(self.high, 3)}, p = {self.p:.2g}, "
+            f"{self.freedom:.3g} degrees of freedom; "
             f"marginal R² {self.marginal_r2:.2f}, conditional {self.conditional_r2:.2f}; {self.n} "
             f"points, {self.patients} patients, {self.datasets} data sets); pooled "
             f"{say_number(self.pooled, 3)}, r² {self.pooled_r2:.2f}"
@@ -98,10 +110,11 @@ def regress(
     Args:
         ceiling: What the codec alone keeps of an image (PSNR, say); one for each point.
         score: What the task made of it.
-        patients: Whose image each point is of.
+        patients: Whose image each point is of. Equal names in two data sets are two people.
         datasets: Which data set each is of; None: one.
         method: "mixed" takes patients as drawn at random (REML), "fixed" gives each a height of
-            its own. None takes "mixed" from `FEWEST_PATIENTS` patients with several points on.
+            its own. None takes "mixed" from `FEWEST_PATIENTS` patients with several points on:
+            below, a variance between patients cannot be told.
 
     Raises:
         InputError: Lengths differ, a number is not finite, the ceiling does not vary within a data
@@ -112,18 +125,19 @@ def regress(
         print(regress(psnr, auroc_of_image, patients, datasets))
     """
     x, y = (np.asarray(column, dtype=np.float64) for column in (ceiling, score))
-    people = _number(patients, len(x))
     sets = _number(datasets if datasets is not None else ("",) * len(x), len(x))
+    people = _nest(_number(patients, len(x)), sets)
     _refuse(x, y, sets)
     chosen = method or _choose(people)
-    slope, low, high, p, shares = (_fit_mixed if chosen == "mixed" else _fit_fixed)(
+    slope, error, freedom, shares = (_fit_mixed if chosen == "mixed" else _fit_fixed)(
         x, y, people, sets
     )
+    low, high, p = _reach(slope, error, freedom)
     pooled = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
     r = float(np.corrcoef(x, y)[0, 1]) if y.std() > 0 else 0.0
     return Regression(
         slope, low, high, p, pooled, r * r, *shares, n=len(x), patients=int(people.max()) + 1,
-        datasets=int(sets.max()) + 1, method=chosen,
+        datasets=int(sets.max()) + 1, method=chosen, freedom=freedom,
     )  # fmt: skip
 
 
@@ -131,6 +145,19 @@ def _number(names: Sequence[str], count: int) -> NDArray[np.intp]:
     if len(names) != count:
         raise InputError(f"{count} points have {len(names)} names of patients or data sets")
     return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1]
+
+
+def _nest(people: NDArray[np.intp], sets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Patients within data sets: a name is unique in its own set alone."""
+    return np.unique(people * (int(sets.max(initial=0)) + 1) + sets, return_inverse=True)[1]
+
+
+def _reach(slope: float, error: float, freedom: float) -> tuple[float, float, float]:
+    """Both ends of the slope's interval, and its two-sided p, by Student's t."""
+    t = import_scipy_stats().t
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = 2 * float(t.sf(abs(slope) / error, freedom)) if error > 0 else float(slope == 0)
+    return slope - reach, slope + reach, p
 
 
 def _refuse(x: Numbers, y: Numbers, sets: NDArray[np.intp]) -> None:
@@ -158,7 +185,7 @@ def _within(values: Numbers, groups: NDArray[np.intp]) -> Numbers:
     return np.asarray(values - means[groups])
 
 
-Fit = tuple[float, float, float, float, tuple[float, float]]
+Fit = tuple[float, float, float, tuple[float, float]]  # slope, error, freedom, shares
 
 
 def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[np.intp]) -> Fit:
@@ -171,26 +198,56 @@ def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
     heights = np.eye(int(sets.max()) + 1)[sets]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of steps on the way; whether it arrived is asked below
-        found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(reml=True)
+        found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(
+            reml=True, method=["bfgs", "lbfgs", "cg", "powell", "nm"]
+        )
     slope = float(found.params[0])
     if not found.converged or not math.isfinite(float(found.bse_fe[0])):
         raise InputError(
             "the mixed model did not converge: patients may not differ at all; say method='fixed'"
         )
     explained = float(np.var(slope * centred))
-    between = float(np.asarray(found.cov_re)[0, 0])
-    total = explained + between + float(found.scale)
-    low, high = found.conf_int(alpha=1 - LEVEL)[0]
+    between, noise = float(np.asarray(found.cov_re)[0, 0]), float(found.scale)
+    total = explained + between + noise
     shares = (explained / total, (explained + between) / total) if total else (math.nan, math.nan)
-    return slope, float(low), float(high), float(found.pvalues[0]), shares
+    design = np.column_stack([centred, heights])
+    return slope, float(found.bse_fe[0]), _satterthwaite(design, people, between, noise), shares
+
+
+def _satterthwaite(
+    design: Numbers, people: NDArray[np.intp], between: float, noise: float
+) -> float:
+    """Degrees of freedom of the first coefficient, from the spread of the two variances.
+
+    With V = σ_u² Z Zᵀ + σ² I and P what it leaves of the design, the variances' information by
+    REML is I_jk = ½ tr(P V_j P V_k). Sums over patients stand for the products with Z.
+    """
+    n, most = len(design), float(len(design) - design.shape[1])
+    if noise <= 0:
+        return most
+    if n > MOST_EXACT:
+        return _between_within(design, people)
+    same = (people[:, None] == people).astype(np.float64)
+    inverse = np.linalg.inv(between * same + noise * np.eye(n))
+    weighted = inverse @ design
+    spread = np.linalg.inv(design.T @ weighted)
+    rest = inverse - weighted @ spread @ weighted.T
+    turned = (rest @ same, rest)
+    information = np.array([[0.5 * np.sum(a * b.T) for b in turned] for a in turned])
+    lever = weighted @ spread[:, 0]
+    gradient = np.array([lever @ same @ lever, lever @ lever])
+    doubt = float(gradient @ np.linalg.pinv(information) @ gradient)
+    found = 2 * float(spread[0, 0]) ** 2 / doubt if doubt > 0 else most
+    return min(max(found, 1.0), most)
+
+
+def _between_within(design: Numbers, people: NDArray[np.intp]) -> float:
+    """Patients less coefficients: what there is at the least, where there are many of them."""
+    return float(max(1, int(people.max()) + 1 - design.shape[1]))
 
 
 def _fit_fixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[np.intp]) -> Fit:
     """A height for each data set, and for each patient who has several points."""
-    try:
-        from scipy.stats import t
-    except ImportError as error:
-        raise MissingExtra("regression", "scipy", "eval") from error
     repeated = (np.bincount(people) > 1)[people]
     groups = np.where(repeated, people, int(people.max()) + 1 + sets)
     _, groups = np.unique(groups, return_inverse=True)
@@ -203,10 +260,7 @@ def _fit_fixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
         )
     slope = float(a @ b / (a @ a))
     rest = b - slope * a
-    noise = float(rest @ rest) / freedom
-    spread = math.sqrt(noise / float(a @ a))
-    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * spread
-    p = 2 * float(t.sf(abs(slope) / spread, freedom)) if spread > 0 else 0.0
+    error = math.sqrt(float(rest @ rest) / freedom / float(a @ a))
     inside = _within(y, sets)
     total = float(inside @ inside)
     explained = float(np.var(slope * _within(x, sets))) * len(x)
@@ -214,4 +268,4 @@ def _fit_fixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
         min(1.0, explained / total) if total else math.nan,
         1 - float(rest @ rest) / total if total else math.nan,
     )
-    return slope, slope - reach, slope + reach, p, shares
+    return slope, error, float(freedom), shares

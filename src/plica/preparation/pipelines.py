@@ -48,7 +48,9 @@ def _window_of_a_ct(image: Image) -> Window:
 
 
 def radiograph(image: Image) -> tuple[Step, ...]:
-    """The preprocessing of Varma et al. 2023, A.1: region of interest, display window, inversion.
+    """The preprocessing of MedVAE's precursor: region of interest, display window, inversion.
+
+    Diagnostically lossless compression of medical images (anonymous, 2023), A.1.
 
     A volume has no such region and is shown as its window says.
     """

@@ -18,11 +18,11 @@ LEAST_PART = 0.01
 class Region:
     """Crop to the region of interest, found by iterative thresholding.
 
-    Varma et al. 2023 (diagnostically lossless compression, A.1) name "iterative binary
-    thresholding" and no more. Read here as: Ridler and Calvard's threshold on the logarithm,
-    lowered to the end of the background's noise so that thin skin stays; the box of every part of
-    at least 1 % of the largest, so that the second hand stays and a burnt-in letter goes; and a
-    margin. MONOCHROME1 images, where air is bright, are looked at inverted.
+    MedVAE's precursor (diagnostically lossless compression, anonymous, 2023, A.1) names
+    "iterative binary thresholding" and no more. Read here as: Ridler and Calvard's threshold
+    on the logarithm, lowered to the end of the background's noise so that thin skin stays; the box
+    of every part of at least 1 % of the largest, so that the second hand stays and a burnt-in
+    letter goes; and a margin. MONOCHROME1 images, where air is bright, are looked at inverted.
 
     Args:
         margin_mm: Left around the region; in pixels where the pixel size is unknown.

@@ -31,9 +31,9 @@ SIGMOID_REACH = 2.0
 class Voi:
     """Apply the image's own VOI LUT or window, and turn MONOCHROME1 so that air is dark; → [−1, 1].
 
-    As in the preprocessing of Varma et al. 2023 (diagnostically lossless compression, A.1), by the
-    functions of DICOM PS3.3 C.11.2. An image without window or table is scaled over its whole
-    range, and its provenance says so.
+    As in the preprocessing of MedVAE's precursor (diagnostically lossless compression,
+    anonymous, 2023, A.1), by the functions of DICOM PS3.3 C.11.2. An image without window or
+    table is scaled over its whole range, and its provenance says so.
 
     A window is undone exactly inside; what it clips is counted. A sigmoid is undone to two window
     widths from its centre. A rising or falling table is undone to the middle of each of its
