@@ -26,8 +26,6 @@ from plica.codecs.codec import Codec
 from plica.cohort import Case, Cohort
 from plica.errors import PlicaError
 from plica.evaluation.accusation import Verdict, try_judge
-from plica.evaluation.controls import match_control
-from plica.evaluation.degradation import interpolate_bicubic
 from plica.evaluation.fields import to_field, to_values
 from plica.evaluation.hallucination import ACCUSED, Judge
 from plica.evaluation.text import say_origin
@@ -76,15 +74,11 @@ class Found:
 
 def list_losses(image: Image, factor: int) -> Iterator[tuple[str, str, Callable[[], Real]]]:
     """Name, the structure it is known to make, and how to do it."""
-    values, cell = to_values(image), (factor, factor, 1)
+    values = to_values(image)
 
     def fold(kernel: str) -> Real:
         codec = load_kernel(f"{kernel}-{factor}x-2d")
         return to_values(codec.decode(codec.encode(image)))
-
-    def denoise() -> Real:
-        lost = float(np.sqrt(((values - interpolate_bicubic(values, cell)) ** 2).mean()))
-        return to_values(match_control(image, "tv", lost).reconstruct(image))
 
     def blur(share: float) -> Real:
         width = share * factor
@@ -96,7 +90,6 @@ def list_losses(image: Image, factor: int) -> Iterator[tuple[str, str, Callable[
     yield "means of half a cell, running", NONE, lambda: uniform_filter(values, side)
     yield "medians of half a cell, running", "rounded corners", lambda: median_filter(values, side)
     yield "bilinear, antialiased", NONE, lambda: fold("bilinear")
-    yield "total variation, as lossy as bicubic", "terraces", denoise
     yield "Lanczos", "ringing", lambda: fold("lanczos")
     yield "block means", "blocks", lambda: fold("area")
     yield "nearest neighbour", "blocks, aliasing", lambda: fold("nearest")

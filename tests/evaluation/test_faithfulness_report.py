@@ -19,6 +19,7 @@ from plica.evaluation.faithfulness_values import (
     BLUR,
     DETAIL,
     ENERGY,
+    LIMIT,
     PEAK,
     PLACES,
     PUT_BACK,
@@ -114,6 +115,24 @@ def test_every_value_has_a_unit_a_direction_and_a_definition(judged):
     assert values[PLACES].better == "lower"
     assert all(v.definition.endswith(".") for v in values.values())
     assert "detectability index" in values["retention 6 mm 40 HU"].note
+
+
+def test_patients_that_do_not_differ_have_no_interval():
+    """None of six is no proof of none: (0 to 0) would claim it."""
+    spread = spread_over_patients(Results(tuple(result(who, "0", 0.0) for who in "abcdef")), SHIFT)
+
+    assert str(spread) == "0.000 ± 0.00"
+    assert spread.to_json()["high"] is None
+
+
+def test_how_faint_a_fake_would_have_been_found_heads_the_report(judged):
+    keep = judged.results.of(codec="keep")
+    limits = [r.facts[FACTS]["verdict"]["limit"] for r in keep]
+
+    (glance,) = report_faithfulness(judged).sections[0].tables
+
+    assert glance.columns[1] == "faintest fake found (HU) ↓"
+    assert spread_over_patients(keep, LIMIT).mean == pytest.approx(np.mean(limits))
 
 
 def test_a_codec_that_keeps_everything_is_told_from_one_that_blurs(judged):

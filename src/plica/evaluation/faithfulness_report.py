@@ -21,13 +21,17 @@ from plica.evaluation.text import head_value, say_number, say_origin
 FACTS = "faithfulness"
 EDGES = (v.SHIFT, v.GROWTH, v.MOVED, v.DEFORMED, v.BLUR, v.LOST)
 RESIDUALS = (v.RMS, v.INDEX, v.ANATOMY, v.FLATNESS)
-INVENTIONS = (v.PEAK, v.PLACES, v.AREA, v.ENERGY, v.SHARE, v.DETAIL)
+INVENTIONS = (v.LIMIT, v.PEAK, v.PLACES, v.AREA, v.ENERGY, v.SHARE, v.DETAIL)
 STRUCTURES = (v.REMOVED, v.PUT_BACK)
-HEADLINES = (v.RMS, v.SHIFT, v.BLUR, v.ANATOMY, v.PEAK, v.PLACES, v.DETAIL, v.PUT_BACK)
+HEADLINES = (
+    v.LIMIT, v.RMS, v.SHIFT, v.BLUR, v.ANATOMY, v.PEAK, v.PLACES, v.DETAIL, v.PUT_BACK,
+)  # fmt: skip
+"""What heads the report. How faint a fake would have been seen stands first: it is how much the
+numbers of invention can say."""
 SPREAD = (
     "Mean over patients of each patient's mean, ± standard deviation between patients (none for "
-    f"one patient); from {FEWEST_PATIENTS} patients, in brackets, the 95 % interval of the mean "
-    "(BCa bootstrap of patients, widened for few)."
+    f"one patient); from {FEWEST_PATIENTS} patients that differ, in brackets, the 95 % interval of "
+    "the mean (BCa bootstrap of patients, widened for few)."
 )
 
 
@@ -57,7 +61,8 @@ class Spread:
         deviation: Standard deviation between patients; NaN for one.
         patients: How many.
         cases: How many images.
-        low: Lower end of the mean's 95 % interval; NaN below `FEWEST_PATIENTS` patients.
+        low: Lower end of the mean's 95 % interval; NaN below `FEWEST_PATIENTS` patients, and where
+            all have one value.
         high: Upper end.
     """
 
@@ -154,14 +159,15 @@ def spread_over_patients(results: Results, metric: str) -> Spread | None:
     if not found:
         return None
     means = [float(np.mean(numbers)) for numbers in found.values()]
-    estimate = _estimate(tuple(means), tuple(found))
+    alike = len(set(means)) == 1  # equal patients tell nothing of how unlike others may be
+    estimate = None if alike else _estimate(tuple(means), tuple(found))
     return Spread(
         mean=float(np.mean(means)),
         deviation=float(np.std(means, ddof=1)) if len(means) > 1 else float("nan"),
         patients=len(means),
         cases=sum(len(some) for some in found.values()),
-        low=estimate.low,
-        high=estimate.high,
+        low=estimate.low if estimate else float("nan"),
+        high=estimate.high if estimate else float("nan"),
     )
 
 
