@@ -2,7 +2,8 @@ r"""Put the tables and the figure of an efficiency report into docs/efficiency.m
 
 plica evaluate efficiency ../shared/data/MANIFEST.csv --split dev-test --group cxr mammo msk-xray \
     -c bicubic-4x-2d linear-4x1-2d compact-4x3-2d linear-8x1-2d -o efficiency-report
-python docs/make_efficiency.py efficiency-report
+plica evaluate efficiency --probe seresnet-152 --only flops -o volumes-report
+python docs/make_efficiency.py volumes-report efficiency-report
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ PAGE = DOCS / "efficiency.md"
 PICTURE = DOCS / "images" / "rate-distortion-cxr.png"
 TABLE = re.compile(r"^\*\*(?P<title>[^\n]+)\*\*\n\n(?P<rows>(?:\|[^\n]*\n)+)", re.MULTILINE)
 STANDS_ON = re.compile(r"^## What it stands on\n\n(?P<text>.*?)(?=^## |\Z)", re.M | re.S)
+RAW = re.compile(
+    r"^## Storage: (?P<kind>[^\n]+)\n\n(?P<n>\d+) images of [\d,]+ pixels on average: "
+    r"(?P<raw>[\d,]+) bytes as arrays, (?P<source>[\d,]+) as the files",
+    re.MULTILINE,
+)
+BY_RATE, LOSSLESS = (
+    "Standard codecs by rate: ",
+    re.compile(r"^\| (?P<codec>\w+) \| without loss \| \d+ \| (?P<bytes>[\d,]+) \|", re.MULTILINE),
+)
 # What each mark of the page is filled with: titles that begin like this, and columns kept.
 MARKS = {
-    "operations": ("Operations of",),
+    "operations": ("Operations of hrnet",),
+    "operations of volumes": ("Operations of seresnet",),
     "time": ("Time of the probe", "What encoding costs"),
     "memory": ("Largest batch",),
     "storage": ("Who keeps more", "What files take"),
@@ -33,9 +44,35 @@ def fill(page: str, report: str) -> str:
         chosen = [(t, rows) for begin in titles for t, rows in tables if t.startswith(begin)]
         if chosen:
             page = _replace(page, mark, "\n\n".join(f"**{t}**\n\n{rows}" for t, rows in chosen))
-    if mark := STANDS_ON.search(report):
-        page = _replace(page, "setting", mark["text"].strip())
+    if lossless := list_lossless(report, dict(tables)):
+        page = _replace(page, "lossless", lossless)
+    if setting := STANDS_ON.search(report):
+        page = _replace(page, "setting", setting["text"].strip())
     return page
+
+
+def list_lossless(report: str, tables: dict[str, str]) -> str:
+    """Bytes of images as arrays, as the files they came in, and stored without loss; or nothing."""
+    codecs: list[str] = []
+    rows = []
+    for found in RAW.finditer(report):
+        by_rate = tables.get(f"{BY_RATE}{found['kind']}", "")
+        sizes = {m["codec"]: _read(m["bytes"]) for m in LOSSLESS.finditer(by_rate)}
+        codecs, raw = list(sizes), _read(found["raw"])
+        shares = (
+            f"{n:,} ({100 * n / raw:.0f} %)" for n in (_read(found["source"]), *sizes.values())
+        )
+        rows.append(" | ".join((found["kind"], found["n"], f"{raw:,}", *shares)))
+    if not rows:
+        return ""
+    heads = ("images", "n", "as arrays", "as they came", *codecs)
+    rule = "| --- " + "| ---: " * (len(heads) - 1) + "|"
+    lines = (f"| {row} |" for row in (" | ".join(heads), *rows))
+    return "\n".join(("**Bytes of images without loss**\n", next(lines), rule, *lines))
+
+
+def _read(number: str) -> int:
+    return int(number.replace(",", ""))
 
 
 def _replace(page: str, mark: str, text: str) -> str:

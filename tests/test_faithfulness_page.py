@@ -3,7 +3,14 @@
 import re
 from pathlib import Path
 
-from plica.evaluation.accusation import CELLS, CONTRAST_HU, LOCALISED
+from plica.evaluation.accusation import (
+    CELLS,
+    CONSPICUOUS,
+    CONTRAST_HU,
+    CONTRAST_SHARE,
+    LOCALISED,
+    QUIET,
+)
 from plica.evaluation.controls import CLOSE, DENOISERS
 from plica.evaluation.edges import GAUSSIAN_WIDTH, MOST_EDGES
 from plica.evaluation.hallucination import ACCUSED, BLURS, FLOOR, SMALLEST_CELL
@@ -51,6 +58,9 @@ def test_thresholds_are_those_of_the_program():
     assert all(f"{blur:g}" in SAID for blur in BLURS)
     assert f"at least {SMALLEST_CELL} voxels" in SAID
     assert (CELLS, CONTRAST_HU, LOCALISED) == (3, 100, 0.9)
+    assert (CONTRAST_SHARE, CONSPICUOUS, QUIET) == (0.1, 5, 0.25)
+    assert "100 HU (10 % of the range where there are no HU) and five times the RMS" in SAID
+    assert "the quietest quarter" in SAID
     assert f"{GAUSSIAN_WIDTH:.3f}" in SAID
     assert f"up to {MOST_EDGES} strong edges" in SAID
     assert set(DENOISERS) == {"tv", "nlm"}

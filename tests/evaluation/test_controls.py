@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from skimage.restoration import denoise_nl_means
 from tests.evaluation.phantoms import body, make
 
 from plica.errors import UnknownName, UnusablePixels
-from plica.evaluation.controls import CLOSE, match_control
+from plica.evaluation.controls import CLOSE, DENOISERS, PATCH, SEARCH, match_control
 from plica.evaluation.edges import judge_edges
 from plica.evaluation.fields import to_field, to_values
 from plica.image import Unit
@@ -37,6 +38,24 @@ def test_a_control_takes_noise_and_leaves_edges_where_they_are(name):
     assert rms_between(denoised, truth) < 0.6 * rms_between(image, truth)
     moved = judge_edges(to_field(image), to_values(denoised), (4, 4, 1))
     assert np.abs(moved.translation).max() < 0.03
+
+
+def test_non_local_means_beside_its_mirror_image_moves_nothing():
+    """scikit-image's alone does, where it is strong."""
+    image = body()
+    field, strength = to_field(image), 200.0
+
+    alone = denoise_nl_means(
+        to_values(image)[..., 0], patch_size=PATCH, patch_distance=SEARCH, h=strength
+    )[..., None]
+    ours = DENOISERS["nlm"](to_values(image)[..., 0], strength)[..., None]
+    steps = [
+        np.abs(np.divide(judge_edges(field, one, (4, 4, 1)).translation, field.spacing)).max()
+        for one in (alone, ours)
+    ]
+
+    assert steps[0] > 0.03  # of a voxel
+    assert steps[1] < 0.003
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from tests.evaluation.phantoms import body, make, mapped, smooth_noise
 
+from plica.evaluation import estimates
 from plica.evaluation.faithfulness import judge_faithfulness
 from plica.evaluation.faithfulness_figures import draw_retention
 from plica.evaluation.faithfulness_report import (
@@ -18,6 +19,7 @@ from plica.evaluation.faithfulness_values import (
     BLUR,
     DETAIL,
     ENERGY,
+    LIMIT,
     PEAK,
     PLACES,
     PUT_BACK,
@@ -75,6 +77,34 @@ def test_one_patient_has_no_spread():
     assert spread_over_patients(Results(()), SHIFT) is None
 
 
+def test_a_mean_has_an_interval_over_patients_where_there_are_enough():
+    """Each patient counts once: the interval is that of the patients' means."""
+    numbers = {"ann": 0.2, "bob": 0.5, "cem": 0.3, "dee": 0.9, "eva": 0.4}
+    many = Results((
+        *(result(who, "0", number) for who, number in numbers.items()),
+        *(result("ann", str(n), 0.2) for n in range(1, 9)),
+    ))  # fmt: skip
+
+    spread = spread_over_patients(many, SHIFT)
+    alone = estimates.summarise(np.array(list(numbers.values())), tuple(numbers))
+
+    assert (spread.patients, spread.cases) == (5, 13)
+    assert (spread.low, spread.high) == pytest.approx((alone.low, alone.high))
+    assert spread.mean == pytest.approx(alone.value)
+    assert spread.low < spread.mean < spread.high
+    assert str(spread) == f"0.460 ± 0.27 ({spread.low:.3f} to {spread.high:.3f})"
+    assert spread.to_json()["low"] == spread.low
+
+
+def test_fewer_than_five_patients_have_no_interval():
+    four = Results(tuple(result(who, "0", n) for n, who in enumerate("abcd")))
+
+    spread = spread_over_patients(four, SHIFT)
+
+    assert str(spread) == "1.50 ± 1.3"
+    assert spread.to_json()["low"] is spread.to_json()["high"] is None
+
+
 def test_every_value_has_a_unit_a_direction_and_a_definition(judged):
     values = {v.metric: v for r in judged.results for v in r.values}
 
@@ -85,6 +115,24 @@ def test_every_value_has_a_unit_a_direction_and_a_definition(judged):
     assert values[PLACES].better == "lower"
     assert all(v.definition.endswith(".") for v in values.values())
     assert "detectability index" in values["retention 6 mm 40 HU"].note
+
+
+def test_patients_that_do_not_differ_have_no_interval():
+    """None of six is no proof of none: (0 to 0) would claim it."""
+    spread = spread_over_patients(Results(tuple(result(who, "0", 0.0) for who in "abcdef")), SHIFT)
+
+    assert str(spread) == "0.000 ± 0.00"
+    assert spread.to_json()["high"] is None
+
+
+def test_how_faint_a_fake_would_have_been_found_heads_the_report(judged):
+    keep = judged.results.of(codec="keep")
+    limits = [r.facts[FACTS]["verdict"]["limit"] for r in keep]
+
+    (glance,) = report_faithfulness(judged).sections[0].tables
+
+    assert glance.columns[1] == "faintest fake found (HU) ↓"
+    assert spread_over_patients(keep, LIMIT).mean == pytest.approx(np.mean(limits))
 
 
 def test_a_codec_that_keeps_everything_is_told_from_one_that_blurs(judged):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 from tests.evaluation.phantoms import body, make, shifted, smooth_noise
 
+from plica.codecs.catalogue import load
 from plica.errors import SettingsError, UnusablePixels
 from plica.evaluation.accusation import self_test
 from plica.evaluation.degradation import interpolate_bicubic
@@ -38,6 +39,13 @@ def disc(shape, at, diameter):
     return draw_ball(shape, (1.0, 1.0, 1.0), (*at, 0.0), diameter)
 
 
+def folded(values, kernel):
+    """What a codec of four by four makes of it."""
+    codec = load("linear-4x1-2d" if kernel == "linear" else f"{kernel}-4x-2d", device="cpu")
+    image = make(values, dtype=np.float32)
+    return to_values(codec.decode(codec.encode(image)))
+
+
 # -- what is no invention ------------------------------------------------------------------------
 
 
@@ -54,6 +62,33 @@ def test_losses_are_not_accused(image, judge, loss):
     assert found.places == 0
     assert found.peak < ACCUSED
     assert found.null_share < 0.05
+
+
+@pytest.mark.parametrize("loss", [
+    lambda x: gaussian_filter(x, (1.2, 1.2, 0)),
+    lambda x: gaussian_filter(x, (2.4, 2.4, 0)),
+    lambda x: uniform_filter(x, (3, 3, 1)),
+    lambda x: median_filter(x, (3, 3, 1)),
+    lambda x: folded(x, "bilinear"),
+    lambda x: folded(x, "linear"),
+], ids=["0.3 cells", "0.6 cells", "means", "medians", "bilinear", "fitted filters"])  # fmt: skip
+def test_losses_the_allowance_was_not_made_from_are_not_accused(image, judge, loss):
+    """Bicubic's acquittal is the allowance's own; these are evidence."""
+    assert judge.judge(loss(to_values(image))).places == 0
+
+
+def test_resampling_that_makes_blocks_is_accused(image, judge):
+    assert judge.judge(folded(to_values(image), "nearest")).places > 0
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "area"])
+def test_blocks_on_a_radiograph_are_accused(shared, kernel):
+    """Block means are, on most images: not on the phantom, where they lose less than they make."""
+    from plica.formats.doors import read
+
+    field = to_field(read(shared / "data" / REAL[2]))
+
+    assert Judge(field, FACTOR).judge(folded(field.values, kernel)).places > 0
 
 
 def test_what_a_mixture_explains_exactly_leaves_nothing(image, judge):

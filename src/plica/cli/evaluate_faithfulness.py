@@ -18,6 +18,7 @@ from plica.errors import InputError, PlicaError, SettingsError, UnknownName
 from plica.evaluation.controls import DENOISERS
 from plica.evaluation.faithfulness_report import (
     HEADLINES,
+    SPREAD,
     Judged,
     report_faithfulness,
     say_n,
@@ -339,5 +340,5 @@ def _print_group(results: Results, group: str) -> None:
     heads = [head_value(results.describe(m)) for m in there]
     print_table(
         group, ("codec", *heads), rows,
-        caption=f"{say_n(results)}: mean of patients' means ± standard deviation between patients",
+        caption=f"{say_n(results)}. {SPREAD}",
     )  # fmt: skip

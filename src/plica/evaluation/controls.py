@@ -141,8 +141,7 @@ def _nonlocal_means(values: Real, strength: float) -> Real:
     """Non-local means and its mirror image, averaged.
 
     scikit-image's fast form compares patches a fraction of a voxel off their middle and moves edges
-    by up to a third of a voxel when it is strong (measured by `edges`); its mirror image moves them
-    back.
+    by a part of a voxel when it is strong (measured by `edges`); its mirror image moves them back.
     """
     denoise = import_extra("skimage.restoration").denoise_nl_means
     sides = [

@@ -23,8 +23,8 @@ PRECURSOR: Mapping[tuple[int, ...], float] = {
     (1, 128, 128): 9.49, (4, 128, 128): 9.50,
     (1, 64, 64): 2.37, (16, 64, 64): 2.38,
 }  # fmt: skip
-"""G operations of HRNet-W64 with one class, by channels and sides, as MedVAE's precursor reports
-(Varma et al. 2024, Table 1)."""
+"""G operations of HRNet-W64 with one class, by channels and sides, as MedVAE's anonymous precursor
+on diagnostically lossless compression reports (2023, Table 1)."""
 NOTHING = "–"
 _WHOLE_FROM = 100  # three digits, then none after the point
 

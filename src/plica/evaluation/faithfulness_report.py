@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from plica.evaluation import faithfulness_values as v
+from plica.evaluation.bootstrap import FEWEST_PATIENTS
+from plica.evaluation.estimates import Estimate, to_json_number
+from plica.evaluation.estimates import summarise as estimate_mean
 from plica.evaluation.faithfulness_figures import draw_retention
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
@@ -17,12 +21,17 @@ from plica.evaluation.text import head_value, say_number, say_origin
 FACTS = "faithfulness"
 EDGES = (v.SHIFT, v.GROWTH, v.MOVED, v.DEFORMED, v.BLUR, v.LOST)
 RESIDUALS = (v.RMS, v.INDEX, v.ANATOMY, v.FLATNESS)
-INVENTIONS = (v.PEAK, v.PLACES, v.AREA, v.ENERGY, v.SHARE, v.DETAIL)
+INVENTIONS = (v.LIMIT, v.PEAK, v.PLACES, v.AREA, v.ENERGY, v.SHARE, v.DETAIL)
 STRUCTURES = (v.REMOVED, v.PUT_BACK)
-HEADLINES = (v.RMS, v.SHIFT, v.BLUR, v.ANATOMY, v.PEAK, v.PLACES, v.DETAIL, v.PUT_BACK)
+HEADLINES = (
+    v.LIMIT, v.RMS, v.SHIFT, v.BLUR, v.ANATOMY, v.PEAK, v.PLACES, v.DETAIL, v.PUT_BACK,
+)  # fmt: skip
+"""What heads the report. How faint a fake would have been seen stands first: it is how much the
+numbers of invention can say."""
 SPREAD = (
-    "Mean over patients of each patient's mean, ± standard deviation between patients "
-    "(none for one patient)."
+    "Mean over patients of each patient's mean, ± standard deviation between patients (none for "
+    f"one patient); from {FEWEST_PATIENTS} patients that differ, in brackets, the 95 % interval of "
+    "the mean (BCa bootstrap of patients, widened for few)."
 )
 
 
@@ -52,21 +61,26 @@ class Spread:
         deviation: Standard deviation between patients; NaN for one.
         patients: How many.
         cases: How many images.
+        low: Lower end of the mean's 95 % interval; NaN below `FEWEST_PATIENTS` patients, and where
+            all have one value.
+        high: Upper end.
     """
 
     mean: float
     deviation: float
     patients: int
     cases: int
+    low: float = float("nan")
+    high: float = float("nan")
 
     def __str__(self) -> str:
         spread = "" if np.isnan(self.deviation) else f" ± {say_number(self.deviation, 2)}"
-        return f"{say_number(self.mean, 3)}{spread}"
+        ends = f" ({say_number(self.low, 3)} to {say_number(self.high, 3)})"
+        return f"{say_number(self.mean, 3)}{spread}{'' if np.isnan(self.low) else ends}"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready record."""
-        deviation = None if np.isnan(self.deviation) else self.deviation
-        return {**vars(self), "deviation": deviation}
+        """A JSON-ready record; what is unknown is null."""
+        return {name: to_json_number(value) for name, value in vars(self).items()}
 
 
 @dataclass
@@ -145,10 +159,22 @@ def spread_over_patients(results: Results, metric: str) -> Spread | None:
     if not found:
         return None
     means = [float(np.mean(numbers)) for numbers in found.values()]
-    deviation = float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
+    alike = len(set(means)) == 1  # equal patients tell nothing of how unlike others may be
+    estimate = None if alike else _estimate(tuple(means), tuple(found))
     return Spread(
-        float(np.mean(means)), deviation, len(means), sum(len(some) for some in found.values())
+        mean=float(np.mean(means)),
+        deviation=float(np.std(means, ddof=1)) if len(means) > 1 else float("nan"),
+        patients=len(means),
+        cases=sum(len(some) for some in found.values()),
+        low=estimate.low if estimate else float("nan"),
+        high=estimate.high if estimate else float("nan"),
     )
+
+
+@lru_cache(maxsize=4096)  # tables, summary and console ask for the same ones
+def _estimate(means: tuple[float, ...], patients: tuple[str, ...]) -> Estimate:
+    """The mean of patients' means, each patient once, with its interval where there is one."""
+    return estimate_mean(np.array(means), patients)
 
 
 def report_faithfulness(judged: Judged) -> Report:

@@ -20,6 +20,7 @@ BLUR, LOST = "edge blur", "edges lost"
 RMS, INDEX, ANATOMY, FLATNESS = "residual RMS", "autocorrelation", "anatomy in residual", "flatness"
 PEAK, PLACES, AREA = "invention, peak", "invention, places", "invention, share of voxels"
 ENERGY, SHARE, DETAIL = "invented energy", "invented detail", "kept detail"
+LIMIT = "faintest fake found"
 REMOVED, PUT_BACK = "own structures kept", "own structures put back"
 
 PERCENT = "% of range"
@@ -42,6 +43,8 @@ DEFINITIONS = {
     ENERGY: "Mean square of what nothing in the source explains between the means of cells of the "
     "codec's factor.",
     SHARE: "That energy over the energy of the source's own detail between those means.",
+    LIMIT: "Least contrast at which the disc or sphere that the self-test plants in the decoded "
+    "image would have been accused there: nothing fainter of its size is claimed to be seen.",
     DETAIL: "Slope of the decoded image's detail between those means on the source's.",
     REMOVED: "Share kept of small structures of the image's own, against the image without them.",
     PUT_BACK: "Share of such a structure that is decoded where it had been filled in.",
@@ -161,6 +164,10 @@ def _invention(found: Faithfulness) -> Iterator[Value]:
     yield _value(ENERGY, scale**2 * invention.null_energy, f"({unit})²", "lower")
     yield _value(SHARE, invention.null_share, "1", "lower")
     yield _value(DETAIL, invention.kept_detail, "1", "higher")
+    if (verdict := found.verdict) is not None and math.isfinite(verdict.limit):
+        at = ", ".join(map(str, verdict.at))
+        note = f"{verdict.diameter:g} voxels wide, at voxel {at}"
+        yield _value(LIMIT, scale * verdict.limit, unit, "lower", note)
 
 
 def _value(name: str, number: float, unit: str, better: Better, note: str = "") -> Value:
