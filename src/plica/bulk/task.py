@@ -17,7 +17,9 @@ class Found:
         path: Where it lies, below the archive.
         series: Which series of that path, where it holds several.
         bytes: Of its files.
-        signature: Of its files; see `discovery.sign`.
+        signature: Of its files; see `reading.sign`.
+        files: Their names, where `path` is a folder of several series.
+        instances: Of a DICOM series: a hash of its images, equal for copies.
     """
 
     key: str
@@ -25,6 +27,8 @@ class Found:
     series: str | None
     bytes: int
     signature: str
+    files: tuple[str, ...] = ()
+    instances: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class Item:
         key: Its name in the store.
         path: Where it lies, below the archive.
         series: Which series of that path, where it holds several.
-        signature: Of its files when it was discovered; see `discovery.sign`.
+        signature: Of its files when it was discovered; see `reading.sign`.
         suspect: Whether a worker died while at it: it is then done first, and alone.
+        files: Their names, where `path` is a folder of several series.
     """
 
     key: str
@@ -44,6 +49,7 @@ class Item:
     series: str | None
     signature: str
     suspect: bool = False
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,11 @@ class Task:
 
     shard: str
     items: tuple[Item, ...]
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether a worker should do nothing else meanwhile: should it die, it is known of what."""
+        return any(item.suspect for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -151,10 +162,19 @@ class Made:
 
 @dataclass(frozen=True)
 class Death:
-    """A worker that died over a task, with the series it was at."""
+    """A worker that died over a task.
+
+    Args:
+        shard: The task's.
+        keys: The series of it that the worker was at.
+        alone: Whether it was at one series and nothing else.
+        reason: What it died of, where that is known.
+    """
 
     shard: str
     keys: tuple[str, ...] = ()
+    alone: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

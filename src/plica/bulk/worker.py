@@ -9,13 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plica.bulk.discovery import sign
 from plica.bulk.marker import Marker
+from plica.bulk.reading import read_item, sign
 from plica.bulk.task import Clock, Item, Made, Order, Outcome, Task
 from plica.codecs.catalogue import load
 from plica.codecs.codec import Codec
 from plica.errors import LatentError, OutputError, PlicaError, UnreadableFile
-from plica.formats.doors import read
 from plica.formats.store import Store
 from plica.formats.store_writing import ShardWriter
 from plica.image import Image
@@ -117,11 +116,12 @@ class Worker:
         begun = time.perf_counter()
         path = self.order.archive / item.path
         try:
-            if sign(path) != item.signature:
+            if sign(path, item.files) != item.signature:
                 return UnreadableFile(CHANGED)
-            image = read(path, series=item.series, max_bytes=self.order.max_bytes)
+            image = read_item(self.order.archive, item, max_bytes=self.order.max_bytes)
             # Read whole, it may still be half of one state and half of another.
-            return UnreadableFile(CHANGED) if sign(path) != item.signature else image
+            changed = sign(path, item.files) != item.signature
+            return UnreadableFile(CHANGED) if changed else image
         except PlicaError as error:
             return error
         except (OSError, MemoryError) as error:

@@ -46,7 +46,7 @@ def status(
     with reading_only(store) as (opened, ledger):
         counts, totals = ledger.count(), ledger.totals()
         failures = list(ledger.failures())
-        others = {state: list(ledger.others(state)) for state in ("gone", "duplicate")}
+        others = {state: list(ledger.others(state)) for state in ("gone", "duplicate", "scattered")}
         skipped = list(ledger.left_out())
         changed = ledger.count_changed()
         if table is not None:
