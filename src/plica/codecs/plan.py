@@ -27,7 +27,7 @@ BATCH_VOXELS = 2**18
 _ENCODER_MAPS, _DECODER_MAPS = 5.0, 6.0
 _LEAST_TILE = 16
 # What allocators and the workspaces of convolutions take beside the maps of a tile. Measured.
-_OVERHEAD = 1.5
+_OVERHEAD, _ENLARGING_OVERHEAD = 1.2, 1.5
 _GIB = 2**30
 
 
@@ -420,7 +420,8 @@ class Planner:
 
 def _cost(one: Pass, batch: int) -> float:
     """Bytes per cell of a tile with its halo."""
-    return 4 * batch * one.floats * _OVERHEAD
+    overhead = _ENLARGING_OVERHEAD if one.factor < 1 else _OVERHEAD
+    return 4 * batch * one.floats * overhead
 
 
 def count_weights(network: Any) -> int:
