@@ -31,6 +31,7 @@ def decode(
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
+    precision: o.Precision = None,
     tile: o.Tile = None,
     like: o.Like = None,
     overwrite: o.Overwrite = False,
@@ -42,7 +43,7 @@ def decode(
 
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
-    running = asked_running(tile, memory, device_memory, tiling)
+    running = asked_running(tile, memory, device_memory, tiling, precision)
     chooser = choose(codec, weights, device, settings, {}, running)
     manner = Manner(as_json, quiet)
     found = find_latents(latents)

@@ -33,6 +33,7 @@ from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind
 from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
+from plica.networks.precision import Precision, set_precision
 from plica.preparation.step import Step
 from plica.preparation.trail import foresee, recall, recalls, revert
 from plica.preparation.view import Absent, View
@@ -71,6 +72,7 @@ class NetworkCodec:
         padding: What fills incomplete cells at the far borders: background, or for networks that
             see a few voxels at a time the border's own voxels.
         running: In how much memory and which pieces the network is run, and who is told.
+        precision: "float32", or "bfloat16", to which the network's weights are then rounded.
     """
 
     card: CodecCard
@@ -81,10 +83,13 @@ class NetworkCodec:
     preparing: Preparing = field(default_factory=Preparing)
     padding: PadMode = "background"
     running: Running = field(default_factory=Running)
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if isinstance(self.network, torch.nn.Module):
             self.network.eval().requires_grad_(False).to(self.device)
+            if self.precision != "float32":
+                set_precision(self.network, self.precision)
 
     # -- encode ------------------------------------------------------------------------------
 
@@ -161,7 +166,8 @@ class NetworkCodec:
     def _describe(self, kind: LatentKind, seed: int | None) -> str:
         drawn = "posterior mean" if seed is None else f"posterior sample, seed {seed}"
         blended = ", in blended windows" if self.running.tiling == "blend" else ""
-        return f"encoded by {self.card.name} ({kind} latent, {drawn}{blended})"
+        rounded = "" if self.precision == "float32" else f", in {self.precision}"
+        return f"encoded by {self.card.name} ({kind} latent, {drawn}{blended}{rounded})"
 
     @property
     def tiles(self) -> bool:

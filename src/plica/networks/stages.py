@@ -76,7 +76,7 @@ class Enter(Stage):
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
-        x = self.part.before(bench.reader.read(grow(box, 1, self.sides)))
+        x = self.part.before(bench.reader.read(grow(box, 1, self.sides))).to(self.part.dtype)
         y = convolve_core(self.part.coder.conv_in, x, box, self.sides)
         bench.write("h", box, y, watched=self.watched)
 
@@ -311,7 +311,9 @@ class Leave(Stage):
         _, seen = self._cells(tile)
         layer = self.part.coder.conv_out
         read = seen * layer.in_channels * self.itemsize
-        made = convolution_bytes(layer, 4 * seen, self.itemsize)
+        made = convolution_bytes(layer, 4 * seen, self.part.outer.itemsize)
+        if self.part.outer != self.part.dtype:
+            made += seen * layer.in_channels * self.part.outer.itemsize
         table = 3 * 4 * TABLE if self.part.looking and not self.part.enlarging else 0
         return max(2 * read, self._with_kept(read + made, read) + table)
 
@@ -320,7 +322,7 @@ class Leave(Stage):
         y = bench.read("h", grow(box, 1, self.sides))
         coder = self.part.coder
         y = activate(normalise(y, coder.norm_out, bench.moments("h")))
-        y = convolve_core(coder.conv_out, y, box, self.sides)
+        y = convolve_core(coder.conv_out, y.to(self.part.outer), box, self.sides)
         bench.writer.write(box, self.part.after(y))
 
     def finish(self, bench: Bench) -> None:
