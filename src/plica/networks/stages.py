@@ -28,6 +28,7 @@ from plica.networks.convolving import (
     convolution_bytes,
     convolve,
     convolve_core,
+    core_bytes,
     operations,
     pad_far,
     upsample_bytes,
@@ -109,7 +110,7 @@ class First(Stage):
         """See `Stage`."""
         cells, seen = self._cells(tile)
         read = seen * self.block.conv1.in_channels * self.itemsize
-        made = convolution_bytes(self.block.conv1, seen, self.itemsize)
+        made = core_bytes(self.block.conv1, self._seen(tile), self.itemsize)
         looking = self._looking(cells, self.block.conv1.out_channels)
         return max(2 * read, self._with_kept(read + made, read)) + looking
 
@@ -164,7 +165,7 @@ class Second(Stage):
         cells, seen = self._cells(tile)
         before, after = self.widths
         read = seen * after * self.itemsize
-        made = convolution_bytes(self.block.conv2, seen, self.itemsize)
+        made = core_bytes(self.block.conv2, self._seen(tile), self.itemsize)
         result = seen * after * self.itemsize
         beside = cells * before * self.itemsize
         if self._changes:
