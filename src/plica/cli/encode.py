@@ -66,7 +66,7 @@ def encode(
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
     running = asked_running(tile, memory, device_memory, tiling, precision)
     chooser = choose(codec, weights, device, settings, preparing, running)
-    reading = Reading(volume, series, spacing, unit, max_bytes)
+    reading = Reading(volume, series, spacing, unit, max_bytes, mapped=True)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
     manner = Manner(as_json, quiet)
