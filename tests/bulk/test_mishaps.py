@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from tests.bulk.conftest import CODEC
-from tests.bulk.stores import contents
+from tests.bulk.stores import contents, needs_ray
 
 from plica.bulk import discovery, worker
 from plica.bulk.crew import OwnProcess, RayCrew
@@ -22,7 +23,7 @@ from plica.bulk.look import SCATTERED
 from plica.bulk.planning import group
 from plica.bulk.task import Death, Found, Order
 from plica.bulk.worker import Worker, load_codec
-from plica.errors import OutputError
+from plica.errors import OutputError, SettingsError
 from plica.formats.doors import read, write
 from plica.formats.store import Store
 from plica.grid import Grid
@@ -278,9 +279,11 @@ def test_workers_that_die_at_nothing_do_not_die_for_ever(empty: Order):
     assert states(empty) == {"one.nii": "done"}
 
 
+@needs_ray
 @pytest.mark.slow
-def test_who_stands_beside_a_series_that_kills_is_not_blamed(empty: Order):
-    pytest.importorskip("ray")
+def test_who_stands_beside_a_series_that_kills_is_not_blamed(
+    empty: Order, capfd: pytest.CaptureFixture[str]
+):
     for number in range(4):
         make_volume(empty.archive / f"{number}.nii", 16 + number)
 
@@ -301,6 +304,7 @@ def test_who_stands_beside_a_series_that_kills_is_not_blamed(empty: Order):
         patch.undo()
     assert reasons(empty) == {"2.nii": "the worker died 3 times over it"}
     assert sorted(states(empty).values()) == ["done"] * 3 + ["failed"]
+    assert capfd.readouterr().out == ""  # where the report is, perhaps as JSON
 
 
 # -- planning --------------------------------------------------------------------------------------
@@ -324,3 +328,41 @@ def test_plans_do_not_depend_on_how_many_rows_are_held_at_a_time(
     rows = ((f"{n:032d}", 10) for n in range(100))
     expected = group(rows, most_series=7, most_bytes=1 << 20)
     assert whole == [(name, len(keys)) for name, keys in expected]
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def test_no_more_is_read_ahead_than_may_be_held(empty: Order, monkeypatch: pytest.MonkeyPatch):
+    for number in range(12):
+        make_volume(empty.archive / f"{number:02d}.nii", 64 + number)
+    one = (64 * 12 * 3 + 88) * 4  # bytes of an image's file, and nearly of its pixels
+    order = replace(empty, ahead=8, ahead_bytes=2 * 2 * 4 * one, readers=2)
+    most, at = [], set()
+    begin, end = worker.Marker.begin, worker.Marker.end
+
+    def count(change, act):
+        def counting(marker, key):
+            change(key)
+            most.append(len(at))
+            act(marker, key)
+
+        return counting
+
+    monkeypatch.setattr(worker.Marker, "begin", count(at.add, begin))
+    monkeypatch.setattr(worker.Marker, "end", count(at.discard, end))
+    run(order)
+    assert set(states(order).values()) == {"done"}
+    # Three wait and one is encoded; by number alone it would be eight.
+    assert 3 <= max(most) <= 4
+    most.clear()
+    (order.archive / "later.nii").write_bytes((order.archive / "11.nii").read_bytes())
+    run(replace(order, ahead_bytes=1))
+    assert max(most) == 1
+
+
+def test_a_codec_works_in_what_its_worker_may_hold(empty: Order):
+    order = replace(empty, codec="compact-4x1-3d", memory=1 << 30)
+    assert load_codec(order).running.memory == 1 << 30
+    with pytest.raises(SettingsError, match="tiling"):
+        load_codec(replace(order, options={"tiling": "sideways"}))

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plica.bulk.marker import read_marker
-from plica.bulk.task import Death, Made, Order, Task, Trouble
+from plica.bulk.task import AT_ONCE, Death, Made, Order, Task, Trouble
 from plica.bulk.worker import Worker
 from plica.errors import MissingExtra, OutputError, PlicaError
 
-AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
 Event = Made | Death | Trouble
 
 
@@ -203,6 +202,8 @@ def _find_keys(store: Path, shard: str) -> tuple[str, ...]:
 def _import_ray() -> Any:
     # Ray asks its makers' servers for nothing, and says nothing of itself.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What it says of deaths it says on stdout, whatever log_to_driver is; the report says it, too.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

@@ -228,13 +228,13 @@ class Ledger:
     def task(self, shard: str) -> Task:
         """What is to be done for a shard."""
         rows = self._db.execute(
-            "SELECT key, path, part, files, signature, suspect FROM series "
+            "SELECT key, path, part, signature, suspect, bytes, files FROM series "
             "WHERE shard = ? AND state = 'waiting' ORDER BY key",
             (shard,),
         )
         items = (
-            Item(key, path, part, signature, bool(suspect), tuple(json.loads(files)))
-            for key, path, part, files, signature, suspect in rows
+            Item(key, path, part, signature, bool(suspect), size, tuple(json.loads(files)))
+            for key, path, part, signature, suspect, size, files in rows
         )
         return Task(shard, tuple(items))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
+
 
 @dataclass(frozen=True)
 class Found:
@@ -41,6 +43,7 @@ class Item:
         series: Which series of that path, where it holds several.
         signature: Of its files when it was discovered; see `reading.sign`.
         suspect: Whether a worker died while at it: it is then done first, and alone.
+        bytes: Of its files.
         files: Their names, where `path` is a folder of several series.
     """
 
@@ -49,6 +52,7 @@ class Item:
     series: str | None
     signature: str
     suspect: bool = False
+    bytes: int = 0
     files: tuple[str, ...] = ()
 
 
@@ -81,6 +85,9 @@ class Order:
         max_bytes: Refuse images of more decoded bytes than this.
         readers: Threads that read ahead of a codec.
         ahead: How many images may be read ahead.
+        ahead_bytes: How much they may hold, as far as that can be foretold; one always may.
+        memory: The most a worker's process may hold; None for what the codec makes of it.
+        device_memory: The most of a card that feature maps may take; None for what is free.
         threads: Of torch, for each worker; 0 leaves them as they are.
     """
 
@@ -95,6 +102,9 @@ class Order:
     max_bytes: int = 1 << 33
     readers: int = 2
     ahead: int = 4
+    ahead_bytes: int = 1 << 30
+    memory: int | None = None
+    device_memory: int | None = None
     threads: int = 0
 
 
