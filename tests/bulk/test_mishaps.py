@@ -21,7 +21,7 @@ from plica.bulk.engine import Habits, encode_archive, open_store
 from plica.bulk.ledger import LEDGER, Ledger
 from plica.bulk.look import SCATTERED
 from plica.bulk.planning import group
-from plica.bulk.task import Death, Found, Order
+from plica.bulk.task import Death, Found, Made, Order, Outcome
 from plica.bulk.worker import Worker, load_codec
 from plica.errors import OutputError, SettingsError
 from plica.formats.doors import read, write
@@ -366,3 +366,19 @@ def test_a_codec_works_in_what_its_worker_may_hold(empty: Order):
     assert load_codec(order).running.memory == 1 << 30
     with pytest.raises(SettingsError, match="tiling"):
         load_codec(replace(order, options={"tiling": "sideways"}))
+
+
+# -- how fast it goes ------------------------------------------------------------------------------
+
+
+def test_the_rate_is_of_the_last_minutes_that_saw_work(tmp_path: Path, monkeypatch):
+    now = iter([0.0, 5000.0, 5010.0, 5020.0])
+    monkeypatch.setattr("plica.bulk.ledger.time.time", lambda: next(now))
+    with Ledger(tmp_path) as ledger:
+        assert ledger.rate() == 0
+        with ledger.looking() as look:
+            look.record(".", "", [Found(str(n), f"{n}.nii", None, 1, "") for n in range(8)], ())
+        ledger.plan(most_series=2, most_bytes=9)
+        for task in list(ledger.tasks()):
+            ledger.book(Made(task.shard, tuple(Outcome(item.key) for item in task.items), 1))
+        assert ledger.rate() == pytest.approx(4 / 20)  # the first of the three only starts it

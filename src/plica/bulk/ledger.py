@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ CREATE INDEX series_by_shard ON series (shard);
 CREATE INDEX series_by_original ON series (copy_of) WHERE copy_of != '';
 CREATE TABLE shards (
     name TEXT PRIMARY KEY, number INTEGER NOT NULL, state TEXT NOT NULL,
-    bytes INTEGER NOT NULL DEFAULT 0, index_sha256 TEXT NOT NULL DEFAULT ''
+    bytes INTEGER NOT NULL DEFAULT 0, index_sha256 TEXT NOT NULL DEFAULT '',
+    series INTEGER NOT NULL DEFAULT 0, booked REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX shards_by_state ON shards (state, number);
 CREATE TABLE left_out (path TEXT PRIMARY KEY, folder TEXT NOT NULL, reason TEXT NOT NULL)
@@ -250,8 +252,9 @@ class Ledger:
         """A shard is on the disk: it and its series are done, or failed, from now on."""
         with self.transaction():
             self._db.execute(
-                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ? WHERE name = ?",
-                (made.bytes, made.index_sha256, made.shard),
+                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
+                "booked = ? WHERE name = ?",
+                (made.bytes, made.index_sha256, len(made.outcomes), time.time(), made.shard),
             )
             self._db.executemany(
                 "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
@@ -329,6 +332,16 @@ class Ledger:
             "SELECT count(*), coalesce(sum(bytes), 0) FROM shards WHERE state = 'done'"
         ).fetchone()
         return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
+
+    def rate(self, seconds: float = 600) -> float:
+        """Series a second in the last minutes in which shards came; 0 where fewer than two did."""
+        rows = self._db.execute(
+            "SELECT booked, series FROM shards WHERE state = 'done' AND booked > "
+            "(SELECT max(booked) FROM shards) - ? ORDER BY booked",
+            (seconds,),
+        ).fetchall()
+        passed = rows[-1][0] - rows[0][0] if rows else 0.0
+        return sum(series for _, series in rows[1:]) / passed if passed > 0 else 0.0
 
     def failures(self) -> Iterator[tuple[str, str, str]]:
         """Key, path and reason of each series that failed."""
