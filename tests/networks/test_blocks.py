@@ -14,6 +14,7 @@ from plica.networks.blocks import (
     add,
     normalisation,
 )
+from plica.networks.cost import build_shapes, count_work
 from plica.networks.kl import KlAutoencoder
 from plica.networks.linear import Linear
 from plica.networks.vq import VqAutoencoder
@@ -116,3 +117,11 @@ def test_normalisation_of_a_batch_is_that_of_each():
     with torch.no_grad():
         torch.testing.assert_close(norm(x), torch.cat([norm(one[None]) for one in x]))
     torch.testing.assert_close(norm(x), torch.nn.GroupNorm(32, 32, eps=1e-6)(x))
+
+
+def test_enlarging_can_be_counted_without_numbers():
+    network = build_shapes(
+        lambda: KlAutoencoder(dims=2, in_channels=1, code_channels=1, widths=(32, 64), blocks=1)
+    )
+    work = count_work(network.decoder, (1, 1, 8, 8))
+    assert work.by_operation["convolution"] > 64 * 16 * 64 * 64

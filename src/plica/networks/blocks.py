@@ -6,6 +6,8 @@ as fast on a CPU, and a residual block holds three feature maps at a time instea
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -161,7 +163,9 @@ class Upsample(nn.Module):
         w = self.conv.weight[results]
         dims = w.ndim - 2
         # One product with a table of noughts and ones: it rounds once, and needs no copies.
-        with torch.autocast(w.device.type, enabled=False):
+        # Autocast knows nothing of the device on which networks of shapes alone are counted.
+        exact = nullcontext() if w.is_meta else torch.autocast(w.device.type, enabled=False)
+        with exact:
             k = torch.matmul(_spread_taps(dims).to(w), w.flatten(2).transpose(1, 2))
         return k.view(len(k), *[4] * dims, k.shape[-1]).movedim((-1, 0), (0, 1))
 
