@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sqlite3
 from pathlib import Path
+
+import pytest
 
 from plica.bulk.ledger import LEDGER
 from plica.formats.store import Store
 from plica.formats.store_index import COLUMNS
+
+# Not `importorskip`: Ray reads how quiet it should be when it is imported, which `RayCrew` does.
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 
 
 def contents(folder: Path) -> dict[str, object]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from plica.bulk import discovery
-from plica.bulk.discovery import discover, sign, walk
+from plica.bulk.discovery import discover, walk
 from plica.bulk.ledger import Ledger
+from plica.bulk.reading import sign
 from plica.errors import UnreadableFile
 
 

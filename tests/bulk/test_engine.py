@@ -105,19 +105,19 @@ def test_a_source_that_changes_while_it_is_read_fails_and_is_done_next_time(
 ):
     made = order()
     changing = made.archive / "ward2" / "ct2.nii"
-    before = worker.read
+    before = worker.read_item
 
-    def read(path, **how):
-        image = before(path, **how)
-        if path == changing:
-            os.utime(path, ns=(5, 5))
+    def read(archive, item, **how):
+        image = before(archive, item, **how)
+        if archive / item.path == changing:
+            os.utime(changing, ns=(5, 5))
         return image
 
-    monkeypatch.setattr(worker, "read", read)
+    monkeypatch.setattr(worker, "read_item", read)
     run(made)
     with Ledger(made.store) as ledger:
         assert ("ward2/ct2.nii", CHANGED) in [(p, reason) for _, p, reason in ledger.failures()]
-    monkeypatch.setattr(worker, "read", before)
+    monkeypatch.setattr(worker, "read_item", before)
     run(made)
     assert states(made) == {"done": 15, "failed": 1, "duplicate": 1}
 
@@ -232,15 +232,16 @@ def test_who_kills_workers_is_found_and_set_aside(order: Orders):
             self.events: list[object] = []
             self.deaths = 0
 
-        def submit(self, task) -> None:
+        def submit(self, task) -> bool:
             poison = [i for i in task.items if i.path == "ward1/ct4.nii"]
             if not poison:
-                run_until.submit(task)
-                return
+                return run_until.submit(task)
             self.deaths += 1
             alone = poison[0].suspect
             at = poison if alone else task.items[:2] + tuple(poison)
-            self.events.append(Death(task.shard, tuple(dict.fromkeys(i.key for i in at))))
+            keys = tuple(dict.fromkeys(i.key for i in at))
+            self.events.append(Death(task.shard, keys, alone))
+            return True
 
         def collect(self, seconds: float):
             ready, self.events = self.events, []

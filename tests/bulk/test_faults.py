@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from tests.bulk.driver import HABITS, drive, family
-from tests.bulk.stores import contents
+from tests.bulk.stores import contents, needs_ray
 
 from plica.bulk.crew import OwnProcess
 from plica.bulk.engine import encode_archive
@@ -97,10 +97,10 @@ def test_a_store_survives_its_driver_being_killed_again_and_again(
 
 
 @linux
+@needs_ray
 def test_a_store_survives_the_deaths_of_workers_and_of_a_whole_node(
     real_archive: Path, order: Callable[..., Order], context
 ):
-    pytest.importorskip("ray")
     expected = undisturbed(order)
     killed, rng = order("killed"), random.Random(7)
     deaths = 0

@@ -5,7 +5,7 @@ import torch
 from tests.networks.made import make_input, make_state
 from torch.nn import functional
 
-from plica.networks.attention import Attention, attend
+from plica.networks.attention import Attention, attend, attend_to_chunks
 
 
 def dense(q, k, v):
@@ -92,3 +92,35 @@ def test_memory_is_linear_in_the_tokens():
 
     largest = max(event.cpu_memory_usage for event in profile.events())
     assert largest <= 8 * 2**20
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 30, 77])
+def test_keys_that_come_in_chunks_give_the_dense_result(chunk):
+    q, k, v = (token.double() for token in tokens(1, 77, 64))
+
+    chunks = zip(k[0].split(chunk), v[0].split(chunk), strict=True)
+    found = attend_to_chunks(q[0, :20], chunks)
+
+    torch.testing.assert_close(found, dense(q, k, v)[0, :20], rtol=1e-12, atol=1e-12)
+
+
+def test_scores_that_grow_from_chunk_to_chunk_neither_overflow_nor_vanish():
+    q, k, v = tokens(1, 60, 16)
+    order = (k[0] @ q[0, 0]).argsort()
+    for way in (order, order.flip(0)):
+        near, far = k[0][way] * 300, v[0][way]
+        chunks = zip(near.split(6), far.split(6), strict=True)
+        found = attend_to_chunks(q[0, :1], chunks)
+        torch.testing.assert_close(
+            found, dense(q[:, :1], near[None], far[None])[0], rtol=1e-5, atol=1e-5
+        )
+
+
+def test_half_precision_keys_are_summed_in_single():
+    q, k, v = (token[0].bfloat16() for token in tokens(1, 512, 64))
+
+    found = attend_to_chunks(q, zip(k.split(64), v.split(64), strict=True))
+
+    true = dense(*(token.double()[None] for token in (q, k, v)))[0]
+    assert found.dtype == torch.bfloat16
+    assert (found - true).square().mean().sqrt() < 2e-2 * true.std()

@@ -6,7 +6,15 @@ from tests.networks.made import make_input, make_state
 from torch.nn import functional
 
 from plica.errors import SettingsError
-from plica.networks.blocks import Downsample, ResidualBlock, Upsample, activate, add
+from plica.networks.blocks import (
+    Downsample,
+    ResidualBlock,
+    Upsample,
+    activate,
+    add,
+    normalisation,
+)
+from plica.networks.cost import build_shapes, count_work
 from plica.networks.kl import KlAutoencoder
 from plica.networks.linear import Linear
 from plica.networks.vq import VqAutoencoder
@@ -89,3 +97,31 @@ def test_settings_of_which_no_network_can_be_made_are_refused(settings, said):
 def test_a_linear_network_that_cannot_be_is_refused(settings):
     with pytest.raises(SettingsError, match="linear autoencoder"):
         Linear(**{"dims": 2, "factor": 4, "channels": 1, **settings})
+
+
+@pytest.mark.parametrize(("dims", "sides"), [(2, (512, 384)), (3, (64, 56, 48))])
+def test_normalisation_keeps_its_digits_on_large_maps(dims, sides):
+    """PyTorch's own does not where channels are last: 1e-5 here, 1e-4 on larger ones."""
+    order = {2: torch.channels_last, 3: torch.channels_last_3d}[dims]
+    x = make_input("large", (1, 32, *sides)).add_(1).contiguous(memory_format=order)
+    norm = normalisation(32)
+    with torch.no_grad():
+        found, true = norm(x), torch.nn.GroupNorm(32, 32, eps=1e-6).double()(x.double())
+    assert (found - true).abs().max() < 2e-6
+    assert found.is_contiguous(memory_format=order)
+
+
+def test_normalisation_of_a_batch_is_that_of_each():
+    x = make_input("batch", (3, 32, 8, 6)).contiguous(memory_format=torch.channels_last)
+    norm = normalisation(32)
+    with torch.no_grad():
+        torch.testing.assert_close(norm(x), torch.cat([norm(one[None]) for one in x]))
+    torch.testing.assert_close(norm(x), torch.nn.GroupNorm(32, 32, eps=1e-6)(x))
+
+
+def test_enlarging_can_be_counted_without_numbers():
+    network = build_shapes(
+        lambda: KlAutoencoder(dims=2, in_channels=1, code_channels=1, widths=(32, 64), blocks=1)
+    )
+    work = count_work(network.decoder, (1, 1, 8, 8))
+    assert work.by_operation["convolution"] > 64 * 16 * 64 * 64

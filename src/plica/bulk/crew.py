@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plica.bulk.marker import read_marker
-from plica.bulk.task import Death, Made, Order, Task, Trouble
+from plica.bulk.task import AT_ONCE, Death, Made, Order, Task, Trouble
 from plica.bulk.worker import Worker
 from plica.errors import MissingExtra, OutputError, PlicaError
 
-AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
 Event = Made | Death | Trouble
 
 
@@ -24,14 +23,15 @@ Event = Made | Death | Trouble
 class Crew(Protocol):
     """Those who do the tasks.
 
-    Contract: each task that is submitted comes back exactly once: made, with its worker dead, or in
-    trouble. A worker that died is replaced.
+    Contract: each task that was taken comes back exactly once: made, with its worker dead, or in
+    trouble. A worker that died is replaced. A suspicious task is done by a worker that does nothing
+    else meanwhile.
     """
 
     size: int
 
-    def submit(self, task: Task) -> None:
-        """Give a task to whoever has least to do."""
+    def submit(self, task: Task) -> bool:
+        """Give a task to whoever has least to do; False where nobody is free for it."""
         ...
 
     def collect(self, seconds: float) -> list[Event]:
@@ -56,15 +56,29 @@ class OwnProcess:
         self._worker = Worker(order)
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="shard")
         self._at: dict[Future[Made], Task] = {}
+        self._store = order.store
 
-    def submit(self, task: Task) -> None:
-        """Give the worker a task."""
+    def submit(self, task: Task) -> bool:
+        """Give the worker a task; False where it has enough to do."""
+        if not _has_room(list(self._at.values()), task):
+            return False
         self._at[self._pool.submit(self._worker.run, task)] = task
+        return True
 
     def collect(self, seconds: float) -> list[Event]:
         """What came back, waiting at most so long for the first."""
         done, _ = wait(self._at, timeout=seconds, return_when=FIRST_COMPLETED)
-        return [_open(future.result, self._at.pop(future).shard) for future in done]
+        return [self._open(future, self._at.pop(future)) for future in done]
+
+    def _open(self, future: Future[Made], task: Task) -> Event:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, PlicaError):
+            return Trouble(task.shard, error)
+        if isinstance(error, Exception):
+            return _blame(self._store, task, error)
+        raise error
 
     def close(self) -> None:
         """Wait for what is being done, and drop the rest."""
@@ -113,13 +127,17 @@ class RayCrew:
                 else OutputError(f"a worker could not be started: {_shorten(error)}")
             ) from error
 
-    def submit(self, task: Task) -> None:
-        """Give a task to the worker that has least to do."""
-        load = [0] * self.size
-        for place, _ in self._at.values():
-            load[place] += 1
-        place = load.index(min(load))
+    def submit(self, task: Task) -> bool:
+        """Give a task to the worker that has least to do; False where none is free for it."""
+        loads: list[list[Task]] = [[] for _ in range(self.size)]
+        for place, other in self._at.values():
+            loads[place].append(other)
+        free = [place for place in range(self.size) if _has_room(loads[place], task)]
+        if not free:
+            return False
+        place = min(free, key=lambda one: len(loads[one]))
         self._at[self._actors[place].run.remote(task)] = (place, task)
+        return True
 
     def collect(self, seconds: float) -> list[Event]:
         """What came back, waiting at most so long for the first."""
@@ -131,13 +149,16 @@ class RayCrew:
     def _take(self, ref: Any) -> list[Event]:
         place, task = self._at.pop(ref)
         try:
-            return [_open(lambda: self._ray.get(ref), task.shard)]
+            return [self._ray.get(ref)]
         except self._ray.exceptions.RayTaskError as error:
-            return [Trouble(task.shard, _cause(error))]
-        except self._ray.exceptions.RayActorError:
-            return self._bury(place, task)
+            cause = _cause(error)
+            if isinstance(cause, PlicaError):
+                return [Trouble(task.shard, cause)]
+            return [_blame(self._store, task, cause)]
+        except self._ray.exceptions.RayActorError as error:
+            return self._bury(place, task, _shorten(error))
 
-    def _bury(self, place: int, task: Task) -> list[Event]:
+    def _bury(self, place: int, task: Task, reason: str) -> list[Event]:
         """All tasks of a worker die with it; another takes its place."""
         lost = [task]
         for ref, (where, other) in list(self._at.items()):
@@ -145,18 +166,28 @@ class RayCrew:
                 del self._at[ref]
                 lost.append(other)
         self._actors[place] = self._hire()
-        return [Death(one.shard, _find_keys(self._store, one.shard)) for one in lost]
+        at = [_find_keys(self._store, one.shard) for one in lost]
+        if sum(map(len, at)):
+            reason = ""  # what Ray says of a death is many words, and none of the cause
+        alone = len(lost) == 1 and len(at[0]) == 1
+        return [Death(one.shard, keys, alone, reason) for one, keys in zip(lost, at, strict=True)]
 
     def close(self) -> None:
         """Let all go, whatever they are at."""
         self._ray.shutdown()
 
 
-def _open(result: Callable[[], Made], shard: str) -> Event:
-    try:
-        return result()
-    except PlicaError as error:
-        return Trouble(shard, error)
+def _has_room(at: list[Task], task: Task) -> bool:
+    """Whether a worker that is at some tasks may be given one more."""
+    if any(one.suspicious for one in at):
+        return False
+    return len(at) < (1 if task.suspicious else AT_ONCE)
+
+
+def _blame(store: Path, task: Task, error: Exception) -> Death:
+    """An error that nobody foresaw is a death, too: whose it is is found in the same way."""
+    keys = _find_keys(store, task.shard)
+    return Death(task.shard, keys, len(keys) == 1, f"{type(error).__name__}: {_shorten(error)}")
 
 
 def _cause(error: Any) -> Exception:
@@ -171,6 +202,8 @@ def _find_keys(store: Path, shard: str) -> tuple[str, ...]:
 def _import_ray() -> Any:
     # Ray asks its makers' servers for nothing, and says nothing of itself.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What it says of deaths it says on stdout, whatever log_to_driver is; the report says it, too.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

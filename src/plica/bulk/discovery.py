@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,15 +12,18 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from plica.bulk.ledger import Ledger
+from plica.bulk.look import Look
 from plica.bulk.naming import name_key
+from plica.bulk.reading import digest, list_files
 from plica.bulk.task import Found
 from plica.errors import UnreadableFile
-from plica.formats.sources import Source, find_in_folder, list_parts
+from plica.formats.sources import Source, find_in_folder
 
 Tell = Callable[[int, int], None]
 """Is told how many folders and files were looked at."""
 _AT_ONCE = 256  # folders in a transaction
 _WORTH_IT = 64  # new folders among them, for which processes are started
+NO_TEXT = "its name is no text in UTF-8: rename it"
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,19 @@ class Folder:
     Args:
         path: The folder.
         files: Name, bytes and time of change of each, sorted.
+        unfit: Names of what is in it and cannot be looked at, with the reason.
+        closed: Why it cannot be listed; empty where it can.
     """
 
     path: Path
     files: tuple[tuple[str, int, int], ...]
+    unfit: tuple[tuple[str, str], ...] = ()
+    closed: str = ""
 
     @property
     def signature(self) -> str:
         """Changes when a file comes, goes, or is written."""
-        return _digest(self.files)
+        return digest([*self.files, *((name, -1, -1) for name, _ in self.unfit)])
 
 
 def discover(
@@ -48,7 +54,8 @@ def discover(
     tell: Tell = lambda folders, files: None,
     *,
     lookers: int = 1,
-) -> None:
+    stopped: Callable[[], bool] = lambda: False,
+) -> bool:
     """Bring the ledger up to date with the archive.
 
     Headers are read in folders that are new or whose list of files changed; of the others only the
@@ -60,9 +67,13 @@ def discover(
         ledger: What is known of it.
         tell: Is told how far it is.
         lookers: Processes that read headers, where many folders are new.
+        stopped: Asked now and then whether to leave it at that.
+
+    Returns:
+        Whether the whole archive was looked through.
 
     Raises:
-        UnreadableFile: The archive is no folder.
+        UnreadableFile: The archive is no folder, or cannot be listed.
     """
     if not archive.is_dir():
         raise UnreadableFile(f"{archive}: there is no such folder; check the path")
@@ -71,11 +82,26 @@ def discover(
     with ledger.looking() as look, _Lookers(archive, lookers) as through:
         while some := list(itertools.islice(walked, _AT_ONCE)):
             folders, files = folders + len(some), files + sum(len(one.files) for one in some)
-            new = [one for one in some if not look.knows(_below(archive, one), one.signature)]
+            new = list(_keep_new(archive, some, look))
             for folder, (found, left) in zip(new, through.look(new), strict=True):
                 look.record(_below(archive, folder), folder.signature, found, left)
             look.keep()
             tell(folders, files)
+            if stopped():
+                return False
+        look.end()
+    return True
+
+
+def _keep_new(archive: Path, folders: Sequence[Folder], look: Look) -> Iterator[Folder]:
+    """Those to be looked into."""
+    for folder in folders:
+        if folder.closed and folder.path == archive:
+            raise UnreadableFile(f"{archive} cannot be listed: {folder.closed}")
+        if folder.closed:
+            look.record_closed(_below(archive, folder), folder.closed)
+        elif not look.knows(_below(archive, folder), folder.signature):
+            yield folder
 
 
 def _below(archive: Path, folder: Folder) -> str:
@@ -117,23 +143,51 @@ def walk(tree: Path) -> Iterator[Folder]:
     """
     unmet = [tree]
     while unmet:
-        path = unmet.pop()
-        files, folders = [], []
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
+        folder, below = _list(unmet.pop())
+        if folder.files or folder.unfit or folder.closed:
+            yield folder
+        unmet.extend(sorted(below, reverse=True))
+
+
+def _list(path: Path) -> tuple[Folder, list[Path]]:
+    """A folder and the folders in it."""
+    files, below, unfit = [], [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if not _is_text(entry.name):
+                    unfit.append((_spell(entry.name), NO_TEXT))
+                    continue
+                try:
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
+                        below.append(Path(entry.path))
                     elif entry.is_file():
                         facts = entry.stat()
                         files.append((entry.name, facts.st_size, facts.st_mtime_ns))
-        except FileNotFoundError:
-            continue  # gone between being listed and being looked into
-        if files:
-            yield Folder(path, tuple(sorted(files)))
-        unmet.extend(sorted(folders, reverse=True))
+                except FileNotFoundError:
+                    continue  # gone between being listed and being looked at
+                except OSError as error:
+                    unfit.append((entry.name, error.strerror or str(error)))
+    except FileNotFoundError:
+        return Folder(path, ()), []
+    except OSError as error:
+        return Folder(path, (), closed=error.strerror or str(error)), []
+    return Folder(path, tuple(sorted(files)), tuple(sorted(unfit))), below
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be kept and shown: names are bytes, and may be those of another code."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spell(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _look_into(archive: Path, folder: Folder) -> Inside:
@@ -141,50 +195,31 @@ def _look_into(archive: Path, folder: Folder) -> Inside:
     looked = find_in_folder(
         archive, folder.path, [folder.path / name for name, _, _ in folder.files]
     )
-    found = [_describe(archive, source) for source in looked.sources]
     left = [(path.relative_to(archive).as_posix(), reason) for path, reason in looked.skipped]
+    found = []
+    for source in looked.sources:
+        try:
+            found.append(_describe(archive, source))
+        except UnreadableFile as error:  # gone while it was looked at: the next look will see
+            left.append((source.path.relative_to(archive).as_posix(), str(error)))
+    below = folder.path.relative_to(archive)
+    left += [((below / name).as_posix(), reason) for name, reason in folder.unfit]
     return found, left
 
 
 def _describe(archive: Path, source: Source) -> Found:
     path = source.path.relative_to(archive).as_posix()
-    identity = f"dicom {source.mark}" if source.mark else f"file {path} {source.series or ''}"
-    files = list_files(source.path)
+    # Without UIDs of its images it cannot be told from others of its series, and is itself.
+    known = source.mark and source.instances
+    identity = f"dicom {source.mark}" if known else f"file {path} {source.series or ''}"
+    names = tuple(sorted(file.name for file in source.files))
+    files = list_files(source.path, names)
     return Found(
         key=name_key(identity),
         path=path,
         series=source.series,
         bytes=sum(size for _, size, _ in files),
-        signature=_digest(files),
+        signature=digest(files),
+        files=names,
+        instances=source.instances if known else "",
     )
-
-
-def sign(path: Path) -> str:
-    """The signature of a source's files as they are now; of a folder: of all its own files.
-
-    Raises:
-        UnreadableFile: They are gone.
-    """
-    return _digest(list_files(path))
-
-
-def list_files(path: Path) -> list[tuple[str, int, int]]:
-    """Name, bytes and time of change of a source's files.
-
-    Raises:
-        UnreadableFile: They are gone.
-    """
-    try:
-        if not path.exists():
-            raise UnreadableFile(f"{path.name} is gone since it was discovered")
-        files = sorted(path.iterdir()) if path.is_dir() else list_parts(path)
-        kept = [file for file in files if not file.name.startswith(".") and file.is_file()]
-        facts = [(file.name, file.stat()) for file in kept]
-    except OSError as error:
-        raise UnreadableFile(f"{path.name} cannot be read: {error.strerror or error}") from error
-    return [(name, one.st_size, one.st_mtime_ns) for name, one in facts]
-
-
-def _digest(files: Sequence[tuple[str, int, int]]) -> str:
-    text = "\n".join(f"{name}\0{size}\0{changed}" for name, size, changed in files)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -6,6 +6,7 @@ import itertools
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from plica.bulk.crew import AT_ONCE, Crew
+from plica.bulk.crew import Crew
 from plica.bulk.discovery import discover
 from plica.bulk.ledger import LEDGER, Ledger, dump_facts
 from plica.bulk.lock import hold
@@ -170,13 +171,21 @@ def encode_archive(
             instance): what is booked is done, and the same command does the rest.
     """
     habits, watcher = habits or Habits(), watcher or Watcher()
-    with hold(order.store), Ledger(order.store) as ledger, _Stop() as stop:
+    with hold(order.store), _open_ledger(order.store) as ledger, _Stop() as stop:
         begun = time.perf_counter()
         _check_archive(order, ledger, moved=habits.moved)
         clean(order.store, ledger)
         if habits.retry_failed:
             ledger.retry_failed()
-        discover(order.archive, ledger, watcher.looked, lookers=habits.lookers)
+        whole = discover(
+            order.archive,
+            ledger,
+            watcher.looked,
+            lookers=habits.lookers,
+            stopped=lambda: stop.asked,
+        )
+        if not whole:
+            return Ran(looked=time.perf_counter() - begun, interrupted=True)
         ledger.plan(most_series=habits.shard_series, most_bytes=habits.shard_bytes)
         counts = ledger.count()
         watcher.planned(counts["waiting"], counts["done"])
@@ -189,6 +198,16 @@ def encode_archive(
             finally:
                 crew.close()
         return ran
+
+
+def _open_ledger(folder: Path) -> Ledger:
+    """The store's ledger, made where there is nothing yet that one could have known of."""
+    if not (folder / LEDGER).is_file() and any(_visible(Store.open(folder).shards_folder)):
+        raise OutputError(
+            f"{folder} holds shards and no ledger: it was made by other means, or {LEDGER} was "
+            "left behind; put that back, or give this archive a store of its own"
+        )
+    return Ledger(folder)
 
 
 def _check_archive(order: Order, ledger: Ledger, *, moved: bool) -> None:
@@ -213,13 +232,16 @@ def _work(
 ) -> None:
     begun = time.perf_counter()
     coming, at = ledger.tasks(), 0
-    again: list[Task] = []
+    next_up: list[Task] = []  # tasks to be done again, and the one nobody was free for
+    unexplained: Counter[str] = Counter()
     while True:
-        while at < AT_ONCE * crew.size and not stop.asked:
-            task = again.pop(0) if again else next(coming, None)
+        while not stop.asked:
+            task = next_up.pop(0) if next_up else next(coming, None)
             if task is None:
                 break
-            crew.submit(task)
+            if not crew.submit(task):
+                next_up.insert(0, task)
+                break
             at += 1
         if at == 0:
             break
@@ -230,12 +252,25 @@ def _work(
             elif isinstance(event, Death):
                 ran.deaths += 1
                 watcher.died(event)
-                ledger.book_death(event.keys, most_deaths=habits.most_deaths)
-                again.append(ledger.task(event.shard))
+                unexplained[event.shard] += not event.keys
+                _check_deaths(event, unexplained[event.shard], habits.most_deaths)
+                ledger.book_death(event, most_deaths=habits.most_deaths)
+                next_up.append(ledger.task(event.shard))
             else:
                 raise event.error
     ran.wall = time.perf_counter() - begun
     ran.interrupted = stop.asked
+
+
+def _check_deaths(death: Death, unexplained: int, most: int) -> None:
+    """Workers that die before they are at a series would die for ever."""
+    if unexplained >= most:
+        said = f" ({death.reason})" if death.reason else ""
+        raise OutputError(
+            f"a worker died {unexplained} times while it was at no series{said}: see whether the "
+            "machine has memory enough for the codec, or try fewer workers; the same command goes "
+            "on"
+        )
 
 
 def _book(ledger: Ledger, store: Path, made: Made, ran: Ran, watcher: Watcher) -> None:

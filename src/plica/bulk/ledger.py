@@ -6,6 +6,7 @@
        │  └───► gone          it was discovered, and its files are no more
        │
     duplicate                 the same DICOM series lies elsewhere, too
+    scattered                 its images lie in several folders, and no folder holds the series
 
 A shard is *open* from when its series were assigned to it until one transaction says that it is
 done and what became of each of them. Nothing else decides whether a shard counts: a file of a shard
@@ -16,27 +17,31 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plica.bulk.naming import name_key, name_shard
+from plica.bulk.look import Look
+from plica.bulk.naming import name_shard
 from plica.bulk.planning import group
-from plica.bulk.task import Found, Item, Made, Task
+from plica.bulk.task import Death, Item, Made, Task
 from plica.errors import LatentError, OutputError
 
 LEDGER = "ledger.sqlite"
 SCHEMA = 1
-STATES = ("waiting", "done", "failed", "gone", "duplicate")
+STATES = ("waiting", "done", "failed", "gone", "duplicate", "scattered")
+_PAGE = 4096  # rows held at a time where all are gone through
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE folders (path TEXT PRIMARY KEY, signature TEXT NOT NULL, seen INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE series (
     key TEXT PRIMARY KEY, folder TEXT NOT NULL, path TEXT NOT NULL, part TEXT,
-    bytes INTEGER NOT NULL, signature TEXT NOT NULL, state TEXT NOT NULL,
+    files TEXT NOT NULL, bytes INTEGER NOT NULL, signature TEXT NOT NULL,
+    instances TEXT NOT NULL, copy_of TEXT NOT NULL, state TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT '', shard TEXT NOT NULL DEFAULT '',
     deaths INTEGER NOT NULL DEFAULT 0, suspect INTEGER NOT NULL DEFAULT 0,
     changed INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0
@@ -44,9 +49,11 @@ CREATE TABLE series (
 CREATE INDEX series_by_state ON series (state, shard, key);
 CREATE INDEX series_by_folder ON series (folder);
 CREATE INDEX series_by_shard ON series (shard);
+CREATE INDEX series_by_original ON series (copy_of) WHERE copy_of != '';
 CREATE TABLE shards (
     name TEXT PRIMARY KEY, number INTEGER NOT NULL, state TEXT NOT NULL,
-    bytes INTEGER NOT NULL DEFAULT 0, index_sha256 TEXT NOT NULL DEFAULT ''
+    bytes INTEGER NOT NULL DEFAULT 0, index_sha256 TEXT NOT NULL DEFAULT '',
+    series INTEGER NOT NULL DEFAULT 0, booked REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX shards_by_state ON shards (state, number);
 CREATE TABLE left_out (path TEXT PRIMARY KEY, folder TEXT NOT NULL, reason TEXT NOT NULL)
@@ -150,21 +157,18 @@ class Ledger:
 
     @contextmanager
     def looking(self) -> Iterator[Look]:
-        """A look through the archive; at its end, what was not met is gone."""
+        """A look through the archive; what was recorded stays, however it ends."""
         look = Look(self._db, int(self.facts().get("looks", "0")) + 1)
+        self.note("looks", str(look.number))
         with self._naming():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield look
-                look.end()
             except BaseException:
                 # Folders that were looked into stay known: an interrupted look goes on.
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
                 raise
-            self._db.execute(
-                "INSERT OR REPLACE INTO facts VALUES ('looks', ?)", (str(look.number),)
-            )
             self._db.execute("COMMIT")
 
     # -- planning --------------------------------------------------------------------------------
@@ -178,11 +182,8 @@ class Ledger:
         made = 0
         with self.transaction():
             number = self._db.execute("SELECT coalesce(max(number), 0) FROM shards").fetchone()[0]
-            rows = self._db.cursor().execute(
-                "SELECT key, bytes FROM series WHERE state = 'waiting' AND shard = '' ORDER BY key"
-            )
-            planned = group(rows, most_series=most_series, most_bytes=most_bytes)
-            for name, keys in list(planned):
+            planned = group(self._unplanned(), most_series=most_series, most_bytes=most_bytes)
+            for name, keys in planned:
                 made += 1
                 # Series that failed and are tried again may make up the very shard they did.
                 while self._has_shard(name):
@@ -195,6 +196,17 @@ class Ledger:
                     "UPDATE series SET shard = ? WHERE key = ?", ((name, key) for key in keys)
                 )
         return made
+
+    def _unplanned(self) -> Iterator[tuple[str, int]]:
+        """Key and bytes of each series that waits and has no shard, by key."""
+        last = ""
+        while rows := self._db.execute(
+            "SELECT key, bytes FROM series WHERE state = 'waiting' AND shard = '' AND key > ? "
+            "ORDER BY key LIMIT ?",
+            (last, _PAGE),
+        ).fetchall():
+            yield from rows
+            last = rows[-1][0]
 
     def _has_shard(self, name: str) -> bool:
         return (
@@ -218,13 +230,13 @@ class Ledger:
     def task(self, shard: str) -> Task:
         """What is to be done for a shard."""
         rows = self._db.execute(
-            "SELECT key, path, part, signature, suspect FROM series "
+            "SELECT key, path, part, signature, suspect, bytes, files FROM series "
             "WHERE shard = ? AND state = 'waiting' ORDER BY key",
             (shard,),
         )
         items = (
-            Item(key, path, part, signature, bool(suspect))
-            for key, path, part, signature, suspect in rows
+            Item(key, path, part, signature, bool(suspect), size, tuple(json.loads(files)))
+            for key, path, part, signature, suspect, size, files in rows
         )
         return Task(shard, tuple(items))
 
@@ -240,8 +252,9 @@ class Ledger:
         """A shard is on the disk: it and its series are done, or failed, from now on."""
         with self.transaction():
             self._db.execute(
-                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ? WHERE name = ?",
-                (made.bytes, made.index_sha256, made.shard),
+                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
+                "booked = ? WHERE name = ?",
+                (made.bytes, made.index_sha256, len(made.outcomes), time.time(), made.shard),
             )
             self._db.executemany(
                 "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
@@ -251,7 +264,7 @@ class Ledger:
                 ),
             )
 
-    def book_death(self, keys: Sequence[str], *, most_deaths: int) -> list[str]:
+    def book_death(self, death: Death, *, most_deaths: int) -> list[str]:
         """A worker died over these series; those it dies of alone too often have failed.
 
         Where it was at several at once, which of them it was is found out by doing each alone.
@@ -261,19 +274,20 @@ class Ledger:
         """
         failed = []
         with self.transaction():
-            for key in keys:
+            for key in death.keys:
                 deaths = self._db.execute(
                     "SELECT deaths FROM series WHERE key = ? AND state = 'waiting'", (key,)
                 ).fetchone()
                 if deaths is None:
                     continue
-                count = deaths[0] + (len(keys) == 1)
+                count = deaths[0] + death.alone
                 self._db.execute(
                     "UPDATE series SET suspect = 1, deaths = ? WHERE key = ?", (count, key)
                 )
                 if count >= most_deaths:
                     failed.append(key)
-                    reason = f"the worker died {count} times over it"
+                    said = f": {death.reason}" if death.reason else ""
+                    reason = f"the worker died {count} times over it{said}"
                     self._db.execute(
                         "UPDATE series SET state = 'failed', reason = ? WHERE key = ?",
                         (reason, key),
@@ -319,6 +333,16 @@ class Ledger:
         ).fetchone()
         return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
 
+    def rate(self, seconds: float = 600) -> float:
+        """Series a second in the last minutes in which shards came; 0 where fewer than two did."""
+        rows = self._db.execute(
+            "SELECT booked, series FROM shards WHERE state = 'done' AND booked > "
+            "(SELECT max(booked) FROM shards) - ? ORDER BY booked",
+            (seconds,),
+        ).fetchall()
+        passed = rows[-1][0] - rows[0][0] if rows else 0.0
+        return sum(series for _, series in rows[1:]) / passed if passed > 0 else 0.0
+
     def failures(self) -> Iterator[tuple[str, str, str]]:
         """Key, path and reason of each series that failed."""
         yield from self._db.cursor().execute(
@@ -361,105 +385,6 @@ class Ledger:
         """Where a series lies below the archive; empty where it is not known."""
         row = self._db.execute("SELECT path FROM series WHERE key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
-
-
-class Look:
-    """One look through an archive; see `Ledger.looking`."""
-
-    def __init__(self, db: sqlite3.Connection, number: int) -> None:
-        self._db = db
-        self.number = number
-
-    def knows(self, folder: str, signature: str) -> bool:
-        """Whether the folder is as it was when it was last looked into."""
-        return (
-            self._db.execute(
-                "UPDATE folders SET seen = ? WHERE path = ? AND signature = ?",
-                (self.number, folder, signature),
-            ).rowcount
-            == 1
-        )
-
-    def record(
-        self, folder: str, signature: str, found: Sequence[Found], left: Sequence[tuple[str, str]]
-    ) -> None:
-        """What a folder holds now; of what is done already, only that it changed."""
-        known = {
-            key: (sign, state)
-            for key, sign, state in self._db.execute(
-                "SELECT key, signature, state FROM series WHERE folder = ?", (folder,)
-            )
-        }
-        for one in found:
-            self._record_series(folder, one)
-        for key in known.keys() - {one.key for one in found}:
-            self._lose(key)
-        self._db.execute("DELETE FROM left_out WHERE folder = ?", (folder,))
-        self._db.executemany(
-            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)",
-            ((path, folder, reason) for path, reason in left),
-        )
-        self._db.execute(
-            "INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", (folder, signature, self.number)
-        )
-
-    def _record_series(self, folder: str, one: Found) -> None:
-        row = self._db.execute(
-            "SELECT path, signature, state FROM series WHERE key = ?", (one.key,)
-        ).fetchone()
-        if row is None or row[2] == "gone":
-            self._insert(folder, one, "waiting", "")
-            return
-        path, signature, state = row
-        if path != one.path:
-            self._record_copy(folder, one, path)
-        elif signature != one.signature and state == "done":
-            # Its latent stays: shards are never changed. `bulk status` says that it is old.
-            self._db.execute("UPDATE series SET changed = 1 WHERE key = ?", (one.key,))
-        elif signature != one.signature:
-            self._db.execute(
-                "UPDATE series SET state = 'waiting', reason = '', signature = ?, bytes = ?, "
-                "deaths = 0, suspect = 0, shard = CASE state WHEN 'waiting' THEN shard ELSE '' END "
-                "WHERE key = ?",
-                (one.signature, one.bytes, one.key),
-            )
-
-    def _record_copy(self, folder: str, one: Found, first: str) -> None:
-        copy = Found(
-            name_key(f"copy {one.key} {one.path}"), one.path, one.series, one.bytes, one.signature
-        )
-        self._insert(folder, copy, "duplicate", f"the same series as {first}")
-
-    def _insert(self, folder: str, one: Found, state: str, reason: str) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO series (key, folder, path, part, bytes, signature, state, "
-            "reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (one.key, folder, one.path, one.series, one.bytes, one.signature, state, reason),
-        )
-
-    def _lose(self, key: str) -> None:
-        self._db.execute(
-            "UPDATE series SET state = 'gone', reason = 'its files are gone', shard = '' "
-            "WHERE key = ? AND state IN ('waiting', 'failed')",
-            (key,),
-        )
-        self._db.execute("DELETE FROM series WHERE key = ? AND state = 'duplicate'", (key,))
-
-    def keep(self) -> None:
-        """Bring what was found so far to the disk."""
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def end(self) -> None:
-        """The whole archive was met: what was not is gone."""
-        unmet = self._db.execute(
-            "SELECT path FROM folders WHERE seen < ?", (self.number,)
-        ).fetchall()
-        for (folder,) in unmet:
-            keys = self._db.execute("SELECT key FROM series WHERE folder = ?", (folder,)).fetchall()
-            for (key,) in keys:
-                self._lose(key)
-            self._db.execute("DELETE FROM folders WHERE path = ?", (folder,))
 
 
 def dump_facts(facts: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from plica.errors import OutputError
+
 FOLDER = "work"
 
 
@@ -24,13 +26,15 @@ class Marker:
     """
 
     def __init__(self, store: Path, shard: str) -> None:
-        folder = store / FOLDER
-        folder.mkdir(exist_ok=True)
-        self._handle = os.open(
-            _place(store, shard), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
-        )
+        self._path = _place(store, shard)
         self._lock = threading.Lock()
         self._at: list[str] = []
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            self._handle = os.open(self._path, flags, 0o644)
+        except OSError as error:
+            raise self._refused(error) from error
         self._write()
 
     def begin(self, key: str) -> None:
@@ -47,8 +51,14 @@ class Marker:
 
     def _write(self) -> None:
         text = json.dumps({"pid": os.getpid(), "at": self._at}).encode()
-        os.pwrite(self._handle, text + b"\n", 0)
-        os.ftruncate(self._handle, len(text) + 1)
+        try:
+            os.pwrite(self._handle, text + b"\n", 0)
+            os.ftruncate(self._handle, len(text) + 1)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._path} cannot be written: {error.strerror or error}")
 
     def close(self) -> None:
         """Let go of the file; it stays for whoever asks."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+AT_ONCE = 2  # tasks of a worker: while one shard is written, the next is read
+
 
 @dataclass(frozen=True)
 class Found:
@@ -17,7 +19,9 @@ class Found:
         path: Where it lies, below the archive.
         series: Which series of that path, where it holds several.
         bytes: Of its files.
-        signature: Of its files; see `discovery.sign`.
+        signature: Of its files; see `reading.sign`.
+        files: Their names, where `path` is a folder of several series.
+        instances: Of a DICOM series: a hash of its images, equal for copies.
     """
 
     key: str
@@ -25,6 +29,8 @@ class Found:
     series: str | None
     bytes: int
     signature: str
+    files: tuple[str, ...] = ()
+    instances: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,10 @@ class Item:
         key: Its name in the store.
         path: Where it lies, below the archive.
         series: Which series of that path, where it holds several.
-        signature: Of its files when it was discovered; see `discovery.sign`.
+        signature: Of its files when it was discovered; see `reading.sign`.
         suspect: Whether a worker died while at it: it is then done first, and alone.
+        bytes: Of its files.
+        files: Their names, where `path` is a folder of several series.
     """
 
     key: str
@@ -44,6 +52,8 @@ class Item:
     series: str | None
     signature: str
     suspect: bool = False
+    bytes: int = 0
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,11 @@ class Task:
 
     shard: str
     items: tuple[Item, ...]
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether a worker should do nothing else meanwhile: should it die, it is known of what."""
+        return any(item.suspect for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,9 @@ class Order:
         max_bytes: Refuse images of more decoded bytes than this.
         readers: Threads that read ahead of a codec.
         ahead: How many images may be read ahead.
+        ahead_bytes: How much they may hold, as far as that can be foretold; one always may.
+        memory: The most a worker's process may hold; None for what the codec makes of it.
+        device_memory: The most of a card that feature maps may take; None for what is free.
         threads: Of torch, for each worker; 0 leaves them as they are.
     """
 
@@ -84,6 +102,9 @@ class Order:
     max_bytes: int = 1 << 33
     readers: int = 2
     ahead: int = 4
+    ahead_bytes: int = 1 << 30
+    memory: int | None = None
+    device_memory: int | None = None
     threads: int = 0
 
 
@@ -151,10 +172,19 @@ class Made:
 
 @dataclass(frozen=True)
 class Death:
-    """A worker that died over a task, with the series it was at."""
+    """A worker that died over a task.
+
+    Args:
+        shard: The task's.
+        keys: The series of it that the worker was at.
+        alone: Whether it was at one series and nothing else.
+        reason: What it died of, where that is known.
+    """
 
     shard: str
     keys: tuple[str, ...] = ()
+    alone: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plica.bulk.discovery import sign
 from plica.bulk.marker import Marker
-from plica.bulk.task import Clock, Item, Made, Order, Outcome, Task
+from plica.bulk.reading import read_item, sign
+from plica.bulk.task import AT_ONCE, Clock, Item, Made, Order, Outcome, Task
 from plica.codecs.catalogue import load
 from plica.codecs.codec import Codec
 from plica.errors import LatentError, OutputError, PlicaError, UnreadableFile
-from plica.formats.doors import read
 from plica.formats.store import Store
 from plica.formats.store_writing import ShardWriter
 from plica.image import Image
@@ -51,6 +50,7 @@ class Worker:
         self.codec = codec or load_codec(order)
         self.store = Store.open(order.store)
         self._turn = threading.Lock()
+        self._unfolding = 2.0  # bytes of an image for each of its files, at most, so far
 
     def run(self, task: Task) -> Made:
         """Encode a task's series and write its shard.
@@ -103,7 +103,7 @@ class Worker:
             waiting: list[tuple[Item, Future[Image | PlicaError]]] = []
             unread = list(items)
             while unread or waiting:
-                while unread and len(waiting) < self.order.ahead:
+                while unread and self._has_room(waiting, unread[0]):
                     item = unread.pop(0)
                     marker.begin(item.key)
                     waiting.append((item, pool.submit(self._read, item, clock)))
@@ -113,15 +113,28 @@ class Worker:
                 clock.waiting += time.perf_counter() - begun
                 yield item, image
 
+    def _has_room(
+        self, waiting: Sequence[tuple[Item, Future[Image | PlicaError]]], item: Item
+    ) -> bool:
+        """Whether one more image may be read ahead; how large it is is known only afterwards."""
+        if not waiting:
+            return True
+        held = sum(one.bytes for one, _ in waiting) + item.bytes
+        fits = held * self._unfolding <= self.order.ahead_bytes / AT_ONCE
+        return fits and len(waiting) < self.order.ahead
+
     def _read(self, item: Item, clock: Clock) -> Image | PlicaError:
         begun = time.perf_counter()
         path = self.order.archive / item.path
         try:
-            if sign(path) != item.signature:
+            if sign(path, item.files) != item.signature:
                 return UnreadableFile(CHANGED)
-            image = read(path, series=item.series, max_bytes=self.order.max_bytes)
+            image = read_item(self.order.archive, item, max_bytes=self.order.max_bytes)
             # Read whole, it may still be half of one state and half of another.
-            return UnreadableFile(CHANGED) if sign(path) != item.signature else image
+            changed = sign(path, item.files) != item.signature
+            unfolding = image.pixels.nbytes / max(1, item.bytes)
+            self._unfolding = max(self._unfolding, unfolding)
+            return UnreadableFile(CHANGED) if changed else image
         except PlicaError as error:
             return error
         except (OSError, MemoryError) as error:
@@ -181,7 +194,14 @@ def load_codec(order: Order) -> Codec:
         import torch
 
         torch.set_num_threads(order.threads)
-    return load(order.codec, order.weights, order.device, **order.options)
+    codec = load(order.codec, order.weights, order.device, **order.options)
+    from plica.codecs.networkcodec import NetworkCodec  # torch is there by now
+
+    if isinstance(codec, NetworkCodec):  # others work in what an image takes
+        running = replace(codec.running, memory=order.memory, device_memory=order.device_memory)
+        codec = replace(codec, running=running)
+        codec.planner.check()
+    return codec
 
 
 def check_room(folder: Path) -> None:

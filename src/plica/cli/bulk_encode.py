@@ -17,7 +17,7 @@ from plica.bulk.planning import MOST_BYTES, MOST_SERIES
 from plica.bulk.task import Death, Made, Order
 from plica.bulk.worker import load_codec
 from plica.cli import options as o
-from plica.cli.choosing import asked_preparing, parse_settings
+from plica.cli.choosing import asked_preparing, asked_running, parse_settings
 from plica.cli.console import (
     EXIT_FAILED,
     format_bytes,
@@ -30,6 +30,7 @@ from plica.cli.console import (
 )
 from plica.cli.encode import KINDS
 from plica.cli.jobs import Manner
+from plica.codecs.budget import choose_memory
 from plica.codecs.codec import RANDOM
 from plica.errors import SettingsError
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -77,6 +78,10 @@ def encode(
     settings: o.Settings = None,
     latent: o.LatentKind = "",
     dtype: o.Dtype = "float16",
+    memory: o.Memory = None,
+    device_memory: o.DeviceMemory = None,
+    tiling: o.Tiling = None,
+    tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
@@ -144,17 +149,23 @@ def encode(
     """  # fmt: skip
     _check_words(dtype, latent, weights, random_weights)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
+    running = asked_running(tile, memory, device_memory, tiling)
+    room = running.pop("memory", None)
+    if room is None and workers > 1 and not address:
+        room = choose_memory(None) // workers  # they share what one would take
     order = Order(
         archive=archive.absolute(),
         store=out.absolute(),
         codec=codec,
         weights=RANDOM if random_weights else weights,
         device=device,
-        options={**parse_settings(settings), **preparing},
+        device_memory=running.pop("device_memory", None),
+        options={**parse_settings(settings), **preparing, **running},
         kind=latent or None,
         keep_paths=keep_paths,
         max_bytes=max_bytes,
         readers=readers,
+        **_share_out(room),
         threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 and not address else 0,
     )
     _check_places(order)
@@ -177,6 +188,11 @@ def encode(
     with progress(quiet=manner.silent) as bar:
         ran = encode_archive(order, hire, habits=habits, watcher=_watch(bar))
     raise typer.Exit(_report(order.store, ran, manner))
+
+
+def _share_out(memory: int | None) -> dict[str, int]:
+    """A quarter of a worker's memory for images that wait for its codec, the rest for the codec."""
+    return {} if memory is None else {"memory": memory - memory // 4, "ahead_bytes": memory // 4}
 
 
 def _check_words(dtype: str, latent: str, weights: str | None, random_weights: bool) -> None:

@@ -46,16 +46,16 @@ def status(
     with reading_only(store) as (opened, ledger):
         counts, totals = ledger.count(), ledger.totals()
         failures = list(ledger.failures())
-        others = {state: list(ledger.others(state)) for state in ("gone", "duplicate")}
+        others = {state: list(ledger.others(state)) for state in ("gone", "duplicate", "scattered")}
         skipped = list(ledger.left_out())
-        changed = ledger.count_changed()
+        changed, rate = ledger.count_changed(), ledger.rate()
         if table is not None:
             _write_table(table, ledger, overwrite=overwrite)
     driver = find_driver(store)
     if as_json:
         print_json({
             "codec": opened.codec.name, "dtype": opened.dtype, **counts, "changed": changed,
-            **totals, "driver": driver or None,
+            **totals, "series_a_second": round(rate, 4), "driver": driver or None,
             "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
             "others": [{"key": k, "path": p, "state": state}
                        for state, rows in others.items() for k, p, _ in rows],
@@ -66,6 +66,7 @@ def status(
     rows = [(state, str(count)) for state, count in counts.items() if count]
     rows += [("changed since", str(changed))] if changed else []
     rows += [("files they came from", format_bytes(files)), ("latents", format_bytes(kept))]
+    rows += [("series a second, of late", f"{rate:.3g}")] if rate else []
     rows += [("shards", f"{totals['shards']:.0f}"), ("files left out", str(len(skipped)))]
     print_table(f"{opened.codec.name}, {opened.dtype}", ("series", ""), rows)
     if driver:

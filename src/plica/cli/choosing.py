@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from plica.cli.console import print_note
 from plica.cli.reading import parse_triple
 from plica.codecs.budget import parse_memory
 from plica.codecs.catalogue import (
@@ -86,9 +87,12 @@ class Chooser:
 
     def _load(self, name: str) -> Codec:
         if name not in self._loaded:
-            self._loaded[name] = load(
-                name, self.weights, self.device, progress=self._tell, **self.options
-            )
+            codec = load(name, self.weights, self.device, progress=self._tell, **self.options)
+            from plica.codecs.precision import describe_slowness  # torch is there by now
+
+            if slowness := describe_slowness(codec):
+                print_note(slowness)
+            self._loaded[name] = codec
         return self._loaded[name]
 
     def _tell(self, done: int, total: int) -> None:
@@ -148,14 +152,19 @@ def asked_preparing(
 
 
 def asked_running(
-    tile: int | None, memory: str | None, device_memory: str | None, tiling: str | None
+    tile: int | None,
+    memory: str | None,
+    device_memory: str | None,
+    tiling: str | None,
+    precision: str | None = None,
 ) -> dict[str, Any]:
-    """Options of `Running` that were given; those left alone are left out."""
+    """Options of `Running`, and the precision, that were given; those left alone are left out."""
     asked = {
         "tile": tile,
         "memory": parse_memory(memory, "--memory"),
         "device_memory": parse_memory(device_memory, "--device-memory"),
         "tiling": tiling,
+        "precision": precision,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

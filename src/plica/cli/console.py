@@ -37,6 +37,10 @@ SPELT = {
     "spacing_mm": "--spacing",
     "max_bytes": "--max-bytes",
     "data_range": "--data-range",
+    "memory": "--memory",
+    "device_memory": "--device-memory",
+    "tiling": "--tiling",
+    "tile": "--tile",
 }
 
 

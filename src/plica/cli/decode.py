@@ -13,8 +13,10 @@ from plica.cli.choosing import AUTO, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
 from plica.cli.writing import ending_for, endings, measure_bytes
-from plica.formats.doors import write
+from plica.codecs.codec import Streaming
+from plica.formats.drafts import Draft
 from plica.formats.latents import read
+from plica.image import Image
 
 COLUMNS = ("codec", "voxels", "spacing mm", "unit", "type", "written")
 
@@ -31,6 +33,7 @@ def decode(
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
+    precision: o.Precision = None,
     tile: o.Tile = None,
     like: o.Like = None,
     overwrite: o.Overwrite = False,
@@ -42,7 +45,7 @@ def decode(
 
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
-    running = asked_running(tile, memory, device_memory, tiling)
+    running = asked_running(tile, memory, device_memory, tiling, precision)
     chooser = choose(codec, weights, device, settings, {}, running)
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
@@ -53,10 +56,18 @@ def decode(
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
         latent = read(job.source.path)
-        image = chooser.for_latent(latent).decode(latent)
-        target = job.target(ending_for(image, like))
-        ratio = image.pixels.nbytes / job.source.path.stat().st_size
-        write(image, target, like=like, ratio=ratio, overwrite=overwrite)
+        chosen = chooser.for_latent(latent)
+
+        def place(image: Image) -> Path:
+            return job.target(ending_for(image, like))
+
+        with Draft(place, overwrite=overwrite) as draft:
+            if isinstance(chosen, Streaming):
+                image = chosen.decode_into(latent, draft.begin)
+            else:
+                image = chosen.decode(latent)
+            ratio = image.pixels.nbytes / job.source.path.stat().st_size
+            target = draft.finish(image, like=like, ratio=ratio)
         size = measure_bytes(target)
         facts = {
             "codec": latent.codec.name,

@@ -37,6 +37,7 @@ def encode(
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
+    precision: o.Precision = None,
     tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -63,9 +64,9 @@ def encode(
         _check_word("--latent", latent, KINDS)
     drawn = _drawn_with(sample, seed)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    running = asked_running(tile, memory, device_memory, tiling)
+    running = asked_running(tile, memory, device_memory, tiling, precision)
     chooser = choose(codec, weights, device, settings, preparing, running)
-    reading = Reading(volume, series, spacing, unit, max_bytes)
+    reading = Reading(volume, series, spacing, unit, max_bytes, mapped=True)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
     manner = Manner(as_json, quiet)

@@ -28,6 +28,7 @@ COMMANDS = Registry(
         ("decode", "plica.cli.decode:decode"),
         ("reconstruct", "plica.cli.reconstruct:reconstruct"),
         ("compare", "plica.cli.compare:compare"),
+        ("verify", "plica.cli.verify:verify"),
         ("inspect", "plica.cli.inspect:inspect"),
         ("codecs", "plica.cli.codecs:codecs"),
         ("card", "plica.cli.card:card"),

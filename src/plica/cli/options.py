@@ -106,6 +106,15 @@ Tiling = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32 (default, the reference) or bfloat16: several times as fast on processors "
+        "and GPUs that multiply it themselves, codes a few hundredths of their deviation off.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
 Tile = Annotated[
     int | None,
     typer.Option(

@@ -21,6 +21,7 @@ class Reading:
     spacing: str | None = None
     unit: str | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
+    mapped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse before any work what is no spacing and no unit."""
@@ -40,6 +41,7 @@ class Reading:
             spacing_mm=parse_triple(self.spacing, "--spacing"),
             unit=self.unit,
             max_bytes=self.max_bytes,
+            mapped=self.mapped,
         )
 
 

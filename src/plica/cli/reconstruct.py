@@ -100,6 +100,7 @@ def reconstruct(
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
+    precision: o.Precision = None,
     tile: o.Tile = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
@@ -123,7 +124,7 @@ def reconstruct(
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
     """  # fmt: skip
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    running = asked_running(tile, memory, device_memory, tiling)
+    running = asked_running(tile, memory, device_memory, tiling, precision)
     chooser = choose(codec, weights, device, settings, preparing, running)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)

@@ -41,6 +41,7 @@ CODECS = Registry(
 STITCHED = "stitched:"
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
 _RUNNING = ("tile", "progress", "memory", "device_memory", "tiling")  # fields of `Running`
+_PRECISION = "precision"
 
 
 def offer(name: str) -> Offer:
@@ -100,8 +101,8 @@ def load(
             is then called by another name, and so are its latents.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         options: Fields of `Preparing`, such as `axis="coronal"`, and of `Running`, such as
-            `memory="4G"`, `tiling="exact"` or `progress=print`; and settings of the one codec, such
-            as `rate=0.5` of jpeg2000.
+            `memory="4G"`, `tiling="exact"` or `progress=print`; `precision="bfloat16"`; and
+            settings of the one codec, such as `rate=0.5` of jpeg2000.
 
     Raises:
         UnknownName: No codec of that name, or no such option.
@@ -126,7 +127,7 @@ def load(
 def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     from plica.codecs.preparing import Preparing
 
-    names = {*(field.name for field in dataclasses.fields(Preparing)), *_RUNNING}
+    names = {*(one.name for one in dataclasses.fields(Preparing)), *_RUNNING, _PRECISION}
     given = {key: value for key, value in options.items() if value is not None}
     shared = {key: value for key, value in given.items() if key in names}
     return shared, {key: value for key, value in given.items() if key not in names}
@@ -134,14 +135,19 @@ def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 
 def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
     from plica.codecs.networkcodec import NetworkCodec
+    from plica.codecs.precision import check_precision
     from plica.codecs.preparing import Preparing
     from plica.codecs.running import Running
 
-    preparing = {key: value for key, value in shared.items() if key not in _RUNNING}
+    own = (*_RUNNING, _PRECISION)
+    preparing = {key: value for key, value in shared.items() if key not in own}
     running = Running.from_options(**{key: shared[key] for key in _RUNNING if key in shared})
     if isinstance(codec, NetworkCodec):
         asked = dataclasses.replace(
-            codec, preparing=Preparing.from_options(preparing), running=running
+            codec,
+            preparing=Preparing.from_options(preparing),
+            running=running,
+            precision=check_precision(codec, shared.get(_PRECISION, codec.precision)),
         )
         asked.planner.check()
         return asked

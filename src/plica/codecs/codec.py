@@ -66,7 +66,7 @@ class Codec(Protocol):
 
 
 @runtime_checkable
-class Streaming(Protocol):
+class Streaming(Codec, Protocol):
     """A codec whose decoded image need not be whole in memory."""
 
     def decode_into(self, latent: Latent, begin: Begin) -> Image:

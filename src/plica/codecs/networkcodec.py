@@ -31,8 +31,9 @@ from plica.codecs.tiling import run_in_tiles
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
-from plica.latent import CodecIdentity, Latent, LatentKind
+from plica.latent import CodecIdentity, Latent, LatentKind, Trail
 from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
+from plica.networks.precision import Precision, set_precision
 from plica.preparation.step import Step
 from plica.preparation.trail import foresee, recall, recalls, revert
 from plica.preparation.view import Absent, View
@@ -71,6 +72,7 @@ class NetworkCodec:
         padding: What fills incomplete cells at the far borders: background, or for networks that
             see a few voxels at a time the border's own voxels.
         running: In how much memory and which pieces the network is run, and who is told.
+        precision: "float32", or "bfloat16", to which the network's weights are then rounded.
     """
 
     card: CodecCard
@@ -81,10 +83,13 @@ class NetworkCodec:
     preparing: Preparing = field(default_factory=Preparing)
     padding: PadMode = "background"
     running: Running = field(default_factory=Running)
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if isinstance(self.network, torch.nn.Module):
             self.network.eval().requires_grad_(False).to(self.device)
+            if self.precision != "float32":
+                set_precision(self.network, self.precision)
 
     # -- encode ------------------------------------------------------------------------------
 
@@ -100,6 +105,19 @@ class NetworkCodec:
         view, trail = self._foresee(image)
         with self._naming_lack_of_memory(view.grid):
             codes = self._encode_pixels(view, image, kind, seed)
+        return self._make_latent(codes, image, view, trail, self._describe(kind, seed), kind)
+
+    def outline_latent(self, image: Image) -> Latent:
+        """The raw latent of an image but for its codes, which are all zero and in no memory."""
+        view, trail = self._foresee(image)
+        channels, i, j, _ = self._codes_shape(view.shape, "encode")
+        shape = (channels, i, j, view.shape[3] // self._factor[2])
+        codes = np.broadcast_to(np.zeros((), np.float32), shape)
+        return self._make_latent(codes, image, view, trail, self._describe("raw", None), "raw")
+
+    def _make_latent(
+        self, codes: Codes, image: Image, view: View, trail: Trail, line: str, kind: LatentKind
+    ) -> Latent:
         return Latent(
             codes=codes,
             codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
@@ -109,7 +127,7 @@ class NetworkCodec:
             trail=trail,
             unit=image.unit,
             display=image.display,
-            provenance=image.provenance.after(self._describe(kind, seed)),
+            provenance=image.provenance.after(line),
             kind=kind,
         )
 
@@ -122,7 +140,7 @@ class NetworkCodec:
         view, _ = self._foresee(image)
         return self._plan_encoding("encode", view, image)
 
-    def _foresee(self, image: Image) -> tuple[View, Any]:
+    def _foresee(self, image: Image) -> tuple[View, Trail]:
         check_image(image)
         if self.card.dims == 3 and not image.is_volume:
             raise UnusablePixels(
@@ -144,7 +162,7 @@ class NetworkCodec:
                 raise
             raise TooLarge(
                 f"there is not enough memory on '{self.device}' to run {self.card.name} on "
-                f"{grid.shape} voxels: allow less with --memory (smaller pieces), resample or crop "
+                f"{grid.shape} voxels: allow less with memory= (smaller pieces), resample or crop "
                 "the image, or choose another device"
             ) from error
 
@@ -161,7 +179,8 @@ class NetworkCodec:
     def _describe(self, kind: LatentKind, seed: int | None) -> str:
         drawn = "posterior mean" if seed is None else f"posterior sample, seed {seed}"
         blended = ", in blended windows" if self.running.tiling == "blend" else ""
-        return f"encoded by {self.card.name} ({kind} latent, {drawn}{blended})"
+        rounded = "" if self.precision == "float32" else f", in {self.precision}"
+        return f"encoded by {self.card.name} ({kind} latent, {drawn}{blended}{rounded})"
 
     @property
     def tiles(self) -> bool:
@@ -325,12 +344,27 @@ class NetworkCodec:
             return self._decode_whole(latent, prepared, begin)
         view = recall(prepared, latent.trail)
         outline = self._outline(view, latent)
-        plan = self._plan_decoding(latent, prepared, outline)
         pixels = begin(outline)
+        plan = self._plan_decoding(latent, prepared, count_held(pixels))
         with self._naming_lack_of_memory(latent.prepared):
             out = Pushed(prepared.pixels, view.pixels, pixels)
             self._decode_codes(plan, latent, prepared, out)
         return replace(outline, pixels=pixels)
+
+    def decode_prepared(self, latent: Latent) -> Codes:
+        """What the network makes of a latent, before the way back to the image's own values.
+
+        Raises:
+            LatentError: Another codec made the latent, or it is damaged.
+            TooLarge: The memory does not suffice; says what does.
+        """
+        self._check_latent(latent)
+        prepared = self._absent(latent)
+        pixels = np.empty(prepared.shape, np.float32)
+        plan = self._plan_decoding(latent, prepared, pixels.nbytes)
+        with self._naming_lack_of_memory(latent.prepared):
+            self._decode_codes(plan, latent, prepared, pixels)
+        return pixels
 
     def plan_decoding(self, latent: Latent) -> Plan:
         """How `decode` would lead the network over a latent, and what that would take.
@@ -342,9 +376,8 @@ class NetworkCodec:
         prepared = self._absent(latent)
         if not recalls(latent.trail):
             return self._plan_decoding(latent, prepared, None)
-        return self._plan_decoding(
-            latent, prepared, self._outline(recall(prepared, latent.trail), latent)
-        )
+        outline = self._outline(recall(prepared, latent.trail), latent)
+        return self._plan_decoding(latent, prepared, outline.pixels.size * outline.pixels.itemsize)
 
     def _absent(self, latent: Latent) -> View:
         """The prepared image before it is decoded."""
@@ -363,16 +396,15 @@ class NetworkCodec:
             view.display,
         )
 
-    def _plan_decoding(self, latent: Latent, prepared: View, outline: Image | None) -> Plan:
+    def _plan_decoding(self, latent: Latent, prepared: View, result: int | None) -> Plan:
+        """The plan, for a result of so many bytes in memory; None where it needs all at once."""
         codes, taken = latent.codes, self.card.channels
         _, i, j, k = codes.shape
         slices = prepared.shape[3]
         shape = (slices * codes.shape[0] // taken, taken, j, i)
         held = codes.nbytes + (4 * codes.size * slices // k if self._stitched else 0)
-        if outline is None:
-            held += 4 * 4 * math.prod(prepared.shape)  # decoded, and on its way back
-        else:
-            held += outline.pixels.size * outline.pixels.itemsize
+        # Decoded in float32, and on its way back in steps that each make a copy.
+        held += 4 * 4 * math.prod(prepared.shape) if result is None else result
         held += 2 * SLAB_BYTES if self._sliced else 0
         return self.planner.make("decode", shape if self._sliced else (1, taken, i, j, k), held)
 

@@ -27,7 +27,7 @@ BATCH_VOXELS = 2**18
 _ENCODER_MAPS, _DECODER_MAPS = 5.0, 6.0
 _LEAST_TILE = 16
 # What allocators and the workspaces of convolutions take beside the maps of a tile. Measured.
-_OVERHEAD = 1.5
+_OVERHEAD, _ENLARGING_OVERHEAD = 1.2, 1.5
 _GIB = 2**30
 
 
@@ -152,23 +152,23 @@ class Planner:
             if tiling in {"window", "blend"}:
                 raise SettingsError(
                     f"{self.name} has exact tiles, so that windows would only add an error: leave "
-                    f"out --tiling {tiling}"
+                    f"out tiling={tiling}"
                 )
             return
         if self.running.tile and tiling != "blend":
             raise SettingsError(
                 f"{self.name} has no exact tiles, since its network looks at the whole map: leave "
-                "out --tile, or ask for --tiling blend"
+                "out the tile, or ask for tiling=blend"
             )
         if tiling == "window" and not self._has_windows:
             raise SettingsError(
                 f"{self.name} has no published windows, its authors ran it whole: leave out "
-                "--tiling window, or choose exact"
+                "tiling=window, or choose exact"
             )
         if tiling == "exact" and not self.has_schedule:
             raise SettingsError(
                 f"{self.name} has no exact schedule, since the layers of its network are not "
-                "known here: choose --tiling whole"
+                "known here: choose tiling=whole"
             )
 
     # -- memory ----------------------------------------------------------------------------------
@@ -202,18 +202,19 @@ class Planner:
         verb = "decoding codes of" if part == "decode" else "encoding"
         sides = " × ".join(map(str, shape[2:]))
         if self._on_device:
-            needed, given, option = least, self._device_room(), "--device-memory"
+            needed, given, option = least, self._device_room(), "device_memory"
         else:
-            needed, given, option = PROCESS_BYTES + held + least, self.memory, "--memory"
+            needed, given, option = PROCESS_BYTES + held + least, self.memory, "memory"
         least_text = f"{math.ceil(needed / 2**20)}M"
-        advice = f"give {option} {least_text}"
+        advice = f"give {option}={least_text}"
         if self.running.tiling == "whole":
-            advice += ", or leave out --tiling whole"
+            advice += ", or leave out tiling=whole"
         elif self.running.tile:
             advice += ", or a smaller tile"
         return TooLarge(
             f"{verb} {sides} with {self.name} needs at least {needed / _GIB:.2f} GiB, and "
-            f"{given / _GIB:.2f} GiB are allowed: {advice}, or crop or resample the image"
+            f"{given / _GIB:.2f} GiB are allowed: {advice}, or crop or resample the image",
+            least=needed,
         )
 
     # -- tiles -----------------------------------------------------------------------------------
@@ -420,7 +421,8 @@ class Planner:
 
 def _cost(one: Pass, batch: int) -> float:
     """Bytes per cell of a tile with its halo."""
-    return 4 * batch * one.floats * _OVERHEAD
+    overhead = _ENLARGING_OVERHEAD if one.factor < 1 else _OVERHEAD
+    return 4 * batch * one.floats * overhead
 
 
 def count_weights(network: Any) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tokenize
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from plica.formats.assembly import assemble
 from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint, read_imprint
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion
-from plica.formats.scaling import cast_for_writing, check_pixel_type
-from plica.formats.streams import read_bytes
+from plica.formats.scaling import cast_for_writing, check_pixel_type, choose_type
+from plica.formats.streams import check_rest, map_values, read_bytes
 from plica.grid import Float64, Grid
 from plica.image import Image, Pixels, Unit
 
@@ -45,6 +46,7 @@ def read(
     spacing_mm: Spacing | None = None,
     unit: Unit | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    mapped: bool = False,
 ) -> Image:
     """Read an array.
 
@@ -57,6 +59,7 @@ def read(
         spacing_mm: Voxel size along i, j, k; needed unless an .npz says it.
         unit: What the values measure; None takes the .npz's own or a noted guess.
         max_bytes: Refuse more bytes than this.
+        mapped: Map the pixels of an .npy, in place of reading them.
 
     Raises:
         InputError: The spacing is not known.
@@ -79,7 +82,7 @@ def read(
             arrays = _read_npz(file, path, max_bytes)
         else:
             size = path.stat().st_size
-            arrays = {"pixels": _read_npy(file, size, path.name, max_bytes)}
+            arrays = {"pixels": _read_npy(file, size, path.name, max_bytes, mapped=mapped)}
     pixels = arrays["pixels"]
     imprint = read_imprint(_text(arrays.get("plica")), path.name)
     flat = pixels.ndim == 2
@@ -160,7 +163,7 @@ def _read_unit(arrays: dict[str, Any], name: str) -> Unit | None:
 # -- files ---------------------------------------------------------------------------------------
 
 
-def _read_npy(file: Any, size: int, name: str, max_bytes: int) -> Pixels:
+def _read_npy(file: Any, size: int, name: str, max_bytes: int, *, mapped: bool = False) -> Pixels:
     """One array, whose header is compared with the bytes there are before memory is taken."""
     try:
         version = np.lib.format.read_magic(file)
@@ -191,8 +194,13 @@ def _read_npy(file: Any, size: int, name: str, max_bytes: int) -> Pixels:
             "it is truncated or damaged"
         )
     check_expansion(name, size, needed, max_bytes)
-    data = read_bytes(file, needed, name)
-    return np.ndarray(shape, dtype, data.data, order="F" if fortran else "C")
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    if mapped:
+        check_rest(file, size, needed, name)
+        values = map_values(file, dtype, math.prod(shape))
+        if values is not None:
+            return values.reshape(shape, order=order)
+    return np.ndarray(shape, dtype, read_bytes(file, needed, name).data, order=order)
 
 
 def _read_npz(file: Any, path: Path, max_bytes: int) -> dict[str, Any]:
@@ -252,6 +260,20 @@ def write_npy(
         np.lib.format.write_array(
             file, pixels[0] if image.channels == 1 else pixels, allow_pickle=False
         )
+
+
+def compose_npy(outline: Image) -> tuple[bytes, np.dtype[Any]]:
+    """All of an .npy up to its first value, and the type of those that follow, in C order.
+
+    Args:
+        outline: An image whose values are not looked at.
+    """
+    dtype = choose_type(outline.pixels.dtype, _TYPES)
+    shape = outline.pixels.shape if outline.channels > 1 else outline.grid.shape
+    head = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, facts)
+    return head.getvalue(), dtype
 
 
 def write_npz(

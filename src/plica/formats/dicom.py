@@ -22,6 +22,7 @@ __all__ = [
     "is_dicom",
     "list_series",
     "read",
+    "read_folder",
     "read_series",
     "scan",
     "write",
@@ -120,6 +121,24 @@ def _read_one(
         raise NotAnImage(f"{source} holds no DICOM images, only: {', '.join(kinds[:5])}")
     chosen = choose_series(found.series, series, source)
     return read_series(chosen, volume=volume, identity=identity, max_bytes=max_bytes)
+
+
+def read_folder(
+    folder: Path, *, series: str | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Image:
+    """One image from a folder's own files; unlike `read`, not from those in folders below it.
+
+    Raises:
+        InputError: As `read` says.
+
+    Example:
+        >>> image = read_folder(Path("study/ct"))  # doctest: +SKIP
+    """
+    try:
+        files = [one for one in folder.iterdir() if one.is_file() and one.name[0] != "."]
+    except OSError as error:
+        raise UnreadableFile(f"{folder.name} cannot be listed: {error.strerror}") from error
+    return _read_one(files, folder.name, series, None, False, max_bytes)
 
 
 def read_series(

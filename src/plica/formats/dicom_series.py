@@ -31,11 +31,14 @@ class DicomSeries:
         series: A one-way hash of SeriesInstanceUID; with ".2" and so on where one series holds
             what cannot be one image, such as a localizer.
         description: For people, without the patient's identity: "CT, 120 files, 512×512, axial".
+        instances: A one-way hash of the UIDs of its images, which is equal for copies and for
+            nothing else; empty where the series or an image has no UID.
     """
 
     files: tuple[Path, ...]
     series: str
     description: str
+    instances: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ def _group(entries: Sequence[_Entry]) -> list[DicomSeries]:
         for number, part in enumerate(parts, start=1):
             suffix = f".{number}" if len(parts) > 1 else ""
             files = tuple(entry.header.path for entry in part)
-            found.append(DicomSeries(files, pseudonym(uid) + suffix, _describe(part)))
+            found.append(
+                DicomSeries(files, pseudonym(uid) + suffix, _describe(part), _sum_up(uid, part))
+            )
     return sorted(found, key=lambda series: series.files[0])
 
 
@@ -149,6 +154,11 @@ def _belong_together(one: _Entry, other: _Entry) -> bool:
         alike = (one.plane is None) == (other.plane is None)
         return alike and one.header.text("Modality") in STACKED_MODALITIES
     return one.plane.points_like(other.plane, DIRECTION_TOLERANCE)
+
+
+def _sum_up(uid: str, part: Sequence[_Entry]) -> str:
+    instances = sorted({entry.header.text("SOPInstanceUID") for entry in part})
+    return pseudonym(" ".join(instances)) if uid and all(instances) else ""
 
 
 def _describe(part: Sequence[_Entry]) -> str:

@@ -125,6 +125,9 @@ def _table_numbers(data: Any, count: int) -> NDArray[Any]:
 def apply_transforms(stored: NDArray[Any], transforms: Sequence[Transform]) -> NDArray[Any]:
     """Stored frames (n, …) to real values, whole where they stay whole and fit.
 
+    Where the result takes as much room as what was stored, it takes its very room: a CT is never
+    in memory twice.
+
     Whole results come in the first of int16, uint16, int32, uint32, int64 that holds them; others
     in float32, or float64 where stored values have more than 24 bits.
     """
@@ -160,7 +163,8 @@ def _whole(stored: NDArray[Any], transforms: Sequence[Transform]) -> NDArray[Any
     for kind in INTEGERS:
         limits = np.iinfo(kind)
         if limits.min <= min(ends) and max(ends) <= limits.max:
-            values = np.empty(stored.shape, kind)
+            alike = stored.flags.writeable and stored.itemsize == np.dtype(kind).itemsize
+            values = stored.view(kind) if alike else np.empty(stored.shape, kind)
             for number, transform in enumerate(transforms):
                 frame = stored[number].astype(np.int64)
                 values[number] = frame * int(transform.slope) + int(transform.intercept)

@@ -48,9 +48,10 @@ WRITERS = Registry(
 )
 
 _WITHOUT_SPACING = {"picture", "array"}
+_MAPPABLE = {"nifti", "nrrd", "metaimage", "array"}
 
 
-def read(
+def read(  # noqa: PLR0913 - the one door; all but the path by name
     path: str | PathLike[str],
     *,
     volume: int | None = None,
@@ -59,6 +60,7 @@ def read(
     unit: Unit | str | None = None,
     identity: bool = False,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    mapped: bool = False,
 ) -> Image:
     """Read an image: a file of any format, a folder or zip of a DICOM series.
 
@@ -72,6 +74,9 @@ def read(
         unit: What the values measure, where the file does not say or says wrongly.
         identity: Keep patient, study and series attributes in the provenance (DICOM).
         max_bytes: Refuse images of more decoded bytes than this.
+        mapped: Map the pixels of a file that is not packed (NIfTI, NRRD, MetaImage, .npy) in place
+            of reading them, so that the image takes no memory. The file must not be changed as
+            long as the image is used. Others are read as ever.
 
     Raises:
         InputError: It cannot be read, or is not clear; the message says what to do.
@@ -98,6 +103,8 @@ def read(
         asked["spacing_mm"] = spacing_mm
     else:
         _refuse(spacing_mm is not None, place, "the file knows its spacing", "spacing_mm")
+    if found in _MAPPABLE:
+        asked["mapped"] = mapped
     reader: Callable[..., Image] = FORMATS.get_thing(found)
     return reader(place, unit=known, **asked)
 

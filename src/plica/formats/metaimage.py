@@ -7,6 +7,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint, read_imprint
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.scaling import cast_for_writing
-from plica.formats.streams import open_bytes
+from plica.formats.streams import check_rest, map_values, open_bytes
 from plica.formats.textfields import (
     MAX_HEADER,
     check_file_holds,
@@ -47,6 +48,7 @@ def read(
     volume: int | None = None,
     unit: Unit | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    mapped: bool = False,
 ) -> Image:
     """Read a MetaImage file, or a header with its pixels beside it.
 
@@ -55,6 +57,7 @@ def read(
         volume: Which entry of a fourth axis, from 0.
         unit: What the values measure; None takes plica's own record or a noted guess.
         max_bytes: Refuse more decoded bytes than this.
+        mapped: Map the pixels of a file that is not packed, in place of reading them.
 
     Raises:
         UnreadableFile: Damaged or truncated, or the header points outside its folder.
@@ -70,7 +73,8 @@ def read(
         fields = _read_fields(stream, path.name)
         sides = _read_sides(fields, path.name)
         with _open_pixels(stream, path, fields) as (pixel_stream, size):
-            stored = _read_stored(pixel_stream, size, fields, path.name, max_bytes)
+            limit = _check_stored(fields, size, path.name, max_bytes)
+            stored = _read_stored(pixel_stream, fields, path.name, limit, mapped=mapped)
     channels = _channels(fields, path.name)
     array = stored.reshape((channels, *sides), order="F")
     if len(sides) == 4:
@@ -152,9 +156,22 @@ def _open_pixels(
         yield detached, pixel_file.stat().st_size
 
 
-def _read_stored(
-    stream: io.BufferedIOBase, size: int, fields: dict[str, str], name: str, max_bytes: int
-) -> Pixels:
+@dataclass(frozen=True)
+class _Stored:
+    """What the header says of the stored values, and the size of their file."""
+
+    kind: np.dtype[np.generic]
+    count: int
+    encoding: str
+    size: int
+
+    @property
+    def needed(self) -> int:
+        return self.count * self.kind.itemsize
+
+
+def _check_stored(fields: dict[str, str], size: int, name: str, max_bytes: int) -> _Stored:
+    """Compare what is declared with the limit, and with what the file can hold."""
     word = fields.get("ElementType", "").removesuffix("_ARRAY")
     if word not in _TYPES:
         raise UnsupportedFormat(
@@ -162,23 +179,37 @@ def _read_stored(
             f"{', '.join(sorted(_TYPES))}; convert it first"
         )
     big = _is_true(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    kind = np.dtype(_TYPES[word]).newbyteorder(">" if big else "<")
-    count = math.prod(_read_sides(fields, name)) * _channels(fields, name)
-    needed = count * kind.itemsize
-    encoding = "zlib" if _is_true(fields, "CompressedData") else "raw"
     as_text = _first(fields, "BinaryData", default="True").lower() in {"false", "0", "f", "no"}
-    check_size(name, needed, max_bytes)
-    check_file_holds(size, needed, "ascii" if as_text else encoding, name)
-    check_expansion(name, size, needed, max_bytes)
-    if as_text:
-        return read_ascii(stream, count, np.dtype(_TYPES[word]), name)
+    encoding = "zlib" if _is_true(fields, "CompressedData") else "raw"
+    stored = _Stored(
+        np.dtype(_TYPES[word]).newbyteorder(">" if big else "<"),
+        math.prod(_read_sides(fields, name)) * _channels(fields, name),
+        "ascii" if as_text else encoding,
+        size,
+    )
+    check_size(name, stored.needed, max_bytes)
+    check_file_holds(size, stored.needed, stored.encoding, name)
+    check_expansion(name, size, stored.needed, max_bytes)
+    return stored
+
+
+def _read_stored(
+    stream: io.BufferedIOBase, fields: dict[str, str], name: str, stored: _Stored, *, mapped: bool
+) -> Pixels:
+    if stored.encoding == "ascii":
+        return read_ascii(stream, stored.count, stored.kind.newbyteorder("="), name)
     skip = fields.get("HeaderSize", "0")
-    if skip == "-1" and encoding == "raw":
-        stream.seek(size - needed)
+    if skip == "-1" and stored.encoding == "raw":
+        stream.seek(stored.size - stored.needed)
     elif skip.isdecimal() and len(skip) < 12:
         skip_header(stream, lines=0, count=int(skip), name=name)
-    stored = read_packed(stream, encoding, needed, name).view(kind)
-    return stored.astype(kind.newbyteorder("="), copy=False)
+    values = None
+    if mapped and stored.encoding == "raw":
+        check_rest(stream, stored.size, stored.needed, name)
+        values = map_values(stream, stored.kind, stored.count)
+    if values is None:
+        values = read_packed(stream, stored.encoding, stored.needed, name).view(stored.kind)
+    return values.astype(stored.kind.newbyteorder("="), copy=False)
 
 
 # -- geometry ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from plica.formats.imprint import Imprint, read_imprint
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.nifti_header import LABEL_INTENT, Header, read_header
 from plica.formats.scaling import rescale
-from plica.formats.streams import could_hold, open_bytes, read_bytes, skip_bytes
+from plica.formats.streams import could_hold, map_values, open_bytes, read_bytes, skip_bytes
 from plica.grid import Float64, Grid
 from plica.image import Image, Pixels, Unit
 
@@ -27,6 +28,7 @@ def read(
     volume: int | None = None,
     unit: Unit | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    mapped: bool = False,
 ) -> Image:
     """Read one volume.
 
@@ -39,6 +41,7 @@ def read(
         unit: What the values measure; None takes plica's own comment, the label intent, or a
             guess that is noted.
         max_bytes: Refuse more decoded bytes than this.
+        mapped: Map the pixels of a file that is not packed, in place of reading them.
 
     Raises:
         UnreadableFile: Damaged, truncated, or not NIfTI.
@@ -59,7 +62,11 @@ def read(
         )
     records = (read_imprint(text, path.name) for text in comments)
     imprint = next((record for record in records if record), None)
-    pixels = _read_pixels(header, pixel_path, imprint, volume, max_bytes)
+    volumes, channels = _split_axes(header, imprint, path.name)
+    per_volume = math.prod(header.shape) * max(header.colours, 1) * header.stored.itemsize
+    _check_room(header, pixel_path, per_volume * channels, volumes, max_bytes)
+    stored = _Stored(pixel_path, channels, volumes, choose_volume(volumes, volume, path.name))
+    pixels = _read_pixels(header, stored, per_volume, mapped=mapped)
     affine, notes, calibrated = _settle_affine(header, path.name)
     grid = settle_calibration(Grid(header.shape, affine, calibrated), imprint)
     said = Unit.LABEL if header.intent == LABEL_INTENT else None
@@ -91,28 +98,38 @@ def _find_pair(path: Path) -> tuple[Path, Path]:
 # -- pixels --------------------------------------------------------------------------------------
 
 
-def _read_pixels(
-    header: Header, path: Path, imprint: Imprint | None, volume: int | None, max_bytes: int
-) -> Pixels:
+@dataclass(frozen=True)
+class _Stored:
+    """Which part of a pixel file is meant."""
+
+    path: Path
+    channels: int
+    volumes: int
+    chosen: int
+
+
+def _read_pixels(header: Header, stored: _Stored, per_volume: int, *, mapped: bool) -> Pixels:
     """Pixels (channel, i, j, k) of one volume, in real values."""
-    volumes, channels = _split_axes(header, imprint, path.name)
-    per_volume = math.prod(header.shape) * max(header.colours, 1) * header.stored.itemsize
-    _check_room(header, path, per_volume * channels, volumes, max_bytes)
-    chosen = choose_volume(volumes, volume, path.name)
-    with open_bytes(path) as stream:
-        skip_bytes(stream, header.offset + chosen * per_volume, path.name)
+    name, channels = stored.path.name, stored.channels
+    with open_bytes(stored.path) as stream:
+        skip_bytes(stream, header.offset + stored.chosen * per_volume, name)
+        if mapped and channels == 1 and not header.colours:
+            values = map_values(stream, header.stored, per_volume // header.stored.itemsize)
+            if values is not None:
+                whole = from_fortran(values, header.shape)[None]
+                return rescale(whole, header.slope, header.intercept)
         parts = []
         for channel in range(channels):
             if channel:
-                skip_bytes(stream, (volumes - 1) * per_volume, path.name)
-            parts.append(read_bytes(stream, per_volume, path.name).view(header.stored))
-        if chosen == volumes - 1:
+                skip_bytes(stream, (stored.volumes - 1) * per_volume, name)
+            parts.append(read_bytes(stream, per_volume, name).view(header.stored))
+        if stored.chosen == stored.volumes - 1:
             stream.read(1)  # the checksum of a gzip file is compared when its end is met
     if header.colours:
         return from_fortran(parts[0], (header.colours, *header.shape))
-    stored = [from_fortran(part, header.shape) for part in parts]
-    together = stored[0][None] if channels == 1 else np.stack(stored)
-    return rescale(together, header.slope, header.intercept)
+    shaped = [from_fortran(part, header.shape) for part in parts]
+    together = shaped[0][None] if channels == 1 else np.stack(shaped)
+    return rescale(together, header.slope, header.intercept, overwrite=True)
 
 
 def _split_axes(header: Header, imprint: Imprint | None, name: str) -> tuple[int, int]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from plica.boxes import release
 from plica.errors import OutputError
 from plica.formats.affines import is_orthogonal, rotation_to_quaternion
 from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint
 from plica.formats.nifti_header import DATATYPES, LABEL_INTENT, layout
-from plica.formats.scaling import cast_for_writing
+from plica.formats.scaling import cast_for_writing, choose_type
 from plica.image import Image, Pixels, Unit
 
 _CODES = {np.dtype(kind).name: code for code, kind in DATATYPES.items()}
@@ -43,7 +45,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
         >>> write(image, Path("ct.nii.gz"))  # doctest: +SKIP
     """
     pixels = cast_for_writing(image.pixels, dtype, tuple(_CODES))
-    colour = image.unit is Unit.DISPLAY and image.channels == 3 and pixels.dtype == np.uint8
+    colour = _is_colour(image, pixels)
     head = _header(image, pixels, colour)
     with new_file(path, overwrite=overwrite) as file:
         if path.name.lower().endswith(".gz"):
@@ -52,6 +54,26 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
                 _write_all(packed, head, pixels, colour)
         else:
             _write_all(file, head, pixels, colour)
+
+
+def compose(outline: Image) -> tuple[bytes, np.dtype[Any]] | None:
+    """All of a .nii up to its first value, and the type of those that follow.
+
+    Channel after channel and slice after slice, the first axis running fastest. None where the
+    values lie otherwise, as colours do.
+
+    Args:
+        outline: An image whose values are not looked at.
+    """
+    dtype = choose_type(outline.pixels.dtype, tuple(_CODES))
+    pixels = np.broadcast_to(np.zeros((), dtype), outline.pixels.shape)
+    if _is_colour(outline, pixels):
+        return None
+    return _header(outline, pixels, False), dtype.newbyteorder("<")
+
+
+def _is_colour(image: Image, pixels: Pixels) -> bool:
+    return image.unit is Unit.DISPLAY and image.channels == 3 and pixels.dtype == np.uint8
 
 
 def _write_all(file: io.BufferedIOBase, head: bytes, pixels: Pixels, colour: bool) -> None:
@@ -64,6 +86,7 @@ def _write_all(file: io.BufferedIOBase, head: bytes, pixels: Pixels, colour: boo
     for channel in little:
         for at in range(channel.shape[2]):
             file.write(channel[:, :, at].tobytes(order="F"))
+            release(pixels)
 
 
 def _header(image: Image, pixels: Pixels, colour: bool) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plica.boxes import release
 from plica.errors import UnreadableFile, UnsupportedFormat
 from plica.formats.affines import LPS_TO_RAS, PICTURE_SPACING_MM, complete_plane, is_usable
 from plica.formats.assembly import assemble, choose_volume, settle_calibration
@@ -19,7 +20,7 @@ from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint, read_imprint
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_expansion, check_size
 from plica.formats.scaling import cast_for_writing
-from plica.formats.streams import open_bytes
+from plica.formats.streams import check_rest, map_values, open_bytes
 from plica.formats.textfields import (
     MAX_HEADER,
     check_file_holds,
@@ -83,6 +84,10 @@ class _Layout:
     encoding: str
     spatial: tuple[int, ...]
 
+    @property
+    def needed(self) -> int:
+        return math.prod(self.sides) * self.stored.itemsize
+
 
 def read(
     path: Path,
@@ -90,6 +95,7 @@ def read(
     volume: int | None = None,
     unit: Unit | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    mapped: bool = False,
 ) -> Image:
     """Read a NRRD file, or a header with its pixels beside it.
 
@@ -98,6 +104,7 @@ def read(
         volume: Which entry of a list axis, from 0.
         unit: What the values measure; None takes plica's own record or a noted guess.
         max_bytes: Refuse more decoded bytes than this.
+        mapped: Map the pixels of a file that is not packed, in place of reading them.
 
     Raises:
         UnreadableFile: Damaged or truncated, or the header points outside its folder.
@@ -113,7 +120,9 @@ def read(
         text = _read_text(stream, path.name)
         layout = _read_layout(text, path.name)
         with _open_pixels(stream, path, text) as (pixel_stream, size):
-            stored = _read_stored(pixel_stream, size, layout, text, path.name, max_bytes)
+            _check_stored(layout, size, path.name, max_bytes)
+            _find_pixels(pixel_stream, size, layout, text, path.name)
+            stored = _read_stored(pixel_stream, size, layout, path.name, mapped=mapped)
     imprint = read_imprint(text.pairs.get("plica", ""), path.name)
     pixels = _arrange(stored, layout, volume, path.name)
     affine, calibrated, notes = _read_affine(text, layout, path.name)
@@ -235,23 +244,37 @@ def _open_pixels(
         yield detached, pixel_file.stat().st_size
 
 
-def _read_stored(
-    stream: io.BufferedIOBase, size: int, layout: _Layout, text: _Text, name: str, max_bytes: int
-) -> Pixels:
-    count = math.prod(layout.sides)
-    needed = count * layout.stored.itemsize
-    check_size(name, needed, max_bytes)
-    check_file_holds(size, needed, layout.encoding, name)
-    check_expansion(name, size, needed, max_bytes)
+def _check_stored(layout: _Layout, size: int, name: str, max_bytes: int) -> None:
+    """Compare what is declared with the limit, and with what the file can hold."""
+    check_size(name, layout.needed, max_bytes)
+    check_file_holds(size, layout.needed, layout.encoding, name)
+    check_expansion(name, size, layout.needed, max_bytes)
+
+
+def _find_pixels(
+    stream: io.BufferedIOBase, size: int, layout: _Layout, text: _Text, name: str
+) -> None:
+    """Go to the first value."""
     lines = _whole(text, "line skip", name)
     skip = _whole(text, "byte skip", name)
     if skip == -1 and layout.encoding == "raw":
-        stream.seek(size - needed)
+        stream.seek(size - layout.needed)
     else:
         skip_header(stream, lines=lines, count=max(skip, 0), name=name)
+
+
+def _read_stored(
+    stream: io.BufferedIOBase, size: int, layout: _Layout, name: str, *, mapped: bool
+) -> Pixels:
+    count = math.prod(layout.sides)
     if layout.encoding == "ascii":
         return read_ascii(stream, count, layout.stored, name)
-    return read_packed(stream, layout.encoding, needed, name).view(layout.stored)
+    if mapped and layout.encoding == "raw":
+        check_rest(stream, size, layout.needed, name)
+        values = map_values(stream, layout.stored, count)
+        if values is not None:
+            return values
+    return read_packed(stream, layout.encoding, layout.needed, name).view(layout.stored)
 
 
 def _whole(text: _Text, key: str, name: str) -> int:
@@ -367,6 +390,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
             # (channel, i, j) of one slice, the channel running fastest.
             part = pixels[..., at].astype(pixels.dtype.newbyteorder("<"), copy=False)
             file.write(packer.compress(part.tobytes(order="F")))
+            release(pixels)
         file.write(packer.flush())
 
 

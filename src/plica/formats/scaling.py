@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plica.boxes import find_extremes, release
 from plica.errors import OutputError, UnsupportedFormat
 from plica.image import Pixels
 
@@ -14,18 +15,24 @@ _WHOLE = tuple(np.dtype(kind) for kind in ("int16", "uint16", "int32", "uint32",
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def rescale(stored: Pixels, slope: float, intercept: float) -> Pixels:
+def rescale(stored: Pixels, slope: float, intercept: float, *, overwrite: bool = False) -> Pixels:
     """`slope · stored + intercept`, whole numbers where slope and intercept are whole.
 
     Whole results come in the first of int16, uint16, int32, uint32, int64 that holds them; others
     in float32, or in float64 where the stored numbers have more than 24 bits or the result does
     not fit. A slope of 0 or one that is no number means: not scaled (the NIfTI standard).
+
+    Args:
+        stored: What is scaled; may be mapped from a file.
+        slope: By which it is multiplied.
+        intercept: What is added.
+        overwrite: Whether the result may take the room of `stored`, where that suffices.
     """
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     if slope == 0 or not np.isfinite([slope, intercept]).all() or (slope, intercept) == (1, 0):
         return stored
     if stored.dtype.kind in "iub" and slope == int(slope) and intercept == int(intercept):
-        whole = _rescale_whole(stored, int(slope), int(intercept))
+        whole = _rescale_whole(stored, int(slope), int(intercept), overwrite)
         if whole is not None:
             return whole
     wide: np.dtype[Any] = np.dtype(np.float64)
@@ -34,6 +41,7 @@ def rescale(stored: Pixels, slope: float, intercept: float) -> Pixels:
     out = np.empty_like(stored, dtype=wide)
     for at in range(stored.shape[-1]):  # slice by slice: a float64 copy of a CT is gigabytes
         out[..., at] = stored[..., at].astype(np.float64) * slope + intercept
+        release(stored)
     return out
 
 
@@ -46,18 +54,20 @@ def _float_for(stored: Pixels, slope: float, intercept: float) -> np.dtype[Any]:
     return np.dtype(np.float32 if max(map(abs, ends)) <= _FLOAT32_MAX else np.float64)
 
 
-def _rescale_whole(stored: Pixels, slope: int, intercept: int) -> Pixels | None:
+def _rescale_whole(stored: Pixels, slope: int, intercept: int, overwrite: bool) -> Pixels | None:
     """The exact whole result, or None where no type holds it."""
-    ends = [int(stored.min()) * slope + intercept, int(stored.max()) * slope + intercept]
+    ends = [int(end) * slope + intercept for end in find_extremes(stored)]
     if max(abs(slope), abs(intercept)) >= 1 << 62:
         return None  # numpy would refuse the factor itself
     for kind in _WHOLE:
         limits = np.iinfo(kind)
         if limits.min <= min(ends) and max(ends) <= limits.max:
-            out = np.empty_like(stored, dtype=kind)
+            alike = overwrite and stored.flags.writeable and stored.itemsize == kind.itemsize
+            out = stored.view(kind) if alike else np.empty_like(stored, dtype=kind)
             for at in range(stored.shape[-1]):
                 # A product may pass int64 and wrap; the sum, which fits, wraps it back.
                 out[..., at] = stored[..., at].astype(np.int64) * slope + intercept
+                release(stored)
             return out
     return None
 
@@ -74,7 +84,7 @@ def cast_for_writing(pixels: Pixels, dtype: str | None, allowed: tuple[str, ...]
     Raises:
         OutputError: The values do not fit the type, or the format has no such type.
     """
-    wanted = dtype or _type_by_rule(pixels, allowed)
+    wanted = dtype or choose_type(pixels.dtype, allowed).name
     if wanted not in allowed:
         raise OutputError(
             f"pixels cannot be written as {wanted} in this format; choose one of "
@@ -88,10 +98,11 @@ def cast_for_writing(pixels: Pixels, dtype: str | None, allowed: tuple[str, ...]
     return rounded.astype(target)
 
 
-def _type_by_rule(pixels: Pixels, allowed: tuple[str, ...]) -> str:
-    if pixels.dtype.kind == "b":
-        return "bool" if "bool" in allowed else "uint8"
-    return "float32" if pixels.dtype.kind == "f" else pixels.dtype.name
+def choose_type(dtype: np.dtype[Any], allowed: tuple[str, ...]) -> np.dtype[Any]:
+    """The type values are written in where nobody chose: whole numbers stay, reals are float32."""
+    if dtype.kind == "b":
+        return np.dtype("bool" if "bool" in allowed else "uint8")
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype
 
 
 def _check_fits(values: Pixels, target: np.dtype[Any]) -> None:

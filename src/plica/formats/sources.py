@@ -31,6 +31,9 @@ class Source:
         series: Which series of that path, where it holds several.
         volume: Which volume, where one was chosen.
         mark: A one-way hash of the DICOM series it is, where that is known; equal for its copies.
+        instances: A one-way hash of the images it is made of, where they are known; equal for
+            copies, and for nothing else.
+        files: Its files, where `path` is a folder of several series.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Source:
     series: str | None = None
     volume: int | None = None
     mark: str = field(default="", compare=False)
+    instances: str = field(default="", compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
 
 class Skipped(NamedTuple):
@@ -209,7 +214,8 @@ def _find_series(
     base = _own_name(tree) if folder == tree else folder.relative_to(tree).as_posix()
     if len(looked.series) == 1 and len(looked.series[0].files) > 1:
         # Reading it says which slices are damaged.
-        return [Source(base, folder, mark=looked.series[0].series)]
+        lone = looked.series[0]
+        return [Source(base, folder, mark=lone.series, instances=lone.instances)]
     ordered = sorted(looked.series, key=lambda one: sorted(one.files))
     return [
         *(
@@ -221,7 +227,8 @@ def _find_series(
 
 
 def _name_series(tree: Path, folder: Path, name: str, series: Any) -> Source:
+    marks = {"mark": series.series, "instances": series.instances}
     if len(series.files) == 1:
         file = series.files[0]
-        return Source(_name_below(tree, file), file, mark=series.series)
-    return Source(name, folder, series=series.series, mark=series.series)
+        return Source(_name_below(tree, file), file, **marks)
+    return Source(name, folder, series=series.series, files=tuple(series.files), **marks)

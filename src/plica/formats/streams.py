@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,33 @@ def read_bytes(stream: io.BufferedIOBase, count: int, name: str) -> NDArray[np.u
             )
         done += got
     return out
+
+
+def map_values(stream: io.BufferedIOBase, kind: np.dtype[Any], count: int) -> NDArray[Any] | None:
+    """The next values of a file, mapped and not read; None for what is packed, and no plain file.
+
+    Args:
+        stream: Standing at the first value.
+        kind: Of the values.
+        count: How many; the file must be known to hold them.
+    """
+    if not isinstance(stream, io.BufferedReader) or count == 0:
+        return None
+    return np.memmap(stream.name, kind, "r", offset=stream.tell(), shape=(count,))
+
+
+def check_rest(stream: io.BufferedIOBase, size: int, needed: int, name: str) -> None:
+    """Refuse a plain file that ends before its values do: what is mapped must be there.
+
+    Raises:
+        UnreadableFile: It does.
+    """
+    left = size - stream.tell()
+    if left < needed:
+        raise UnreadableFile(
+            f"{name} is truncated: {describe_bytes(max(0, left))} of {describe_bytes(needed)} are "
+            "there; get it again"
+        )
 
 
 def skip_bytes(stream: io.BufferedIOBase, count: int, name: str) -> None:

@@ -6,12 +6,15 @@ as fast on a CPU, and a residual block holds three feature maps at a time instea
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from plica.errors import SettingsError
 from plica.networks.convolution import convolve_same
+from plica.networks.moments import Moments, normalise
 
 GROUPS = 32
 
@@ -51,9 +54,26 @@ def check_layers(
             raise SettingsError(f"{name} is a whole number above zero, but {count!r} came")
 
 
+class Normalisation(nn.GroupNorm):
+    """GroupNorm whose moments keep their digits on maps of any size.
+
+    On CPUs PyTorch adds up squares in single precision where channels are last: of a map of 1024²
+    the error is 7e-5 of the result's deviation, of 128³ 2e-4. Pooled moments have none to speak of.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each group of channels of x."""
+        # In half precision the map's own rounding is larger, and pooling four times as slow.
+        exact = x.dtype in {torch.float32, torch.float64}
+        if torch.is_grad_enabled() or x.device.type != "cpu" or x.is_contiguous() or not exact:
+            return super().forward(x)
+        parts = [normalise(part, self, Moments.of(part)) for part in x.split(1)]  # type: ignore[no-untyped-call]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def normalisation(width: int) -> nn.GroupNorm:
     """GroupNorm as the published networks have it; width must be a multiple of 32."""
-    return nn.GroupNorm(GROUPS, width, eps=1e-6)
+    return Normalisation(GROUPS, width, eps=1e-6)
 
 
 def activate(h: Tensor) -> Tensor:
@@ -143,7 +163,9 @@ class Upsample(nn.Module):
         w = self.conv.weight[results]
         dims = w.ndim - 2
         # One product with a table of noughts and ones: it rounds once, and needs no copies.
-        with torch.autocast(w.device.type, enabled=False):
+        # Autocast knows nothing of the device on which networks of shapes alone are counted.
+        exact = nullcontext() if w.is_meta else torch.autocast(w.device.type, enabled=False)
+        with exact:
             k = torch.matmul(_spread_taps(dims).to(w), w.flatten(2).transpose(1, 2))
         return k.view(len(k), *[4] * dims, k.shape[-1]).movedim((-1, 0), (0, 1))
 

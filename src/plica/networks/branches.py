@@ -26,6 +26,7 @@ from plica.networks.cells import (
     shuffle,
     unshuffle,
 )
+from plica.networks.convolution import fit
 
 MOST_WIDTH = 2048
 MOST_BLOCKS = 64
@@ -99,7 +100,7 @@ class Encoding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What is added to the linear codes of x, each over its scale."""
         side = self.stages[0].side
-        h = self.head(pad_cells(self._see(unshuffle(x, side))))
+        h = self.head(pad_cells(fit(self._see(unshuffle(x, side)), self.head)))
         for index, stage in enumerate(self.stages):
             if stage.side != side:
                 h = self.changes[index - 1](unshuffle(h, stage.side // side))
@@ -162,12 +163,12 @@ class Decoding(nn.Module):
 
     def begin(self, u: Tensor) -> Tensor:
         """The first stage's map."""
-        h = self.head(pad_cells(append_difference(u)))
+        h = self.head(pad_cells(fit(append_difference(u), self.head)))
         return self.blocks[0](shuffle(h, self.factor // self.stages[0].side))
 
     def finish(self, h: Tensor) -> Tensor:
         """The image, from the first stage's map on."""
-        side = self.stages[0].side
+        side, h = self.stages[0].side, fit(h, self.head)
         for change, blocks, stage in zip(
             self.changes, self.blocks[1:], self.stages[1:], strict=True
         ):

@@ -24,6 +24,7 @@ from plica.networks.blocks import (
     activate,
     normalisation,
 )
+from plica.networks.convolution import convolve_last, fit
 
 
 class Level(nn.Module):
@@ -114,11 +115,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Moments of the codes of x."""
-        h = self.conv_in(x)
+        h = self.conv_in(fit(x, self.conv_in))
         for layer in self.layers():
             h = layer(h)
         h = activate(self.norm_out(h))
-        return self.conv_out(h)
+        return convolve_last(self.conv_out, h)
 
 
 class Decoder(nn.Module):
@@ -171,8 +172,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """The image of codes z."""
-        h = self.conv_in(z)
+        h = self.conv_in(fit(z, self.conv_in))
         for layer in self.layers():
             h = layer(h)
         h = activate(self.norm_out(h))
-        return self.conv_out(h)
+        return convolve_last(self.conv_out, h)

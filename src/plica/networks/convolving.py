@@ -17,13 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from plica.networks import winograd
 from plica.networks.blocks import Upsample
+from plica.networks.convolution import convolve_in_parts, is_slow
 from plica.networks.maps import empty_box
 from plica.networks.pieces import Box, Sides, grow, lengths, scale, seen_from, starts, whole
 
 _CONVOLVE: dict[int, Any] = {2: functional.conv2d, 3: functional.conv3d}
 Convolution = nn.Conv2d | nn.Conv3d
 _HAS_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_TYPES = {2: torch.bfloat16, 4: torch.float32}
 _BY_ONEDNN = {torch.float32, torch.bfloat16}
 # Bytes a phase kernel may take; larger ones are made and used for some of the results at a time.
 KERNEL = 2**24
@@ -53,7 +56,13 @@ def convolve_core(layer: Convolution, x: Tensor, core: Box, sides: Sides) -> Ten
     padding = tuple(
         int(span.start == 0 or span.stop == side) for span, side in zip(core, sides, strict=True)
     )
-    y = convolve(layer, x, padding=padding)
+    if winograd.pays(x, layer.weight):
+        padding = (max(padding),) * len(padding)
+        y = winograd.convolve(x, layer.weight, layer.bias, padding[0])
+    elif is_slow(x, layer.weight):
+        y = convolve_in_parts(x, layer.weight, layer.bias, padding)
+    else:
+        y = convolve(layer, x, padding=padding)
     origin = [max(0, span.start - 1) + 1 - pad for span, pad in zip(core, padding, strict=True)]
     return y[(slice(None), slice(None), *seen_from(core, tuple(origin)))]
 
@@ -105,6 +114,29 @@ def convolution_bytes(layer: Convolution, made: int, itemsize: int) -> int:
     return itemsize * (result + 2 * layer.weight.numel())
 
 
+def core_bytes(layer: Convolution, sides: Sides, itemsize: int) -> int:
+    """What `convolve_core` takes beside its input, whichever way it goes.
+
+    Args:
+        sides: Of the core with its halo.
+        itemsize: Bytes of a value.
+    """
+    made, weight = math.prod(sides), layer.weight
+    most = convolution_bytes(layer, made, itemsize)
+    # As large boxes as these may be: smaller ones take less.
+    box = torch.empty((), dtype=_TYPES.get(itemsize, torch.float64))
+    box = box.expand(1, weight.shape[1], *(-(-side // 4) * 4 for side in sides))
+    if winograd.pays(box, weight):
+        flat = len(sides) == 2
+        solid = weight.unsqueeze(2) if flat else weight
+        deep = (1, *box.shape[2:]) if flat else tuple(box.shape[2:])
+        work = winograd.workspace(solid, deep)
+        most = max(most, itemsize * made * weight.shape[0] + work)
+    if is_slow(box, weight):
+        most += itemsize * made * (weight.shape[0] + weight.shape[1])
+    return most
+
+
 def upsample_bytes(layer: Upsample, seen: int, core: int, itemsize: int) -> int:
     """What `upsample_core` takes beside its input.
 
@@ -117,6 +149,8 @@ def upsample_bytes(layer: Upsample, seen: int, core: int, itemsize: int) -> int:
     step, width = kernel_step(layer, itemsize), layer.conv.in_channels
     kernel = step * width * 4**dims
     results = step * seen * 2**dims + layer.conv.out_channels * core * 2**dims
+    if step < layer.conv.out_channels:  # of the turn before, what the allocator may have kept
+        results += step * seen * 2**dims + kernel
     return itemsize * (results + width * seen + 4 * kernel)
 
 

@@ -121,8 +121,12 @@ class ScratchMap:
         try:
             # Closed with the map: it outlives this function by design.
             self._file = tempfile.TemporaryFile(dir=folder, prefix="plica-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _refusal(folder, size, error) from error
+        try:
             _reserve(self._file.fileno(), size)
         except OSError as error:
+            self._file.close()
             raise _refusal(folder, size, error) from error
         self._folder = folder
 

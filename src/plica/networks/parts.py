@@ -49,8 +49,13 @@ class Part:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the parameters, and of every map."""
+        """Type of the layers' parameters, and of every map."""
         return self.coder.conv_in.weight.dtype
+
+    @property
+    def outer(self) -> torch.dtype:
+        """Type of what enters, of what leaves, and of the layers around the coder."""
+        return self.coder.conv_out.weight.dtype
 
     @property
     def factor(self) -> int:

@@ -261,7 +261,7 @@ def _result_bytes(part: Part, sides: Sides, slices: int, *, into: bool) -> int:
     values = part.channels[1] * math.prod(_result_sides(part, sides)) * slices
     # Of slices, all means, the same in another order, and the resized ones exist at a time.
     copies = 3 if part.sliced else 0 if into else 1
-    return values * copies * part.dtype.itemsize
+    return values * copies * part.outer.itemsize
 
 
 def _refusal(plans: list[_Way], sides: Sides, memory: int, *, scratch: bool) -> TooLarge:
@@ -326,12 +326,12 @@ class _Run:
 
     def make_result(self, sides: Sides, x: Tensor | Source) -> Tensor:
         device = x.device if isinstance(x, Tensor) else "cpu"
-        return torch.empty(1, self.part.channels[1], *sides, dtype=self.part.dtype, device=device)
+        return torch.empty(1, self.part.channels[1], *sides, dtype=self.part.outer, device=device)
 
     def run(self, x: Tensor | Source, result: Tensor | Sink) -> None:
         device = str(self.part.coder.conv_in.weight.device)
         bench = Bench(
-            Reader(x, self.part.axes, self.part.dtype, device),
+            Reader(x, self.part.axes, self.part.outer, device),
             Writer(result, self.part.axes),
             dtype=self.part.dtype,
             device=device,
@@ -362,7 +362,7 @@ def _run_slices(run: _Run, x: Tensor | Source, into: Sink | None) -> Tensor | Si
     """A stitched network's codes: each slice's, resized along the last axis."""
     plan, codes = run.plan, run.part.channels[1]
     sides = _turn_back(run.part, _result_sides(run.part, plan.sides))
-    means = torch.empty(plan.slices, codes, *sides, dtype=run.part.dtype)
+    means = torch.empty(plan.slices, codes, *sides, dtype=run.part.outer)
     for k in range(plan.slices):
         run.run(SliceOf(x, k), means[k : k + 1])
     fewer = plan.slices * sides[0] // int(x.shape[2])

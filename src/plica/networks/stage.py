@@ -87,6 +87,12 @@ class Stage(ABC):
         """Of a tile, and of it with its halo."""
         return math.prod(tile), hold(tile, self.sides, self.halo)
 
+    def _seen(self, tile: Sides) -> Sides:
+        """Sides of a tile with its halo."""
+        return tuple(
+            min(side, one + 2 * self.halo) for side, one in zip(self.sides, tile, strict=True)
+        )
+
     @staticmethod
     def _with_kept(live: float, *freed: float) -> float:
         """Bytes in use, and those of freed pieces that may still be there."""

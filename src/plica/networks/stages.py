@@ -28,6 +28,7 @@ from plica.networks.convolving import (
     convolution_bytes,
     convolve,
     convolve_core,
+    core_bytes,
     operations,
     pad_far,
     upsample_bytes,
@@ -76,7 +77,7 @@ class Enter(Stage):
 
     def run(self, bench: Bench, box: Box) -> None:
         """See `Stage`."""
-        x = self.part.before(bench.reader.read(grow(box, 1, self.sides)))
+        x = self.part.before(bench.reader.read(grow(box, 1, self.sides))).to(self.part.dtype)
         y = convolve_core(self.part.coder.conv_in, x, box, self.sides)
         bench.write("h", box, y, watched=self.watched)
 
@@ -109,7 +110,7 @@ class First(Stage):
         """See `Stage`."""
         cells, seen = self._cells(tile)
         read = seen * self.block.conv1.in_channels * self.itemsize
-        made = convolution_bytes(self.block.conv1, seen, self.itemsize)
+        made = core_bytes(self.block.conv1, self._seen(tile), self.itemsize)
         looking = self._looking(cells, self.block.conv1.out_channels)
         return max(2 * read, self._with_kept(read + made, read)) + looking
 
@@ -164,7 +165,7 @@ class Second(Stage):
         cells, seen = self._cells(tile)
         before, after = self.widths
         read = seen * after * self.itemsize
-        made = convolution_bytes(self.block.conv2, seen, self.itemsize)
+        made = core_bytes(self.block.conv2, self._seen(tile), self.itemsize)
         result = seen * after * self.itemsize
         beside = cells * before * self.itemsize
         if self._changes:
@@ -311,7 +312,9 @@ class Leave(Stage):
         _, seen = self._cells(tile)
         layer = self.part.coder.conv_out
         read = seen * layer.in_channels * self.itemsize
-        made = convolution_bytes(layer, 4 * seen, self.itemsize)
+        made = convolution_bytes(layer, 4 * seen, self.part.outer.itemsize)
+        if self.part.outer != self.part.dtype:
+            made += seen * layer.in_channels * self.part.outer.itemsize
         table = 3 * 4 * TABLE if self.part.looking and not self.part.enlarging else 0
         return max(2 * read, self._with_kept(read + made, read) + table)
 
@@ -320,7 +323,7 @@ class Leave(Stage):
         y = bench.read("h", grow(box, 1, self.sides))
         coder = self.part.coder
         y = activate(normalise(y, coder.norm_out, bench.moments("h")))
-        y = convolve_core(coder.conv_out, y, box, self.sides)
+        y = convolve_core(coder.conv_out, y.to(self.part.outer), box, self.sides)
         bench.writer.write(box, self.part.after(y))
 
     def finish(self, bench: Bench) -> None:
