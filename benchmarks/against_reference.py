@@ -3,8 +3,8 @@
     python benchmarks/against_reference.py --reference CHECKOUT --python INTERPRETER [--write]
     python benchmarks/against_reference.py --quick          one run each; without the reference too
 
-CHECKOUT is the reference's repository (github.com/StanfordMIMI/MedVAE) and INTERPRETER a Python that
-has PyTorch and einops. Nothing is fetched, and nothing of the reference is in here. All sides are
+CHECKOUT is the reference's repository (github.com/StanfordMIMI/MedVAE) and INTERPRETER a Python
+that has PyTorch and einops. Nothing is fetched, and nothing of the reference is in here. All sides are
 processes of their own that live side by side and are run in turns (A B C, C B A, …), so that what
 else the machine does falls on all of them. --write puts the tables into docs/performance.md.
 """
@@ -83,7 +83,8 @@ class Child:
 
     def ask(self, **order: Any) -> dict[str, Any]:
         """Give an order and wait for the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         print(json.dumps(order), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:

@@ -45,7 +45,7 @@ def build_reference(checkout: Path, dims: int, state: dict[str, torch.Tensor]) -
 
 
 def build_plica(dims: int, state: dict[str, torch.Tensor], precision: str) -> Any:
-    """plica's network, as its codec leads it."""
+    """Plica's network, as its codec leads it."""
     from plica.networks.blocks import lay_out
     from plica.networks.kl import KlAutoencoder
     from plica.networks.precision import set_precision

@@ -1,6 +1,6 @@
 r"""What a bulk run reaches of the codec's own speed, beside processes that only encode.
 
-    python benchmarks/bulk_throughput.py [--images 96] [--side 512] [--codec compact-4x3-2d] [--write]
+    python benchmarks/bulk_throughput.py [--images 96] [--side 512] [--codec NAME] [--write]
 
 An archive of made radiographs (16-bit PNG) is encoded on one machine
 
@@ -10,8 +10,8 @@ An archive of made radiographs (16-bit PNG) is encoded on one machine
     bulk, in process    `plica bulk encode --workers 1`
     bulk, Ray           `plica bulk encode --workers 2`
 
-Times are of the work, without the start of interpreters (bulk: as its report says, `wall_s`; what a
-start costs stands in a column of its own). Ratios are to the codec alone, in the same run, in turns.
+Times are of the work, without the start of interpreters (bulk: as its report says, `wall_s`; what
+a start costs stands in a column of its own). Ratios are to the codec alone, in one run, in turns.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def measure(archive: Path, codec: str, repeats: int) -> list[str]:
                 said[name] = report
     images = sum(1 for _ in archive.rglob("*.png"))
     lines = [
-        "| way | images a second, median (least to greatest) | of the codec alone | start, s | bottleneck |",
+        "| way | images a second, median (least to greatest) | of the codec alone | start, s |"
+        " bottleneck |",
         "|---|---:|---:|---:|---|",
     ]
     alone = [work for work, _ in found["codec alone"]]
