@@ -4,9 +4,10 @@
     python benchmarks/against_reference.py --quick          one run each; without the reference too
 
 CHECKOUT is the reference's repository (github.com/StanfordMIMI/MedVAE) and INTERPRETER a Python
-that has PyTorch and einops. Nothing is fetched, and nothing of the reference is in here. All sides
-are processes of their own that live side by side and are run in turns (A B C, C B A, …), so that what
-else the machine does falls on all of them. --write puts the tables into docs/performance.md.
+that has PyTorch and einops. Nothing is fetched, and nothing of the reference is in here. All
+sides are processes of their own that live side by side and are run in turns (A B C, C B A, …), so
+that what else the machine does falls on all of them. --write puts the tables into
+docs/performance.md.
 """
 
 from __future__ import annotations
