@@ -21,8 +21,8 @@ from plica.networks.stitched import Stitched
 from plica.networks.vq import Codebook, VqAutoencoder
 
 Direction = Literal["encode", "posterior", "decode"]
-# Distances of codes to entries that may exist at a time: 16 MB.
-TABLE = 2**22
+# Distances of codes to entries that may exist at a time: 8 MiB.
+TABLE = 2**21
 
 
 @dataclass(frozen=True)

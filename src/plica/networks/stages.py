@@ -68,7 +68,7 @@ class Enter(Stage):
     def need(self, tile: Sides) -> float:
         """See `Stage`."""
         cells, seen = self._cells(tile)
-        table = 3 * 4 * TABLE if self.part.looking and self.part.enlarging else 0
+        table = 2 * 4 * TABLE if self.part.looking and self.part.enlarging else 0
         read = seen * self.part.channels[0] * (2 * 4 + 3 * self.itemsize)
         layer = self.part.coder.conv_in
         made = convolution_bytes(layer, seen, self.itemsize)
@@ -315,7 +315,7 @@ class Leave(Stage):
         made = convolution_bytes(layer, 4 * seen, self.part.outer.itemsize)
         if self.part.outer != self.part.dtype:
             made += seen * layer.in_channels * self.part.outer.itemsize
-        table = 3 * 4 * TABLE if self.part.looking and not self.part.enlarging else 0
+        table = 2 * 4 * TABLE if self.part.looking and not self.part.enlarging else 0
         return max(2 * read, self._with_kept(read + made, read) + table)
 
     def run(self, bench: Bench, box: Box) -> None:
