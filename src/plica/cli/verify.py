@@ -155,8 +155,8 @@ def verify(
         Reading(volume, series, spacing, unit, max_bytes, mapped=True), "whole", crop,
     )  # fmt: skip
     with progress(quiet=manner.silent) as bar:
-        todo = bar.add_task("verifying", total=2 + bool(precision) + full)
-        rows, shape = _compare(task, tiling, precision, full, lambda: bar.update(todo, advance=1))
+        shown = bar.add_task("verifying", total=2 + bool(precision) + full)
+        rows, shape = _compare(task, tiling, precision, full, lambda: bar.update(shown, advance=1))
     raise typer.Exit(_report(rows, codec, shape, manner))
 
 
