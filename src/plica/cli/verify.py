@@ -205,7 +205,7 @@ def _rows(
         if half is None:
             continue
         difference = None if true is None else Difference.between(true.values, half.values)
-        fine = holds if difference is None else not difference.rms > bound
+        fine = holds if difference is None else difference.rms <= bound  # NaN is not
         said = verdict if fine else f"not {verdict}"
         rows.append(Row(part, how, half, trial.peaks[n], difference, said, fine))
     return rows

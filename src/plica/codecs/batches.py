@@ -14,8 +14,15 @@ from plica.boxes import Readable, gather, release
 from plica.preparation.view import push
 
 Codes = NDArray[np.float32]
-SLAB_BYTES = 2**26
+SLAB_BYTES = 2**25
 """What of an image is prepared at once before its slices are handed on."""
+
+
+def count_slab(shape: tuple[int, ...]) -> int:
+    """Bytes of the slices that are prepared at once: as they are read, and as they are run."""
+    channels, i, j, k = shape
+    layer = 4 * channels * i * j
+    return 2 * layer * min(k, max(1, SLAB_BYTES // layer))
 
 
 class Volume:

@@ -50,5 +50,5 @@ class Difference:
         deviation = float(wide.std()) or 1.0
         rms = float(np.sqrt(np.square(apart).mean()))
         span = float(wide.max() - wide.min())
-        psnr = 20 * math.log10(span / rms) if rms > 0 and span > 0 else math.inf
+        psnr = 20 * math.log10(span / rms) if span > 0 < rms else math.inf if rms == 0 else math.nan
         return cls(float(np.abs(apart).max()) / deviation, rms / deviation, psnr)

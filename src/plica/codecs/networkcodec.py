@@ -13,12 +13,12 @@ import torch
 
 from plica.boxes import count_held
 from plica.codecs.batches import (
-    SLAB_BYTES,
     Batches,
     Codes,
     Pushed,
     Volume,
     VolumeOut,
+    count_slab,
     resize_k,
 )
 from plica.codecs.card import CodecCard
@@ -231,7 +231,7 @@ class NetworkCodec:
         held = count_held(image.pixels) + codes * (1 + self._stitched + (part == "posterior"))
         if view.pixels is not image.pixels and not _stands_on(view, image):
             held += count_held(view.pixels)
-        held += 2 * SLAB_BYTES if self._sliced else 0
+        held += count_slab(view.shape) if self._sliced else 0
         return self.planner.make(part, shape or (1, self.card.in_channels, i, j, k), held)
 
     def _codes_shape(self, shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
@@ -405,7 +405,7 @@ class NetworkCodec:
         held = codes.nbytes + (4 * codes.size * slices // k if self._stitched else 0)
         # Decoded in float32, and on its way back in steps that each make a copy.
         held += 4 * 4 * math.prod(prepared.shape) if result is None else result
-        held += 2 * SLAB_BYTES if self._sliced else 0
+        held += count_slab((codes.shape[0], i, j, slices)) if self._sliced else 0
         return self.planner.make("decode", shape if self._sliced else (1, taken, i, j, k), held)
 
     def _decode_codes(self, plan: Plan, latent: Latent, prepared: View, out: Any) -> None:

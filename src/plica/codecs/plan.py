@@ -233,69 +233,65 @@ class Planner:
 
     def _plan_tiles(self, part: Part, shape: tuple[int, ...], held: int, *, whole: bool) -> Plan:
         passes, sides = self.passes(part), shape[2:]
-        room = self._room(held)
-        batch = self._choose_batch(shape, part)
-        between = self._between(passes)
-        block = sides
-        if between and not whole:
-            most = min(WORKING_BYTES, room / 3) / (4 * batch * between)
-            block = plan_tiles(sides, halo=passes[1].reach, stride=1, most_voxels=most)
-        blocks_bytes = 4 * batch * between * hold(block, sides, passes[-1].reach)
-        allowed = min(WORKING_BYTES, room - blocks_bytes)
-        tiles = tuple(
-            sides if whole else self._choose_tile(one, sides, part, allowed / _cost(one, batch))
-            for one in passes
-        )
-        piece = self._piece_bytes(passes, tiles, sides, batch)
-        least = self._least_tiles(passes, sides, part)
-        if piece + blocks_bytes > room:
-            if batch > 1 and least <= room:
-                return self._plan_tiles(part, (1, *shape[1:]), held, whole=whole)
-            raise self._refuse(part, shape, held, int(piece + blocks_bytes) if whole else least)
+        room, batch = self._room(held), self._choose_batch(shape, part)
+        least = self._least_cut(passes, sides, part)
+        if whole:
+            cuts = [
+                _Cut.of(passes, (sides,) * len(passes), sides, sides, one) for one in (batch, 1)
+            ]
+        else:
+            cuts = [self._cut(passes, sides, part, one, room) for one in (batch, 1)]
+            cuts += [] if self.running.tile else [least]
+        fitting = next((cut for cut in cuts if cut.bytes <= room), None)
+        if fitting is None:
+            needed = cuts[-1] if whole or self.running.tile else least
+            raise self._refuse(part, shape, held, needed.bytes)
+        last = fitting.tiles[-1]
         return Plan(
-            manner="whole" if whole or tiles[-1] == sides else "tiles",
-            pieces=sum(count_tiles(sides, tile) for tile in tiles[-1:]) * -(-shape[0] // batch),
-            sides=tiles[-1],
-            batch=batch,
-            piece_bytes=int(piece + blocks_bytes),
+            manner="whole" if whole or last == sides else "tiles",
+            pieces=count_tiles(sides, last) * -(-shape[0] // fitting.batch),
+            sides=last,
+            batch=fitting.batch,
+            piece_bytes=fitting.bytes,
             held_bytes=held,
             memory=self.memory,
             on_device=self._on_device,
-            tiles=(*tiles, block) if between else tiles,
+            tiles=(*fitting.tiles, fitting.block) if len(passes) > 1 else fitting.tiles,
         )
 
-    def _between(self, passes: tuple[Pass, ...]) -> int:
-        """Numbers per cell that live between two passes."""
-        return passes[0].channels if len(passes) > 1 else 0
-
-    def _piece_bytes(
-        self,
-        passes: tuple[Pass, ...],
-        tiles: tuple[tuple[int, ...], ...],
-        sides: tuple[int, ...],
-        batch: int,
-    ) -> float:
-        return max(
-            _cost(one, batch) * hold(tile, sides, one.reach)
-            for one, tile in zip(passes, tiles, strict=True)
+    def _cut(
+        self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part, batch: int, room: int
+    ) -> _Cut:
+        """As large as the memory allows, or as the user says."""
+        block, between = sides, _count_between(passes)
+        if between:
+            most = min(WORKING_BYTES, room / 3) / (4 * batch * between)
+            block = plan_tiles(sides, halo=passes[1].reach, stride=1, most_voxels=max(1.0, most))
+        left = min(WORKING_BYTES, room - 4 * batch * between * hold(block, sides, passes[-1].reach))
+        tiles = tuple(
+            self._choose_tile(one, sides, part, left / _cost(one, batch)) for one in passes
         )
+        return _Cut.of(passes, tiles, block, sides, batch)
+
+    def _least_cut(self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part) -> _Cut:
+        """Below it, tiles would be computed for their halo's sake."""
+        tile = self._least_tile(sides, part)
+        return _Cut.of(passes, (tile,) * len(passes), tile, sides, 1)
+
+    def _least_tile(self, sides: tuple[int, ...], part: Part) -> tuple[int, ...]:
+        cell = self.factor if part == "decode" else 1  # voxels of the image per side of a cell
+        return tuple(min(side, max(1, _LEAST_TILE // cell)) for side in sides)
 
     def _choose_tile(
         self, one: Pass, sides: tuple[int, ...], part: Part, most_voxels: float
     ) -> tuple[int, ...]:
-        """Sides of tiles in cells of the input: the user's, or as large as the memory allows."""
-        cell = self.factor if part == "decode" else 1  # voxels of the image per side of a cell
+        """Sides of tiles in cells of the input."""
         if self.running.tile:
+            cell = self.factor if part == "decode" else 1
             return tuple(min(side, max(1, self.running.tile // cell)) for side in sides)
         stride = max(1, round(one.factor))
-        return plan_tiles(sides, halo=one.reach, stride=stride, most_voxels=max(1.0, most_voxels))
-
-    def _least_tiles(self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part) -> int:
-        """What tiles of a few cells take."""
-        cell = self.factor if part == "decode" else 1
-        tile = tuple(min(side, max(1, _LEAST_TILE // cell)) for side in sides)
-        piece = self._piece_bytes(passes, (tile,) * len(passes), sides, 1)
-        return int(piece + 4 * self._between(passes) * hold(tile, sides, passes[-1].reach))
+        tile = plan_tiles(sides, halo=one.reach, stride=stride, most_voxels=max(1.0, most_voxels))
+        return tuple(map(max, tile, self._least_tile(sides, part)))
 
     def _choose_batch(self, shape: tuple[int, ...], part: Part) -> int:
         cells = math.prod(shape[2:]) * (self.factor ** len(shape[2:]) if part == "decode" else 1)
@@ -417,6 +413,44 @@ class Planner:
             maps=" and ".join(sorted(homes)),
             schedule=schedule,
         )
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How a local network's input could be cut.
+
+    Args:
+        tiles: Of each pass.
+        block: What lives between two passes is computed for so much of the input at a time.
+        batch: Inputs at a time.
+        bytes: What all that takes.
+    """
+
+    tiles: tuple[tuple[int, ...], ...]
+    block: tuple[int, ...]
+    batch: int
+    bytes: int
+
+    @classmethod
+    def of(
+        cls,
+        passes: tuple[Pass, ...],
+        tiles: tuple[tuple[int, ...], ...],
+        block: tuple[int, ...],
+        sides: tuple[int, ...],
+        batch: int,
+    ) -> _Cut:
+        pieces = (
+            _cost(one, batch) * hold(tile, sides, one.reach)
+            for one, tile in zip(passes, tiles, strict=True)
+        )
+        between = 4 * batch * _count_between(passes) * hold(block, sides, passes[-1].reach)
+        return cls(tiles, block, batch, int(max(pieces) + between))
+
+
+def _count_between(passes: tuple[Pass, ...]) -> int:
+    """Numbers per cell that live between two passes."""
+    return passes[0].channels if len(passes) > 1 else 0
 
 
 def _cost(one: Pass, batch: int) -> float:

@@ -121,13 +121,13 @@ def _default_side(codec: NetworkCodec) -> int:
 def cut_small(codec: NetworkCodec, image: Image) -> NetworkCodec:
     """The same codec, in so little room that the image must be cut.
 
-    Tiles of a third of its sides where it has such; else the least memory that can, and a tenth.
+    Tiles of half of its sides where it has such; else the least memory that can, and a tenth.
     """
     if codec.tiles:
         return (
             codec
             if codec.running.tile
-            else with_running(codec, tile=max(8, max(image.grid.shape) // 3))
+            else with_running(codec, tile=max(8, -(-max(image.grid.shape) // 2)))
         )
     if codec.running.tiling in {"window", "blend", "whole"}:
         return codec
