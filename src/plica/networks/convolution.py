@@ -2,7 +2,7 @@
 
 Where a gradient is wanted, on other devices and for small layers it is PyTorch's own. Else:
 
-    float32, 128 channels or more    `networks.winograd`: 1.1 (128 channels) to 2 times as fast
+    float32, 128 channels or more    `networks.winograd`: 1.4 (128 channels) to 2.5 times as fast
     bfloat16, 3D, 512 channels       the sum of two convolutions of 256 channels each, as oneDNN
                                      needs 3 times as long for one of 512
 """

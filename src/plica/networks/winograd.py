@@ -30,8 +30,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Values of a box between the transforms: 8 MiB in float32, near what cores' caches hold.
+# Values of a part while it is transformed: 2 MiB in float32, which stay in cores' own caches.
+PART = 2**19
+# Values of a box, of which all parts are multiplied at once: kernels are read once for each box.
 WORK = 2**21
+_FEWEST_TILES = 256  # of a box, if there are so many: fewer would wait for the kernel's memory
 _POINTS = (0, 1, -1, 2, -2)
 _TILE = 4  # results along each of the last two axes
 _SPAN = _TILE + 2
@@ -97,10 +100,10 @@ def workspace(weight: Tensor, sides: tuple[int, ...]) -> int:
     """
     plan = _Plan.make(weight, sides)
     results, channels = weight.shape[:2]
-    tiles = math.prod(plan.step)
-    slab = plan.step[0] * (plan.step[1] * _TILE + 2) * (plan.step[2] * _TILE + 2)
-    values = tiles * (2 * _PLANE * channels + (_PLANE + 2 * _TILE**2) * results)
-    return 4 * (values + slab * channels + (_PLANE + 2 * 9) * results * channels)
+    values = math.prod(plan.step) * _PLANE * (channels + results)
+    part = math.prod(plan.part) * (2 * _PLANE * channels + 2 * _TILE**2 * results)
+    # A slab is at most as large as the tiles that are cut from it.
+    return 4 * (values + part + (_PLANE + 2 * 9) * results * channels)
 
 
 @torch.no_grad()
@@ -128,14 +131,12 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
     )
     y = x.new_empty((len(x), *sides, len(weight)))
     plan = _Plan.make(weight, sides)
-    bench = _Bench(plan, pads)
+    bench = _Bench(plan, pads, y.new_zeros(len(weight)) if bias is None else bias)
     for point in plan.points:
         kernel = _transform_kernel(weight, point)
         for one, result in zip(x.movedim(1, -1), y, strict=True):
             for box in plan.boxes():
                 bench.run(one, result, point=point, kernel=kernel, box=box)
-    if bias is not None:
-        y += bias
     y = y.movedim(-1, 1)
     return y.squeeze(2) if flat else y
 
@@ -148,11 +149,13 @@ class _Plan:
         points: Of the transform along the first axis.
         tiles: Per axis.
         step: Tiles of a box, per axis.
+        part: Tiles of a part of it, per axis.
     """
 
     points: tuple[_Slice, ...]
     tiles: tuple[int, int, int]
     step: tuple[int, int, int]
+    part: tuple[int, int, int]
 
     @staticmethod
     def make(weight: Tensor, sides: tuple[int, ...]) -> _Plan:
@@ -161,12 +164,9 @@ class _Plan:
         depth, height, width = sides if len(sides) == 3 else (1, *sides)
         deep = 2 if points is _DEEP else 1
         tiles = (-(-depth // deep), -(-height // _TILE), -(-width // _TILE))
-        left = max(1, WORK // (_PLANE * max(weight.shape[:2])))
-        step = []
-        for number in reversed(tiles):
-            step.append(min(number, left))
-            left = max(1, left // step[-1])
-        return _Plan(points, tiles, (step[2], step[1], step[0]))
+        size = _PLANE * max(weight.shape[:2])
+        step = _fill(tiles, max(_FEWEST_TILES, WORK // size))
+        return _Plan(points, tiles, step, _fill(step, max(1, PART // size)))
 
     @property
     def deep(self) -> int:
@@ -175,34 +175,64 @@ class _Plan:
 
     def boxes(self) -> Iterator[Box]:
         """All of them; the last ones of a row may be smaller."""
-        parts = (
-            [range(at, min(at + step, number)) for at in range(0, number, step)]
-            for number, step in zip(self.tiles, self.step, strict=True)
-        )
-        yield from itertools.product(*parts)
+        first, second, third = (range(number) for number in self.tiles)
+        return _cut_up((first, second, third), self.step)
+
+    def split(self, box: Box) -> Iterator[Box]:
+        """A box's parts."""
+        return _cut_up(box, self.part)
+
+
+def count(box: Box) -> int:
+    """Tiles of a box."""
+    return math.prod(len(part) for part in box)
+
+
+def _fill(tiles: tuple[int, int, int], most: int) -> tuple[int, int, int]:
+    """Of so many tiles as many as there may be, whole rows first."""
+    third = min(tiles[2], most)
+    second = min(tiles[1], max(1, most // third))
+    return min(tiles[0], max(1, most // (third * second))), second, third
+
+
+def _cut_up(box: Box, steps: tuple[int, int, int]) -> Iterator[Box]:
+    parts = (
+        [whole[at : at + step] for at in range(0, len(whole), step)]
+        for whole, step in zip(box, steps, strict=True)
+    )
+    yield from itertools.product(*parts)
 
 
 class _Bench:
     """Matrices, and memory that is used again from box to box."""
 
-    def __init__(self, plan: _Plan, pads: tuple[int, int, int]) -> None:
+    def __init__(self, plan: _Plan, pads: tuple[int, int, int], bias: Tensor) -> None:
         self.plan = plan
         self.pads = pads
+        self.bias = bias
         self.before, _, self.after = _matrices()
         self.kept: dict[tuple[str, int], Tensor] = {}
 
     def run(self, x: Tensor, y: Tensor, *, point: _Slice, kernel: Tensor, box: Box) -> None:
         """Add what one point of the first axis makes of x to a box of y, both (*space, channel)."""
-        numbers = tuple(len(part) for part in box)
-        tiles, channels = math.prod(numbers), x.shape[-1]
-        patches = self._cut(self._gather(x, point, box), numbers)
+        tiles, channels, made = count(box), x.shape[-1], y.shape[-1]
         values = self._keep("values", _PLANE, tiles, channels)
-        torch.mm(self.before, patches.view(_PLANE, -1), out=values.view(_PLANE, -1))
-        products = self._keep("products", _PLANE, tiles, y.shape[-1])
+        products = self._keep("products", _PLANE, tiles, made)
+        parts = list(self.plan.split(box))
+        flat, at = values.view(_PLANE, -1), 0
+        for part in parts:
+            patches = self._cut(self._gather(x, point, part), tuple(map(len, part)))
+            size = count(part) * channels
+            torch.mm(self.before, patches.view(_PLANE, size), out=flat[:, at : at + size])
+            at += size
         torch.bmm(values, kernel, out=products)
-        results = self._keep("results", _TILE**2, tiles * y.shape[-1])
-        torch.mm(self.after, products.view(_PLANE, -1), out=results)
-        self._lay(results, y, point, box)
+        flat, at = products.view(_PLANE, -1), 0
+        for part in parts:
+            size = count(part) * made
+            results = self._keep("results", _TILE**2, size)
+            torch.mm(self.after, flat[:, at : at + size], out=results)
+            self._lay(results, y, point, part)
+            at += size
 
     def _keep(self, name: str, *shape: int) -> Tensor:
         size = math.prod(shape)
@@ -272,7 +302,10 @@ class _Bench:
             else:
                 source = tiled[: len(target), : target.shape[1], : target.shape[2]]
             begins = point is self.plan.points[offset]
-            target.copy_(source) if begins else target.add_(source, alpha=sign)
+            if begins:
+                torch.add(source, self.bias, out=target)
+            else:
+                target.add_(source, alpha=sign)
 
 
 def _transform_kernel(weight: Tensor, point: _Slice) -> Tensor:
