@@ -66,7 +66,7 @@ def test_real_images_come_back_as_codecs_of_their_kind_bring_them(report):
 
 def test_the_record_says_what_the_numbers_stand_on(report):
     record = json.loads((report / "report.json").read_text())["record"]
-    assert record["protocol"] == {"name": "reconstruction", "version": 1}
+    assert record["protocol"] == {"name": "reconstruction", "version": 2}
     assert {codec["name"] for codec in record["codecs"]} == called(FLAT + DEEP)
     assert all(codec["fingerprint"] for codec in record["codecs"])
     assert record["cohort"]["split"] == "dev-test"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tests.networks.made import make_input, make_state
 
-from plica.codecs.networkcodec import _resize_k
+from plica.codecs.batches import resize_k
 from plica.errors import SettingsError
 from plica.networks.autoencoder import Autoencoder
 from plica.networks.kl import KlAutoencoder
@@ -56,7 +56,7 @@ def test_codes_are_interpolated_as_the_stitched_codecs_do():
     codes = make_input("codes", (2, 3, 4, 12))
 
     for length in (3, 6, 12, 24):
-        expected = _resize_k(codes.numpy(), length)
+        expected = resize_k(codes.numpy(), length)
         np.testing.assert_allclose(resize_last_axis(codes, length), expected, atol=1e-6)
 
 

@@ -124,13 +124,14 @@ class Ledger:
         """All of it, or nothing."""
         with self._naming():
             self._db.execute("BEGIN IMMEDIATE")
+            whole = False
             try:
                 yield
-            except BaseException:
-                if self._db.in_transaction:
+                self._db.execute("COMMIT")
+                whole = True
+            finally:
+                if not whole and self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -164,12 +165,10 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield look
-            except BaseException:
+            finally:
                 # Folders that were looked into stay known: an interrupted look goes on.
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
-                raise
-            self._db.execute("COMMIT")
 
     # -- planning --------------------------------------------------------------------------------
 
