@@ -172,6 +172,21 @@ def test_made_weights_are_called_random_wherever_their_numbers_are(pictures, tmp
     }
 
 
+def test_a_limit_holds_for_groups_that_have_a_sample_of_their_own(pictures, tmp_path):
+    table = tmp_path / "images.csv"
+    rows = (f"{pictures.parent / f'{n}.png'},p{n},test,mammo\n" for n in range(8))
+    table.write_text("path,patient,split,category\n" + "".join(rows))
+    record = json.loads(
+        judge(table, "--codec", "bicubic-4x-2d", "-o", tmp_path / "r", "--json", "--worst", "0",
+              "--protocol", "medvae-table-2", "--group", "FFDMs", "--limit", "2").stdout
+    )  # fmt: skip
+    assert {summary["n"] for summary in record["summaries"]} == {2}
+    assert len(read_cases(tmp_path / "r")) == 2 * 2
+    assert record["cohort"]["notes"] == [
+        "FFDMs: 2 of 8, in one draw: limited to 2, where the protocol draws 1000 in each of 4 draws"
+    ]
+
+
 def test_nothing_of_the_machine_or_its_folders_stands_in_a_report(pictures, whole):
     for file in whole[0].rglob("*"):
         if file.suffix in {".json", ".md", ".csv", ".html", ".toml", ".jsonl"}:
@@ -203,15 +218,3 @@ def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path, 
     for name, said in (("inception", "DISTANCE-FEATURES"), ("fid-inception", "inception")):
         with pytest.raises(PlicaError, match=said):
             judged(pictures, tmp_path / "r", "--distance", name)
-
-
-def test_a_limit_holds_for_groups_that_are_drawn_in_their_own_way():
-    from plica.cli.evaluate_reconstruction import _limit
-    from plica.evaluation.protocol import read_protocol
-
-    own = read_protocol("medvae-table-2")
-    assert any(group.sample is not None for group in own.groups)
-    limited = _limit(own, 2)
-    for group in limited.groups:
-        sample = limited.sample_of(group.name)
-        assert (sample.images, sample.draws) == (2, 1)

@@ -38,7 +38,7 @@ print(json.dumps(found))
 # Codec, memory in MiB, sides: of which one piece would take four times the room there is.
 VOLUMES = [
     ("linear-4x1-3d", 448, (320, 320, 300)),
-    ("linear-4x3-2d", 448, (2900, 2700, 3)),
+    ("linear-4x3-2d", 480, (2900, 2700, 3)),
     pytest.param("compact-4x1-3d", 512, (320, 256, 200), marks=pytest.mark.slow),
     pytest.param("compact-4x3-2d", 512, (3000, 2600, 2), marks=pytest.mark.slow),
 ]
@@ -84,7 +84,7 @@ import numpy as np
 import plica
 from plica.networks.memory import read_peak
 
-codec = plica.load("linear-4x1-3d", memory="480M")
+codec = plica.load("linear-4x1-3d", memory=sys.argv[3])
 small = plica.Image(np.zeros((1, 16, 16, 16), np.int16), plica.Grid.from_spacing((16, 16, 16)))
 codec.decode(codec.encode(small))
 before = read_peak()
@@ -106,8 +106,11 @@ def test_a_mapped_volume_is_never_in_memory_and_a_read_one_once(tmp_path):
     zeros = np.broadcast_to(np.int16(-1000), (1, *shape))
     plica.write(plica.Image(zeros, plica.Grid.from_spacing(shape)), tmp_path / "a.nii")
 
-    mapped, whole = (measure(HELD, tmp_path / "a.nii", way) for way in ("mapped", "read"))
+    mapped, whole = (
+        measure(HELD, tmp_path / "a.nii", way, memory)
+        for way, memory in (("mapped", "448M"), ("read", "576M"))
+    )
 
     assert mapped["encoded"] - mapped["before"] < 0.9 * size + 40 * MIB
     assert size * 0.9 < whole["read"] - whole["before"] < 1.6 * size
-    assert whole["encoded"] <= SLACK * 480 * MIB
+    assert whole["encoded"] <= SLACK * 576 * MIB

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluation.conftest import TURNED, mark
 
@@ -51,6 +51,7 @@ def keys(selection):
 # -- which images --------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # times of a machine that others use too
 @given(st.permutations(chests(12) + breasts(9)))
 def test_the_sample_is_the_same_whatever_the_order(cases):
     assert keys(select(BOTH, Cohort(tuple(cases)))) == keys(
@@ -150,6 +151,32 @@ def test_the_default_takes_every_image_of_any_cohort():
     assert len(select(protocol, cohort(chests(3)), groups=["cxr"])) == 3
     with pytest.raises(InputError, match="no image has category 'mri'"):
         select(protocol, cohort(chests(3)), groups=["mri"])
+
+
+def test_a_limit_holds_for_every_group_whatever_it_draws_and_is_said():
+    """A group with a sample of its own, one without, one with fewer images, and a refusing one."""
+    own = replace(BREAST, sample=Sample(4, 4))
+    protocol = replace(BOTH, groups=(CHEST, own), sample=Sample(5, 3, fewer="refuse"))
+
+    drawn = select(protocol, cohort(chests(12), breasts(9)), limit=2)
+
+    assert [(one.group, one.draw) for one in drawn] == [("chests", 0)] * 2 + [("breasts", 0)] * 2
+    assert drawn.notes == (
+        "chests: 2 of 12, in one draw: limited to 2, where the protocol draws 5 in each of 3 draws",
+        "breasts: 2 of 9, in one draw: limited to 2, where the protocol draws 4 in each of 4 draws",
+    )
+    many = select(protocol, cohort(chests(12), breasts(9)), limit=1000)
+    assert [sum(one.group == name for one in many) for name in ("chests", "breasts")] == [5, 4]
+    few = select(protocol, cohort(chests(1), breasts(9)), limit=2)
+    assert sum(one.group == "chests" for one in few) == 1
+    first = [one.case.key for one in select(protocol, cohort(chests(12), breasts(9)))]
+    assert {one.case.key for one in drawn} <= set(first)
+    every = Protocol("every", 1, "Every one.", ("psnr",))
+    assert select(every, cohort(chests(3)), limit=2).notes == (
+        "images: 2 of 3, in one draw: limited to 2, where the protocol draws all",
+    )
+    with pytest.raises(SettingsError, match="at least one image"):
+        select(every, cohort(chests(3)), limit=0)
 
 
 def test_a_protocol_of_probes_draws_no_sample():

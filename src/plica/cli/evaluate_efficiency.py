@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,8 +206,9 @@ def efficiency(
     if "storage" in stages and cohort is not None:
         import_matplotlib()  # before hours of work, not after them
         protocol = read_protocol(DEFAULT)
-        protocol = replace(protocol, sample=replace(protocol.sample, images=limit))
-        selection = select(protocol, read_cohort(cohort), split=split, groups=group)
+        selection = select(
+            protocol, read_cohort(cohort), split=split, groups=group, limit=limit or None
+        )
         standards = load_standards(standard or STANDARDS)
         storing = Storing(selection, contenders, standards, dtypes, most_pixels)
     if out is not None:

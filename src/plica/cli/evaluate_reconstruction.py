@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +26,7 @@ from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
-from plica.evaluation.protocol import DEFAULT, Crop, Protocol, Sample, read_protocol
+from plica.evaluation.protocol import DEFAULT, Crop, read_protocol
 from plica.evaluation.publish import publish
 from plica.evaluation.reconstruction import (
     Judged,
@@ -105,7 +104,7 @@ def reconstruction(
     limit: Annotated[
         int | None,
         typer.Option(
-            help="At most so many images of each group.",
+            help="At most so many images of each group, in one draw.",
             show_default=False,
             min=1,
             rich_help_panel=JUDGING,
@@ -202,10 +201,14 @@ def reconstruction(
     Example: plica evaluate reconstruction images/ -c bicubic-4x-2d compact-4x3-2d -o report
     """  # fmt: skip
     manner = Manner(as_json, quiet)
-    chosen = _limit(read_protocol(protocol), limit)
+    chosen = read_protocol(protocol)
     names = name_contenders(codec)
     selection = select(
-        chosen, filter_cohort(read_cohort(cohort), where or ()), split=split, groups=group
+        chosen,
+        filter_cohort(read_cohort(cohort), where or ()),
+        split=split,
+        groups=group,
+        limit=limit,
     )
     judging = Judging(
         protocol=chosen,
@@ -248,21 +251,6 @@ def reconstruction(
 
 
 # -- options -------------------------------------------------------------------------------------
-
-
-def _limit(protocol: Protocol, limit: int | None) -> Protocol:
-    """At most so many images of each group, in one draw."""
-    if limit is None:
-        return protocol
-    groups = tuple(
-        replace(one, sample=None if one.sample is None else _fewer(one.sample, limit))
-        for one in protocol.groups
-    )
-    return replace(protocol, sample=_fewer(protocol.sample, limit), groups=groups)
-
-
-def _fewer(sample: Sample, limit: int) -> Sample:
-    return replace(sample, images=limit, draws=1)
 
 
 def _parse_crop(text: str | None) -> Crop | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plica.cohort import Case, Cohort
 from plica.errors import InputError, SettingsError, UnusablePixels
-from plica.evaluation.protocol import Crop, Group, Protocol, Resize, Triple
+from plica.evaluation.protocol import Crop, Group, Protocol, Resize, Sample, Triple
 from plica.image import Image, Unit
 from plica.preparation.resize import resize
 
@@ -90,17 +90,20 @@ def select(
     *,
     split: str | None = None,
     groups: Sequence[str] | None = None,
+    limit: int | None = None,
 ) -> Selection:
     """Draw a protocol's sample from a cohort: the same images whatever their order.
 
     Args:
         split: Which one; None takes the first of `protocol.splits` the cohort has.
         groups: Which of the protocol's groups; None takes all, and each must have images.
+        limit: At most so many images of each group, in one draw, whatever the protocol draws.
 
     Raises:
         InputError: The cohort has no such split, no images of a group, or fewer than the protocol
             insists on; the message says where the images are to be had.
-        SettingsError: The protocol trains probes and has no sample of images.
+        SettingsError: The protocol trains probes and has no sample of images, or the limit is
+            below 1.
         UnknownName: There is no such group.
 
     Example:
@@ -111,6 +114,8 @@ def select(
             f"{protocol.name} trains classifiers on whole cohorts and draws no sample: "
             "use `plica evaluate probe`"
         )
+    if limit is not None and limit < 1:
+        raise SettingsError(f"the limit is at least one image of each group, but it is {limit}")
     chosen, cases = _choose_split(protocol, cohort, split)
     if not cases:
         raise InputError("the cohort is empty: there is nothing to judge")
@@ -118,7 +123,7 @@ def select(
     drawn: list[Selected] = []
     notes: list[str] = []
     for name, members in kinds.items():
-        draws, note = _draw(protocol, name, members)
+        draws, note = _draw(protocol, name, members, limit)
         drawn += draws
         notes += [note] if note else []
     drawn.sort(key=lambda one: one.draw)  # stable: groups and keys keep their order
@@ -204,10 +209,14 @@ def _missing(
     )
 
 
-def _draw(protocol: Protocol, group: str, cases: list[Case]) -> tuple[list[Selected], str]:
+def _draw(
+    protocol: Protocol, group: str, cases: list[Case], limit: int | None
+) -> tuple[list[Selected], str]:
     """A group's draws, and what must be said of them."""
     sample = protocol.sample_of(group)
     kind = group or "images"
+    if limit is not None:
+        return _draw_limited(sample, group, cases, limit)
     if sample.images == 0:
         return [Selected(case, group, draw) for draw in range(sample.draws) for case in cases], ""
     if len(cases) < sample.images and sample.fewer == "refuse":
@@ -225,6 +234,18 @@ def _draw(protocol: Protocol, group: str, cases: list[Case]) -> tuple[list[Selec
         for case in _take(cases, sample.images, sample.seed + draw)
     ]
     return drawn, f"{kind}: {sample.images} of {len(cases)} in each of {sample.draws} draw(s)"
+
+
+def _draw_limited(
+    sample: Sample, group: str, cases: list[Case], limit: int
+) -> tuple[list[Selected], str]:
+    """One draw of fewer images than the protocol's, and that it is not the protocol's."""
+    count = min(limit, len(cases), sample.images or len(cases))
+    drawn = [Selected(case, group, 0) for case in _take(cases, count, sample.seed)]
+    protocols = f"{sample.images}" if sample.images else "all"
+    times = f" in each of {sample.draws} draws" if sample.draws > 1 else ""
+    note = f"{group or 'images'}: {count} of {len(cases)}, in one draw: limited to {limit}, where "
+    return drawn, f"{note}the protocol draws {protocols}{times}"
 
 
 def _take(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
