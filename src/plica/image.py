@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[Any]
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
-_SLAB_BYTES = 2**26
+_SLAB_BYTES = 2**25
 
 
 class Unit(Enum):
@@ -292,6 +292,7 @@ def fingerprint_pixels(pixels: Pixels) -> str:
     for slab in _cut_in_order(pixels):
         little = slab.astype(pixels.dtype.newbyteorder("<"), copy=False)
         digest.update(little.data if little.size else b"")
+        del slab, little  # before the next is made
     return f"sha256:{digest.hexdigest()}"
 
 

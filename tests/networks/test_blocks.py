@@ -125,3 +125,33 @@ def test_enlarging_can_be_counted_without_numbers():
     )
     work = count_work(network.decoder, (1, 1, 8, 8))
     assert work.by_operation["convolution"] > 64 * 16 * 64 * 64
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_normalising_and_activating_at_once_is_one_after_the_other(dims, overwrite, monkeypatch):
+    monkeypatch.setattr(blocks, "PIECE", 64 * 7)
+    norm = blocks.normalisation(64)
+    norm.load_state_dict(make_state(norm))
+    order = torch.channels_last if dims == 2 else torch.channels_last_3d
+    x = make_input("norm", (2, 64, *(6, 5, 4)[:dims])).contiguous(memory_format=order) * 3 + 9
+    expected = functional.silu(
+        functional.group_norm(x.double(), 32, norm.weight.double(), norm.bias.double(), 1e-6)
+    )
+
+    before = x.clone()
+    with torch.no_grad():
+        y = norm.activated(x, overwrite=overwrite)
+
+    assert (y - expected).abs().max() < 1e-5
+    assert (y is x) == overwrite
+    assert torch.equal(x, before) != overwrite
+
+
+def test_nothing_is_overwritten_where_a_gradient_is_wanted():
+    norm = blocks.normalisation(32)
+    x = make_input("norm", (1, 32, 6, 5)).contiguous(memory_format=torch.channels_last)
+    before = x.clone()
+    norm.activated(x, overwrite=True).sum().backward()
+    assert torch.equal(x, before)
+    assert norm.weight.grad.abs().sum() > 0

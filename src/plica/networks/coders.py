@@ -21,7 +21,6 @@ from plica.networks.blocks import (
     Downsample,
     ResidualBlock,
     Upsample,
-    activate,
     normalisation,
 )
 from plica.networks.convolution import convolve_last, fit
@@ -118,7 +117,7 @@ class Encoder(nn.Module):
         h = self.conv_in(fit(x, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = activate(self.norm_out(h))
+        h = self.norm_out.activated(h, overwrite=True)
         return convolve_last(self.conv_out, h)
 
 
@@ -175,5 +174,5 @@ class Decoder(nn.Module):
         h = self.conv_in(fit(z, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = activate(self.norm_out(h))
+        h = self.norm_out.activated(h, overwrite=True)
         return convolve_last(self.conv_out, h)
