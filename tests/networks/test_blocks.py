@@ -6,6 +6,7 @@ from tests.networks.made import make_input, make_state
 from torch.nn import functional
 
 from plica.errors import SettingsError
+from plica.networks import blocks
 from plica.networks.blocks import (
     Downsample,
     ResidualBlock,
@@ -13,6 +14,7 @@ from plica.networks.blocks import (
     activate,
     add,
     normalisation,
+    normalise_and_activate,
 )
 from plica.networks.cost import build_shapes, count_work
 from plica.networks.kl import KlAutoencoder
@@ -131,7 +133,7 @@ def test_enlarging_can_be_counted_without_numbers():
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_normalising_and_activating_at_once_is_one_after_the_other(dims, overwrite, monkeypatch):
     monkeypatch.setattr(blocks, "PIECE", 64 * 7)
-    norm = blocks.normalisation(64)
+    norm = normalisation(64)
     norm.load_state_dict(make_state(norm))
     order = torch.channels_last if dims == 2 else torch.channels_last_3d
     x = make_input("norm", (2, 64, *(6, 5, 4)[:dims])).contiguous(memory_format=order) * 3 + 9
@@ -141,7 +143,7 @@ def test_normalising_and_activating_at_once_is_one_after_the_other(dims, overwri
 
     before = x.clone()
     with torch.no_grad():
-        y = norm.activated(x, overwrite=overwrite)
+        y = normalise_and_activate(norm, x, overwrite=overwrite)
 
     assert (y - expected).abs().max() < 1e-5
     assert (y is x) == overwrite
@@ -149,9 +151,13 @@ def test_normalising_and_activating_at_once_is_one_after_the_other(dims, overwri
 
 
 def test_nothing_is_overwritten_where_a_gradient_is_wanted():
-    norm = blocks.normalisation(32)
-    x = make_input("norm", (1, 32, 6, 5)).contiguous(memory_format=torch.channels_last)
+    norm = normalisation(32)
+    x = (
+        make_input("norm", (1, 32, 6, 5))
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
     before = x.clone()
-    norm.activated(x, overwrite=True).sum().backward()
+    normalise_and_activate(norm, x, overwrite=True).sum().backward()
     assert torch.equal(x, before)
     assert norm.weight.grad.abs().sum() > 0

@@ -70,28 +70,7 @@ class Normalisation(nn.GroupNorm):
         parts = [normalise(part, self, Moments.of(part)) for part in x.split(1)]  # type: ignore[no-untyped-call]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def activated(self, x: Tensor, *, overwrite: bool = False) -> Tensor:
-        """SiLU of what `forward` gives, of some cells after the others.
-
-        A map that may be overwritten is read twice and written once, in half the time, and takes
-        no memory: most of the time of a new one is that its pages are cleared first.
-
-        Args:
-            x: (batch, channel, *space).
-            overwrite: Whether x is no longer needed, where no gradient is.
-        """
-        if not _pools(x):
-            return activate(self(x))
-        y = x if overwrite else torch.empty_like(x)
-        for part, result in zip(x.split(1), y.split(1), strict=True):  # type: ignore[no-untyped-call]
-            scale, shift = self._find_line(Moments.of(part))
-            rows, made = (one[0].movedim(0, -1).view(-1, len(scale)) for one in (part, result))
-            step = max(1, PIECE // len(scale))
-            for some, to in zip(rows.split(step), made.split(step), strict=True):
-                functional.silu(torch.addcmul(shift, some, scale, out=to), inplace=True)
-        return y
-
-    def _find_line(self, moments: Moments) -> tuple[Tensor, Tensor]:
+    def find_line(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """Scale and shift of each channel, which together normalise it."""
         mean, variance = moments.pool(self.num_groups)
         scale = self.weight.double() / (variance + self.eps).sqrt()
@@ -121,6 +100,29 @@ def activate(h: Tensor) -> Tensor:
     return functional.silu(h, inplace=not torch.is_grad_enabled())
 
 
+def normalise_and_activate(norm: nn.Module, x: Tensor, *, overwrite: bool = False) -> Tensor:
+    """SiLU of what a normalisation gives, of some cells after the others.
+
+    A map that may be overwritten is read twice and written once, in half the time, and takes no
+    memory: most of the time of a new one is that its pages are cleared first.
+
+    Args:
+        norm: The normalisation, or what stands in its place.
+        x: (batch, channel, *space).
+        overwrite: Whether x is no longer needed, where no gradient is.
+    """
+    if not isinstance(norm, Normalisation) or not _pools(x):
+        return activate(norm(x))
+    y = x if overwrite else torch.empty_like(x)
+    for part, result in zip(x.split(1), y.split(1), strict=True):  # type: ignore[no-untyped-call]
+        scale, shift = norm.find_line(Moments.of(part))
+        rows, made = (one[0].movedim(0, -1).view(-1, len(scale)) for one in (part, result))
+        step = max(1, PIECE // len(scale))
+        for some, to in zip(rows.split(step), made.split(step), strict=True):
+            functional.silu(torch.addcmul(shift, some, scale, out=to), inplace=True)
+    return y
+
+
 def add(h: Tensor, x: Tensor) -> Tensor:
     """Sum h + x; overwrites h where no gradient is wanted."""
     return h + x if torch.is_grad_enabled() else h.add_(x)
@@ -148,9 +150,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's result, of x's sides."""
-        h = convolve_same(self.conv1, self.norm1.activated(x))
+        h = convolve_same(self.conv1, normalise_and_activate(self.norm1, x))
         # One name for each map in turn: what is overwritten here is freed before the next layer.
-        h = self.norm2.activated(h, overwrite=True)
+        h = normalise_and_activate(self.norm2, h, overwrite=True)
         h = convolve_same(self.conv2, h)
         return add(h, self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 

@@ -22,6 +22,7 @@ from plica.networks.blocks import (
     ResidualBlock,
     Upsample,
     normalisation,
+    normalise_and_activate,
 )
 from plica.networks.convolution import convolve_last, fit
 
@@ -117,7 +118,7 @@ class Encoder(nn.Module):
         h = self.conv_in(fit(x, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = self.norm_out.activated(h, overwrite=True)
+        h = normalise_and_activate(self.norm_out, h, overwrite=True)
         return convolve_last(self.conv_out, h)
 
 
@@ -174,5 +175,5 @@ class Decoder(nn.Module):
         h = self.conv_in(fit(z, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = self.norm_out.activated(h, overwrite=True)
+        h = normalise_and_activate(self.norm_out, h, overwrite=True)
         return convolve_last(self.conv_out, h)
