@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where development images lie, if they do: radiographs for the demo, real files for the tests.
 SHARED ?= ../shared
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test check format docs bench clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/plica demo --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
@@ -49,6 +49,20 @@ $(VENV)/demo.installed: pyproject.toml $(VENV)/torch.installed
 $(VENV)/test.installed: pyproject.toml $(VENV)/torch.installed
 	$(PIP) install --constraint ci/constraints.txt --editable '.[all,test,dev]'
 	touch $@
+
+# Hours, on a machine that does nothing else. REFERENCE names a checkout of MedVAE's repository and
+# REFERENCE_PYTHON an interpreter that has torch and einops; without them it is left out.
+REFERENCE ?=
+REFERENCE_PYTHON ?= $(BIN)/python
+bench: $(VENV)/test.installed
+	$(BIN)/python benchmarks/against_reference.py --write $(if $(REFERENCE),--reference $(REFERENCE) --python $(REFERENCE_PYTHON))
+	$(BIN)/python benchmarks/large_images.py --write
+	$(BIN)/python benchmarks/memory.py --write
+	$(BIN)/python benchmarks/encode_ct_512.py --write
+	$(BIN)/python benchmarks/start.py --write
+	$(BIN)/python benchmarks/store_reading.py --write
+	$(BIN)/python benchmarks/bulk_throughput.py --write
+	$(BIN)/python benchmarks/scale.py --write
 
 clean:
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -69,6 +69,40 @@ def test_stores_do_not_depend_on_how_the_work_was_cut(order: Orders):
     assert contents(one.store) == contents(other.store)
 
 
+def test_images_encoded_together_are_those_encoded_alone(order: Orders, monkeypatch):
+    one, other = order("one"), order("other", batch=4)
+    codec = type(load_codec(one))
+    sizes = []
+    together = codec.encode_together
+    monkeypatch.setattr(
+        codec, "encode_together",
+        lambda self, images, **how: sizes.append(len(images)) or together(self, images, **how),
+    )  # fmt: skip
+    run(one)
+    assert not sizes
+    run(other)
+    assert max(sizes) == 4
+    assert states(other) == states(one)
+    alone, batched = Store.open(one.store), Store.open(other.store)
+    assert alone.keys == batched.keys
+    for key in alone.keys:
+        a, b = alone.read(key), batched.read(key)
+        assert np.allclose(a.codes, b.codes, rtol=2e-3, atol=1e-3)
+        assert a.source == b.source
+
+
+def test_one_that_cannot_be_encoded_leaves_its_batch_to_the_others(order: Orders):
+    made = order(batch=4)
+    hole = np.full((16, 12, 3), np.nan, np.float32)
+    for ward in range(3):
+        plica.write(
+            plica.Image(hole[None], plica.Grid.from_spacing(hole.shape)),
+            made.archive / f"ward{ward}" / "hole.nii",
+        )
+    run(made)
+    assert states(made) == {"done": 15, "failed": 4, "duplicate": 1}
+
+
 def test_what_comes_later_is_encoded_later(order: Orders):
     made = order()
     run(made)

@@ -362,3 +362,47 @@ def test_a_constant_image_comes_back_constant(unit):
     for name in ("linear-4x1-3d", "linear-4x3-2d", "bicubic-8x-2d"):
         codec = load(name)
         np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("kind", ["raw", "projected"])
+def test_several_images_give_what_each_gives_alone(dims, kind):
+    codec = make(dims)
+    shapes = [(13, 10, 6), (9, 10, 2), (13, 10, 3), (13, 11, 6)]
+    images = [scan(shape) for shape in shapes]
+
+    together = codec.encode_together(images, kind=kind)
+
+    for image, latent in zip(images, together, strict=True):
+        alone = codec.encode(image, kind=kind)
+        assert np.allclose(latent.codes, alone.codes, atol=1e-6)
+        assert latent.codes.flags.c_contiguous
+        assert latent.trail == alone.trail
+        assert (latent.prepared, latent.source) == (alone.prepared, alone.source)
+        assert latent.provenance == alone.provenance
+
+
+def test_slices_of_several_images_are_led_through_the_network_together():
+    codec = make(2)
+    seen = []
+    encode = codec.network.encode
+    codec.network.encode = lambda x: seen.append(len(x)) or encode(x)
+    codec.encode_together([scan((16, 12, 1)) for _ in range(5)])
+    assert seen == [5]
+    with pytest.raises(LatentError, match="no sampled latent"):
+        codec.encode_together([scan()], kind="sampled")
+    assert codec.encode_together([]) == []
+
+
+def test_a_device_is_given_larger_batches():
+    from plica.codecs.plan import Planner
+    from plica.codecs.running import Running
+
+    def plan(device: str):
+        network = load("compact-4x3-2d", device="cpu").network
+        running = Running(memory=2**33, device_memory=2**36)
+        planner = Planner("compact", network, 4, True, 0, running, device)
+        return planner.make("encode", (64, 1, 512, 512), 0)
+
+    assert plan("cpu").batch == 1
+    assert plan("cuda").batch == 64

@@ -19,7 +19,7 @@ from plica.preparation.planes import Planes
 from plica.preparation.reorient import Reorient
 from plica.preparation.resample import Resample
 from plica.preparation.trail import foresee, prepare, recall, recalls, revert
-from plica.preparation.view import Absent, View, push
+from plica.preparation.view import Absent, Behind, View, push
 from plica.preparation.window import Window
 
 SHEARED = np.array([[0.9, 0.3, 0, 5], [-0.1, 0.8, 0.2, -7], [0, -0.1, 2.1, 11], [0, 0, 0, 1.0]])
@@ -123,3 +123,19 @@ def test_a_view_walks_in_the_order_its_source_lies_in(tmp_path):
     slabs = list(read_slabs(view.pixels, most_bytes=1))
 
     assert len(slabs) == 6
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_images_behind_each_other_are_one_volume(data):
+    depths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    generator = np.random.default_rng(sum(depths))
+    parts = tuple(generator.integers(-9, 9, (2, 5, 4, k)).astype(np.int16) for k in depths)
+    whole = np.concatenate(parts, axis=3)
+    together = Behind(parts)
+    box = data.draw(boxes(whole.shape))
+
+    assert together.shape == whole.shape
+    assert together.dtype == np.int16
+    assert np.array_equal(together[box], whole[box])
+    assert np.array_equal(np.concatenate(list(read_slabs(together, 64)), axis=3), whole)

@@ -89,6 +89,7 @@ class Order:
         memory: The most a worker's process may hold; None for what the codec makes of it.
         device_memory: The most of a card that feature maps may take; None for what is free.
         threads: Of torch, for each worker; 0 leaves them as they are.
+        batch: How many images are encoded together.
     """
 
     archive: Path
@@ -106,6 +107,7 @@ class Order:
     memory: int | None = None
     device_memory: int | None = None
     threads: int = 0
+    batch: int = 1
 
 
 @dataclass(frozen=True)

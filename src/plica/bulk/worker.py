@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from plica.bulk.marker import Marker
@@ -75,14 +77,15 @@ class Worker:
         alone = [item for item in task.items if item.suspect]
         others = [item for item in task.items if not item.suspect]
         for items, readers in ((alone, 0), (others, self.order.readers)):
-            for item, image in self._read_ahead(items, readers, marker, clock):
-                done = self._attempt(item, image, clock)
-                marker.end(item.key)
-                if isinstance(done, Outcome):
-                    outcomes[item.key] = done
-                else:
-                    encoded[item.key] = done
-                    outcomes[item.key] = done.outcome
+            coming = self._read_ahead(items, readers, marker, clock)
+            while some := list(islice(coming, 1 if readers == 0 else self.order.batch)):
+                for done in self._attempt_together(some, clock):
+                    key = done.key if isinstance(done, Outcome) else done.outcome.key
+                    marker.end(key)
+                    if isinstance(done, Outcome):
+                        outcomes[key] = done
+                    else:
+                        encoded[key], outcomes[key] = done, done.outcome
         begun = time.perf_counter()
         made = self._write(task, encoded, outcomes)
         clock.writing += time.perf_counter() - begun
@@ -144,6 +147,29 @@ class Worker:
 
     # -- encoding ----------------------------------------------------------------------------
 
+    def _attempt_together(
+        self, some: Sequence[tuple[Item, Image | PlicaError]], clock: Clock
+    ) -> Iterator[_Encoded | Outcome]:
+        """Encode images in one go; each by itself where there is one, or one cannot be encoded."""
+        fine = [(item, image) for item, image in some if isinstance(image, Image)]
+        together = getattr(self.codec, "encode_together", None)
+        latents: list[Latent] = []
+        begun = time.perf_counter()
+        if together is not None and len(fine) > 1:
+            with self._turn, suppress(PlicaError, MemoryError):
+                begun = time.perf_counter()
+                latents = together([image for _, image in fine], kind=self.order.kind)
+        if not latents:
+            yield from (self._attempt(item, image, clock) for item, image in some)
+            return
+        seconds = time.perf_counter() - begun
+        clock.encoding += seconds
+        for (item, image), latent in zip(fine, latents, strict=True):
+            yield self._keep(item, image, latent, seconds / len(fine))
+        for item, image in some:
+            if not isinstance(image, Image):
+                yield self._attempt(item, image, clock)
+
     def _attempt(self, item: Item, image: Image | PlicaError, clock: Clock) -> _Encoded | Outcome:
         if isinstance(image, PlicaError):
             return Outcome(item.key, str(image), changed=str(image) == CHANGED)
@@ -156,6 +182,9 @@ class Worker:
             finally:
                 seconds = time.perf_counter() - begun
                 clock.encoding += seconds
+        return self._keep(item, image, latent, seconds)
+
+    def _keep(self, item: Item, image: Image, latent: Latent, seconds: float) -> _Encoded:
         row: dict[str, object] = {
             "source": item.path if self.order.keep_paths else "",
             "source_hash": image.provenance.content,

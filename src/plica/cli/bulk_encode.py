@@ -82,6 +82,7 @@ def encode(
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
     tile: o.Tile = None,
+    precision: o.Precision = None,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
@@ -112,6 +113,15 @@ def encode(
             help="Cards each worker takes, or a part of one.", min=0, rich_help_panel=WORK
         ),
     ] = 0,
+    batch: Annotated[
+        int,
+        typer.Option(
+            help="Images of equal sides that are encoded at once; more than 1 pays on a GPU, and "
+            "takes its share of what is read ahead.",
+            min=1,
+            rich_help_panel=WORK,
+        ),
+    ] = 1,
     readers: Annotated[
         int,
         typer.Option(help="Threads of each worker that read ahead.", min=1, rich_help_panel=WORK),
@@ -149,7 +159,7 @@ def encode(
     """  # fmt: skip
     _check_words(dtype, latent, weights, random_weights)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
-    running = asked_running(tile, memory, device_memory, tiling)
+    running = asked_running(tile, memory, device_memory, tiling, precision)
     room = running.pop("memory", None)
     if room is None and workers > 1 and not address:
         room = choose_memory(None) // workers  # they share what one would take
@@ -165,6 +175,8 @@ def encode(
         keep_paths=keep_paths,
         max_bytes=max_bytes,
         readers=readers,
+        ahead=max(4, 2 * batch),
+        batch=batch,
         **_share_out(room),
         threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 and not address else 0,
     )

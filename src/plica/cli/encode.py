@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from plica.cli import options as o
+from plica.cli.ahead import AHEAD_BYTES, Ahead
 from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
@@ -75,14 +76,20 @@ def encode(
     if jobs:
         chooser.load_first()
 
+    # Where the memory was said, there may be none for a second image.
+    ahead = Ahead(
+        [job.source for job in jobs], reading.read, most_bytes=0 if memory else AHEAD_BYTES
+    )
+
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
-        image = reading.read(job.source)
+        image = ahead.take(job.source)
         made = chooser.for_image(image).encode(image, **how)
         write(made, job.target(".latent"), dtype=kept, overwrite=overwrite)
         return _outcome(job, image, made, time.perf_counter() - begun)
 
-    outcomes = run(jobs, work, verb="encoding", manner=manner, watch=chooser.watch)
+    with ahead:
+        outcomes = run(jobs, work, verb="encoding", manner=manner, watch=chooser.watch)
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Encoded", manner=manner, left=left))
 

@@ -17,6 +17,7 @@ from plica.codecs.plan import Part, Plan, Planner
 from plica.codecs.tiling import Advance, run_in_blocks, run_in_tiles, run_in_windows
 from plica.networks.autoencoder import Pass
 from plica.networks.schedule import run_schedule
+from plica.networks.sending import send
 
 Array = NDArray[np.float32]
 _EVERY = slice(None)
@@ -72,7 +73,7 @@ class Leader:
 
     def _on_device(self, one: Pass) -> Pass:
         device, function = self.planner.device, one.function
-        return replace(one, function=lambda x: function(x.to(device)))
+        return replace(one, function=lambda x: function(send(x, device)))
 
     def _run(
         self,
@@ -90,7 +91,7 @@ class Leader:
             return run_schedule(
                 network, part, x, plan=plan.schedule, scratch=folder, into=into, advance=advance
             )
-        x = x.to(self.planner.device)
+        x = send(x, self.planner.device)
         if part == "posterior":
             result = torch.cat(network.posterior(x), dim=1)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from plica.boxes import count_held
+from plica.boxes import Readable, count_held
 from plica.codecs.batches import (
     Batches,
     Codes,
@@ -34,9 +34,10 @@ from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind, Trail
 from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
 from plica.networks.precision import Precision, set_precision
+from plica.networks.sending import send
 from plica.preparation.step import Step
 from plica.preparation.trail import foresee, recall, recalls, revert
-from plica.preparation.view import Absent, View
+from plica.preparation.view import Absent, Behind, View
 
 # How far the layers of the second latent see, in codes.
 _PROJECTION_REACH = 2
@@ -104,8 +105,47 @@ class NetworkCodec:
         kind = self._check_kind(kind)
         view, trail = self._foresee(image)
         with self._naming_lack_of_memory(view.grid):
-            codes = self._encode_pixels(view, image, kind, seed)
+            codes = self._encode_pixels(view, (image,), kind, seed)
         return self._make_latent(codes, image, view, trail, self._describe(kind, seed), kind)
+
+    def encode_together(
+        self, images: Sequence[Image], *, kind: LatentKind | None = None
+    ) -> list[Latent]:
+        """Fold several images; slices of equal sides share batches, which pays on a GPU.
+
+        Each latent is what `encode` gives but for rounding, since sums may be taken in another
+        order. Where the network sees volumes, one follows the other.
+
+        Raises:
+            UnusablePixels: The codec does not take one of them.
+            TooLarge: The memory does not suffice; says what does.
+        """
+        kind = self._check_kind(kind)
+        seen = [self._foresee(image) for image in images]
+        made: dict[int, Codes] = {}
+        for places in self._find_alike([view for view, _ in seen]):
+            views, some = [seen[n][0] for n in places], [images[n] for n in places]
+            together = replace(views[0], pixels=Behind(tuple(view.pixels for view in views)))
+            with self._naming_lack_of_memory(views[0].grid):
+                codes = self._encode_pixels(
+                    views[0] if len(views) == 1 else together, some, kind, None
+                )
+            ends = np.cumsum([view.shape[3] for view in views])[:-1]
+            parts = [codes] if len(views) == 1 else np.split(codes, ends, axis=3)
+            made |= {n: np.ascontiguousarray(part) for n, part in zip(places, parts, strict=True)}
+        line = self._describe(kind, None)
+        return [
+            self._make_latent(made[n], image, *seen[n], line, kind)
+            for n, image in enumerate(images)
+        ]
+
+    def _find_alike(self, views: Sequence[View]) -> list[list[int]]:
+        """Which may share batches: slices of equal channels and sides."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for n, view in enumerate(views):
+            apart = () if self._sliced and not self._stitched else (n,)
+            alike.setdefault((*view.shape[:3], *apart), []).append(n)
+        return list(alike.values())
 
     def outline_latent(self, image: Image) -> Latent:
         """The raw latent of an image but for its codes, which are all zero and in no memory."""
@@ -138,7 +178,7 @@ class NetworkCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         view, _ = self._foresee(image)
-        return self._plan_encoding("encode", view, image)
+        return self._plan_encoding("encode", view, (image,))
 
     def _foresee(self, image: Image) -> tuple[View, Trail]:
         check_image(image)
@@ -223,14 +263,16 @@ class NetworkCodec:
             device=self.device,
         )
 
-    def _plan_encoding(self, part: Part, view: View, image: Image) -> Plan:
+    def _plan_encoding(self, part: Part, view: View, images: Sequence[Image]) -> Plan:
         groups = self._groups(view.channels)
         _, i, j, k = view.shape
         shape = (k * groups, self.card.in_channels, j, i) if self._sliced else None
         codes = 4 * math.prod(self._codes_shape(view.shape, part))
-        held = count_held(image.pixels) + codes * (1 + self._stitched + (part == "posterior"))
-        if view.pixels is not image.pixels and not _stands_on(view, image):
-            held += count_held(view.pixels)
+        held = sum(count_held(image.pixels) for image in images)
+        held += codes * (1 + self._stitched + (part == "posterior"))
+        parts = view.pixels.parts if isinstance(view.pixels, Behind) else (view.pixels,)
+        for pixels, image in zip(parts, images, strict=True):
+            held += 0 if _stands_on(pixels, image) else count_held(pixels)
         held += count_slab(view.shape) if self._sliced else 0
         return self.planner.make(part, shape or (1, self.card.in_channels, i, j, k), held)
 
@@ -251,12 +293,14 @@ class NetworkCodec:
             )
         return channels // taken
 
-    def _encode_pixels(self, view: View, image: Image, kind: LatentKind, seed: int | None) -> Codes:
+    def _encode_pixels(
+        self, view: View, images: Sequence[Image], kind: LatentKind, seed: int | None
+    ) -> Codes:
         part: Part = "encode" if seed is None else "posterior"
         if seed is not None:
             seed = _check_seed(seed)
             self._check_posterior()
-        plan = self._plan_encoding(part, view, image)
+        plan = self._plan_encoding(part, view, images)
         codes = np.empty(self._codes_shape(view.shape, part), np.float32)
         self._lead(plan, part, view.pixels, codes, self._groups(view.channels))
         if seed is not None:
@@ -303,7 +347,7 @@ class NetworkCodec:
         groups = codes.shape[0] // self.card.channels
         out = np.empty_like(codes)
 
-        one = Pass(lambda z: network.project(z.to(self.device)), _PROJECTION_REACH, 1, 64)
+        one = Pass(lambda z: network.project(send(z, self.device)), _PROJECTION_REACH, 1, 64)
 
         def lead(x: Any, target: Any = None) -> Any:
             return run_in_tiles(one, x, tile=(128,) * (len(x.shape) - 2), out=target)
@@ -441,9 +485,9 @@ class NetworkCodec:
             )
 
 
-def _stands_on(view: View, image: Image) -> bool:
-    """Whether the view computes its boxes from the image's own pixels."""
-    return getattr(view.pixels, "innermost", view.pixels) is image.pixels
+def _stands_on(pixels: Readable, image: Image) -> bool:
+    """Whether they are the image's own, or computed from these box by box."""
+    return getattr(pixels, "innermost", pixels) is image.pixels
 
 
 def _check_seed(seed: int) -> int:

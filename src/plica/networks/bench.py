@@ -14,6 +14,7 @@ from torch import Tensor
 from plica.networks.maps import FeatureMap, HeldMap, ScratchMap
 from plica.networks.moments import Moments, merge
 from plica.networks.pieces import Box, Sides
+from plica.networks.sending import send
 
 
 @runtime_checkable
@@ -157,7 +158,7 @@ class Bench:
 
     def read(self, name: str, box: Box) -> Tensor:
         """A box of a map, on the device."""
-        return self.maps[name].read(box).to(self.device)
+        return send(self.maps[name].read(box), self.device)
 
     def write(self, name: str, box: Box, values: Tensor, *, watched: bool) -> None:
         """Lay a box in its place, and look at it where its moments will be wanted."""

@@ -120,6 +120,38 @@ class Absent:
 
 
 @dataclass(frozen=True, eq=False)
+class Behind:
+    """Pixels of equal channels and sides i, j, one behind the other along k.
+
+    Args:
+        parts: At least one.
+    """
+
+    parts: tuple[Readable, ...]
+    slowest_axis = 3
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """One that holds the values of all."""
+        return np.result_type(*(part.dtype for part in self.parts))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With the slices of all."""
+        return (*self.parts[0].shape[:3], sum(part.shape[3] for part in self.parts))
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        """A box, which may reach over several parts."""
+        found, at = [], 0
+        for part in self.parts:
+            start, stop = max(box[3].start - at, 0), min(box[3].stop - at, part.shape[3])
+            if start < stop:
+                found.append(part[(*box[:3], slice(start, stop))])
+            at += part.shape[3]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=3)
+
+
+@dataclass(frozen=True, eq=False)
 class Mapped(_Part):
     """Each value changed by itself."""
 

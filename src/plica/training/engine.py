@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from plica.codecs.device import choose_device
 from plica.errors import MissingExtra, SettingsError
+from plica.networks.sending import send
 
 # One process prepares a cohort's images while the others wait: longer than the minutes after which
 # they would otherwise take it for lost.
@@ -68,9 +69,7 @@ class Engine:
         if isinstance(x, np.ndarray) and not x.flags.writeable:
             x = x.copy()  # torch cannot promise to leave it unchanged
         tensor = torch.as_tensor(x)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return send(tensor, self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision the objective's terms are computed in."""
