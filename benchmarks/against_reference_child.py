@@ -79,10 +79,13 @@ class Side:
     @torch.no_grad()
     def run(self, part: str) -> torch.Tensor:
         """Mean codes of the image, or the image of the codes."""
-        if part == "decode":
-            return self.network.decode(self.z)
-        codes = self.network.encode(self.x)
-        return codes.mode() if self.reference else codes
+        if self.reference:
+            network = self.network
+            return network.decode(self.z) if part == "decode" else network.encode(self.x).mode()
+        from plica.networks.heap import keeping_freed
+
+        with keeping_freed():  # as codecs do
+            return self.network.decode(self.z) if part == "decode" else self.network.encode(self.x)
 
 
 def measure(side: Side, part: str) -> dict[str, float]:

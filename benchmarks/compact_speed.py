@@ -14,6 +14,7 @@ import torch
 from machine import Machine, describe_machine, measure_machine
 
 import plica
+from plica.networks.heap import keeping_freed
 
 CODECS = ("compact-4x1-2d", "compact-4x3-2d", "compact-8x4-2d", "compact-4x1-3d", "compact-8x1-3d")
 SIDES = {2: 1024, 3: 128}
@@ -44,7 +45,7 @@ def _measure_one(name: str, codecs: dict[str, Any], machine: Machine, runs: int)
     side = SIDES[dims]
     x = torch.rand(1, 1, *[side] * dims) * 2 - 1
     rows, exact = [], None
-    with torch.inference_mode():
+    with torch.inference_mode(), keeping_freed():
         for precision, codec in codecs.items():
             network = codec.network
             z = network.encode(x)

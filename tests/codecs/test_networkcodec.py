@@ -389,8 +389,8 @@ def test_slices_of_several_images_are_led_through_the_network_together():
     codec.network.encode = lambda x: seen.append(len(x)) or encode(x)
     codec.encode_together([scan((16, 12, 1)) for _ in range(5)])
     assert seen == [5]
-    with pytest.raises(LatentError, match="no sampled latent"):
-        codec.encode_together([scan()], kind="sampled")
+    with pytest.raises(LatentError, match="no bitstream latent"):
+        codec.encode_together([scan()], kind="bitstream")
     assert codec.encode_together([]) == []
 
 

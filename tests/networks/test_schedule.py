@@ -271,7 +271,8 @@ def test_a_plan_is_for_what_it_was_made_for(tmp_path):
 MEASURE = """
 import json, sys, torch
 from pathlib import Path
-from plica.networks.memory import give_back, read_peak
+from plica.networks.heap import give_back
+from plica.networks.memory import read_peak
 from plica.networks.schedule import plan_schedule, run_schedule
 from tests.networks.schedules import build
 

@@ -166,9 +166,8 @@ class Worker:
         clock.encoding += seconds
         for (item, image), latent in zip(fine, latents, strict=True):
             yield self._keep(item, image, latent, seconds / len(fine))
-        for item, image in some:
-            if not isinstance(image, Image):
-                yield self._attempt(item, image, clock)
+        unread = [(item, image) for item, image in some if not isinstance(image, Image)]
+        yield from (self._attempt(item, image, clock) for item, image in unread)
 
     def _attempt(self, item: Item, image: Image | PlicaError, clock: Clock) -> _Encoded | Outcome:
         if isinstance(image, PlicaError):

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plica.codecs.budget import give_back
 from plica.codecs.plan import Part, Plan, Planner
 from plica.codecs.tiling import Advance, run_in_blocks, run_in_tiles, run_in_windows
 from plica.networks.autoencoder import Pass
+from plica.networks.heap import give_back
 from plica.networks.schedule import run_schedule
 from plica.networks.sending import send
 

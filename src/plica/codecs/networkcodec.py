@@ -33,6 +33,7 @@ from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind, Trail
 from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
+from plica.networks.heap import keeping_freed
 from plica.networks.precision import Precision, set_precision
 from plica.networks.sending import send
 from plica.preparation.step import Step
@@ -124,13 +125,11 @@ class NetworkCodec:
         seen = [self._foresee(image) for image in images]
         made: dict[int, Codes] = {}
         for places in self._find_alike([view for view, _ in seen]):
-            views, some = [seen[n][0] for n in places], [images[n] for n in places]
-            together = replace(views[0], pixels=Behind(tuple(view.pixels for view in views)))
+            views = [seen[n][0] for n in places]
+            view, some = Behind.join(views), [images[n] for n in places]
             with self._naming_lack_of_memory(views[0].grid):
-                codes = self._encode_pixels(
-                    views[0] if len(views) == 1 else together, some, kind, None
-                )
-            ends = np.cumsum([view.shape[3] for view in views])[:-1]
+                codes = self._encode_pixels(view, some, kind, None)
+            ends = np.cumsum([one.shape[3] for one in views])[:-1]
             parts = [codes] if len(views) == 1 else np.split(codes, ends, axis=3)
             made |= {n: np.ascontiguousarray(part) for n, part in zip(places, parts, strict=True)}
         line = self._describe(kind, None)
@@ -312,6 +311,10 @@ class NetworkCodec:
     @torch.inference_mode()
     def _lead(self, plan: Plan, part: Part, pixels: Any, out: Any, groups: int) -> None:
         """Lead the network over (channel, i, j, k), slice by slice or volume by volume."""
+        with keeping_freed():
+            self._lead_all(plan, part, pixels, out, groups)
+
+    def _lead_all(self, plan: Plan, part: Part, pixels: Any, out: Any, groups: int) -> None:
         leader = Leader(self.planner)
         meter = Meter(math.prod(pixels.shape), self.running.progress)
         if self._sliced:

@@ -9,7 +9,6 @@ CPU     foretold: a child process does batches of 1, 2, … and reads the most m
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
@@ -22,12 +21,11 @@ from torch import nn
 
 from plica.errors import SettingsError
 from plica.networks.cost import Shape, prepare_forward, prepare_step
+from plica.networks.heap import give_back_at_once
 
 MOST = 2**14
 _CLEAR_GROWTH = 2**29  # bytes above which growth is more than what allocators keep or give back
 _MOST_MEASURED = 64
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 Build = Callable[[], nn.Module]
 
 
@@ -196,7 +194,7 @@ def _measure(
     pipe: Connection, build: Build, shape: tuple[int, ...], train: bool, memory: int
 ) -> None:
     """What the child does; its words are (batch, bytes), an error, and None at the end."""
-    _give_back_at_once()
+    give_back_at_once()
     prepare = prepare_step if train else prepare_forward
     try:
         module, batch, peaks = build(), 1, [0]
@@ -211,25 +209,6 @@ def _measure(
         pipe.send(None)
     except (SettingsError, torch.OutOfMemoryError) as error:
         pipe.send(error)
-
-
-def _give_back_at_once() -> None:
-    """Let what is freed count no longer, also where it is small.
-
-    glibc keeps freed pieces of up to 32 MiB for later. The maps of small batches are such pieces,
-    those of large ones are not: a line through small ones would then foretell twice what large
-    ones need.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**18)
-        mallopt(_M_TRIM_THRESHOLD, 2**18)
-
-
-def give_back() -> None:
-    """Let the system have what was freed and is kept for later, where the allocator can say so."""
-    if _TRIM is not None:
-        _TRIM(0)
 
 
 def read_peak() -> int:

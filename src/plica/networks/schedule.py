@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from plica.errors import SettingsError, TooLarge
 from plica.networks.bench import Bench, Reader, Sink, SliceOf, Source, Writer
+from plica.networks.heap import give_back
 from plica.networks.maps import check_room
-from plica.networks.memory import give_back
 from plica.networks.parts import Part, take_apart
 from plica.networks.pieces import Sides, choose_tile, count_boxes, cut, hold, whole
 from plica.networks.stage import Stage

@@ -7,7 +7,7 @@ source's pixels. The same parts serve both ways, and images that are whole in me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,6 +129,13 @@ class Behind:
 
     parts: tuple[Readable, ...]
     slowest_axis = 3
+
+    @staticmethod
+    def join(views: Sequence[View]) -> View:
+        """The first view with the slices of all; a single one as it is."""
+        first = views[0]
+        parts = tuple(view.pixels for view in views)
+        return first if len(views) == 1 else replace(first, pixels=Behind(parts))
 
     @property
     def dtype(self) -> np.dtype[Any]:
