@@ -104,6 +104,21 @@ def test_keys_that_come_in_chunks_give_the_dense_result(chunk):
     torch.testing.assert_close(found, dense(q, k, v)[0, :20], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("chunk", [1, 30, 77])
+def test_chunks_in_half_precision_are_weighed_by_their_sums(chunk):
+    q, k, v = (token.bfloat16() for token in tokens(1, 77, 64))
+    q = q * torch.linspace(0, 8, 77)[:, None].bfloat16()  # from flat weights to single ones
+    exact = dense(q.double(), k.double(), v.double())[0]
+
+    chunks = zip(k[0].split(chunk), v[0].split(chunk), strict=True)
+    found = attend_to_chunks(q[0], chunks)
+    whole = attend(q, k, v)[0]
+
+    assert found.dtype == torch.bfloat16
+    assert (found - exact).std() / exact.std() < 6e-3
+    assert (found.double() - whole.double()).std() / exact.std() < 6e-3
+
+
 def test_scores_that_grow_from_chunk_to_chunk_neither_overflow_nor_vanish():
     q, k, v = tokens(1, 60, 16)
     order = (k[0] @ q[0, 0]).argsort()
