@@ -56,6 +56,7 @@ REFERENCE ?=
 REFERENCE_PYTHON ?= $(BIN)/python
 bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/against_reference.py --write $(if $(REFERENCE),--reference $(REFERENCE) --python $(REFERENCE_PYTHON))
+	$(BIN)/python benchmarks/speed_steps.py --write
 	$(BIN)/python benchmarks/large_images.py --write
 	$(BIN)/python benchmarks/memory.py --write
 	$(BIN)/python benchmarks/encode_ct_512.py --write

@@ -121,6 +121,8 @@ def release(pixels: Readable) -> None:
 
     Does nothing to arrays in memory, nor to maps whose changes live in memory alone.
     """
+    for part in getattr(pixels, "parts", ()):
+        release(part)
     mapped = _find_map(pixels)
     if mapped is not None and hasattr(mapped, "madvise"):  # Windows has none, and trims by itself
         mapped.madvise(mmap.MADV_DONTNEED)
@@ -133,6 +135,11 @@ def count_held(pixels: Readable) -> int:
         return 0
     repeated = [side for side, step in zip(innermost.shape, innermost.strides, strict=True) if step]
     return math.prod(repeated) * innermost.itemsize
+
+
+def stands_on(pixels: Readable, base: Readable) -> bool:
+    """Whether pixels are those, or are computed from them box by box."""
+    return getattr(pixels, "innermost", pixels) is base
 
 
 def _find_map(pixels: Readable) -> mmap.mmap | None:

@@ -107,7 +107,12 @@ class MissingExtra(PlicaError):
     """
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
+        self._words = (purpose, package, extra)
         super().__init__(
             f"{purpose} needs the package '{package}', which is not installed; "
             f"run: pip install 'plica[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[type[PlicaError], tuple[str, str, str]]:
+        """Made anew from its words, where it is sent to another process."""
+        return MissingExtra, self._words

@@ -16,12 +16,19 @@ from tests.bulk.stores import contents
 import plica
 from plica.bulk import worker
 from plica.bulk.crew import OwnProcess
-from plica.bulk.engine import Habits, Watcher, clean, encode_archive, open_store
+from plica.bulk.engine import (
+    Habits,
+    Watcher,
+    clean,
+    encode_archive,
+    open_store,
+    reading_only,
+)
 from plica.bulk.ledger import Ledger
 from plica.bulk.lock import find_driver, hold
 from plica.bulk.task import Death, Order
 from plica.bulk.worker import CHANGED, load_codec
-from plica.errors import OutputError, SettingsError
+from plica.errors import LatentError, OutputError, SettingsError
 from plica.formats.store import Store
 
 Orders = Callable[..., Order]
@@ -202,6 +209,61 @@ def test_what_a_broken_run_left_is_removed_and_what_is_missing_made_again(order:
     assert store.shard_path(other).is_file()
     run(made)
     assert contents(made.store) == before
+
+
+def test_a_lost_shard_is_made_of_what_its_files_are_now(order: Orders):
+    made = order()
+    run(made)
+    with Ledger(made.store) as ledger:
+        key = next(k for k, path, _ in ledger.others("done") if path == "ward0/ct0.nii")
+    other = (made.archive / "ward1" / "ct1.nii").read_bytes()
+    (made.archive / "ward0" / "ct0.nii").write_bytes(other)
+    run(made)
+    with Ledger(made.store) as ledger:
+        assert ledger.count_changed() == 1
+    store = Store.open(made.store)
+    for name in store.shards:
+        store.shard_path(name).unlink()
+    run(made)
+    assert states(made)["done"] == 15
+    with Ledger(made.store) as ledger:
+        assert ledger.count_changed() == 0
+    codes = plica.load(CODEC).encode(plica.read(made.archive / "ward0" / "ct0.nii")).codes
+    assert np.array_equal(Store.open(made.store).read(key).codes, codes.astype(np.float16))
+
+
+def test_a_store_whose_making_was_broken_off_is_made_again(order: Orders):
+    made = order()
+    (made.store / "store.json").unlink()
+    (made.store / ".store.json.12ab34cd.part").write_text("{")
+    open_store(made.store, load_codec(made), "float16", {})
+    assert run(made).done == 16
+    (made.store / "store.json").unlink()
+    with pytest.raises(OutputError, match="not empty"):
+        open_store(made.store, load_codec(made), "float16", {})
+
+
+def test_a_run_that_is_ended_writes_no_shard_more(order: Orders):
+    made = order()
+    crew = OwnProcess(made)
+    crew._worker.abandon()
+    with pytest.raises(OutputError, match="was ended"):
+        encode_archive(made, lambda: crew, habits=SMALL)
+    assert states(made)["waiting"] > 0
+    assert run(made).done == 16
+
+
+def test_a_damaged_ledger_is_named(order: Orders):
+    made = order()
+    run(made)
+    ledger = made.store / "ledger.sqlite"
+    data = bytearray(ledger.read_bytes())
+    data[4096:] = b"\x5a" * (len(data) - 4096)
+    ledger.write_bytes(data)
+    with pytest.raises((LatentError, OutputError), match="ledger"), reading_only(made.store) as (
+        _, found,
+    ):  # fmt: skip
+        list(found.failures())
 
 
 def test_two_drivers_refuse_each_other(order: Orders):

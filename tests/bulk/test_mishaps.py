@@ -333,11 +333,14 @@ def test_plans_do_not_depend_on_how_many_rows_are_held_at_a_time(
 # -- memory ----------------------------------------------------------------------------------------
 
 
-def test_no_more_is_read_ahead_than_may_be_held(empty: Order, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("batch", [1, 8])
+def test_no_more_is_read_ahead_than_may_be_held(
+    batch: int, empty: Order, monkeypatch: pytest.MonkeyPatch
+):
     for number in range(12):
         make_volume(empty.archive / f"{number:02d}.nii", 64 + number)
     one = (64 * 12 * 3 + 88) * 4  # bytes of an image's file, and nearly of its pixels
-    order = replace(empty, ahead=8, ahead_bytes=2 * 2 * 4 * one, readers=2)
+    order = replace(empty, ahead=8, ahead_bytes=2 * 2 * 4 * one, readers=2, batch=batch)
     most, at = [], set()
     begin, end = worker.Marker.begin, worker.Marker.end
 

@@ -406,3 +406,32 @@ def test_a_device_is_given_larger_batches():
 
     assert plan("cpu").batch == 1
     assert plan("cuda").batch == 64
+
+
+def test_what_comes_next_is_prepared_meanwhile():
+    import threading
+
+    from plica.codecs.batches import read_ahead
+
+    prepared = [threading.Event() for _ in range(4)]
+
+    def prepare():
+        for number, event in enumerate(prepared):
+            event.set()
+            yield number
+
+    seen = []
+    for number in read_ahead(prepare()):
+        seen.append(number)
+        assert number == 3 or prepared[number + 1].wait(5)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_batch_may_be_larger_than_a_slab():
+    from plica.codecs.batches import SLAB_BYTES, Batches
+
+    side = int((SLAB_BYTES // 4 // 4) ** 0.5) + 1  # three fit
+    pixels = np.broadcast_to(np.float32(1), (1, side, side, 7))
+    out = np.empty((1, 1, 1, 7), np.float32)
+    sizes = [len(x) for x, _ in Batches(pixels, 1, 5).walk(out)]
+    assert sizes == [5, 2]

@@ -14,9 +14,11 @@ from typing import Any, Protocol, runtime_checkable
 from plica.bulk.marker import read_marker
 from plica.bulk.task import AT_ONCE, Death, Made, Order, Task, Trouble
 from plica.bulk.worker import Worker
-from plica.errors import MissingExtra, OutputError, PlicaError
+from plica.errors import MissingExtra, OutputError, PlicaError, SettingsError
 
 Event = Made | Death | Trouble
+# A machine of a cluster may have to be started first.
+_MOST_START_S = 900
 
 
 @runtime_checkable
@@ -81,7 +83,8 @@ class OwnProcess:
         raise error
 
     def close(self) -> None:
-        """Wait for what is being done, and drop the rest."""
+        """Wait for the series that are being encoded, and drop the rest."""
+        self._worker.abandon()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -97,7 +100,8 @@ class RayCrew:
 
     Raises:
         MissingExtra: Ray is not installed.
-        OutputError: There is no cluster at the address.
+        OutputError: There is no cluster at the address, or no room in it.
+        SettingsError: This machine has not the cards that each is to take.
     """
 
     def __init__(
@@ -105,6 +109,13 @@ class RayCrew:
     ) -> None:
         self._ray = _import_ray()
         _connect(self._ray, address, workers, cpus)
+        cards = self._ray.cluster_resources().get("GPU", 0)
+        if not address and gpus > cards:
+            self.close()
+            raise SettingsError(
+                f"each worker was to take {gpus:g} cards, and Ray finds {cards:g} on this machine: "
+                "leave out --gpus"
+            )
         self.size = workers
         self._store = order.store
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": AT_ONCE}
@@ -117,8 +128,14 @@ class RayCrew:
     def _check_first(self) -> None:
         """What is wrong with the codec is wrong for all, and is said once and by its own error."""
         try:
-            self._ray.get(self._actors[0].__ray_ready__.remote())
-        except self._ray.exceptions.RayActorError as error:
+            self._ray.get(self._actors[0].__ray_ready__.remote(), timeout=_MOST_START_S)
+        except self._ray.exceptions.GetTimeoutError as error:
+            self.close()
+            raise OutputError(
+                f"no worker was started within {_MOST_START_S} s: the cluster has no room for one; "
+                "ask for fewer --gpus, or wait until others are done"
+            ) from error
+        except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             self.close()
             raise (
@@ -156,6 +173,9 @@ class RayCrew:
                 return [Trouble(task.shard, cause)]
             return [_blame(self._store, task, cause)]
         except self._ray.exceptions.RayActorError as error:
+            return self._bury(place, task, _shorten(error))
+        except self._ray.exceptions.RayError as error:  # such as its guard of the memory
+            self._ray.kill(self._actors[place])
             return self._bury(place, task, _shorten(error))
 
     def _bury(self, place: int, task: Task, reason: str) -> list[Event]:

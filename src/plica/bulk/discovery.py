@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -125,8 +127,22 @@ class _Lookers:
             return map(self._look, folders)
         if self._pool is None:
             # Not forked: threads of torch, if there are any, would be lost halfway.
-            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"))
-        return self._pool.map(self._look, folders, chunksize=4)
+            # Ctrl-C is for this process, which lets them finish.
+            self._pool = ProcessPoolExecutor(
+                self._processes, get_context("spawn"), signal.signal,
+                (signal.SIGINT, signal.SIG_IGN),
+            )  # fmt: skip
+        return self._look_apart(self._pool, folders)
+
+    def _look_apart(self, pool: ProcessPoolExecutor, folders: Sequence[Folder]) -> Iterator[Inside]:
+        try:
+            yield from pool.map(self._look, folders, chunksize=4)
+        except BrokenProcessPool as error:
+            raise UnreadableFile(
+                f"a process that looked into folders from {folders[0].path} on was ended by the "
+                "system: see whether there is memory enough; what was found is kept, and the same "
+                "command goes on"
+            ) from error
 
     def __enter__(self) -> _Lookers:
         return self

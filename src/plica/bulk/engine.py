@@ -192,6 +192,7 @@ def encode_archive(
         ran = Ran(looked=time.perf_counter() - begun)
         if ledger.count_open():
             crew = hire()
+            stop.listen()  # Ray listens to SIGTERM in its own way
             try:
                 ran.workers = crew.size
                 _work(ledger, crew, order, habits, watcher, ran, stop)
@@ -323,10 +324,15 @@ class _Stop:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Stop:
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Take the signals from whoever has them."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-        return self
+                before = signal.signal(number, self._ask)
+                self._before.setdefault(number, before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

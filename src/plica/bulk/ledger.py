@@ -16,6 +16,7 @@ that is not done here is what a broken run left.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -84,10 +85,14 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LEDGER
+        # Where nobody can write, nothing changes: SQLite needs to be told, or it wants to write.
+        fixed = self.path.is_file() and not os.access(folder, os.W_OK)
+        place = f"{self.path.absolute().as_uri()}?immutable=1" if fixed else str(self.path)
         with self._naming():
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = sqlite3.connect(place, isolation_level=None, timeout=60, uri=fixed)
+            if not fixed:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
             if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 self._make()
             self._check()
@@ -140,8 +145,11 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            with self._naming():
+                raise error
 
     # -- facts -----------------------------------------------------------------------------------
 
@@ -298,7 +306,9 @@ class Ledger:
         with self.transaction():
             self._db.execute("UPDATE shards SET state = 'open' WHERE name = ?", (shard,))
             self._db.execute(
-                "UPDATE series SET state = 'waiting' WHERE shard = ? AND state = 'done'", (shard,)
+                "UPDATE series SET state = 'waiting', changed = 0 "
+                "WHERE shard = ? AND state = 'done'",
+                (shard,),
             )
 
     def retry_failed(self) -> int:

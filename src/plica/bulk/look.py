@@ -103,10 +103,13 @@ class Look:
             self._insert(folder, one, name_key(f"copy {one.key} {one.path}"), one.key)
         elif signature != one.signature and state == "done":
             # Its latent stays: shards are never changed. `bulk status` says that it is old.
+            # Should its shard be lost, it is encoded from what is there now.
             self._db.execute(
-                "UPDATE series SET changed = 1, folder = ?, instances = ? WHERE key = ?",
-                (folder, one.instances, one.key),
-            )
+                "UPDATE series SET changed = 1, folder = ?, instances = ?, signature = ?, "
+                "bytes = ?, files = ?, part = ? WHERE key = ?",
+                (folder, one.instances, one.signature, one.bytes, json.dumps(one.files),
+                 one.series, one.key),
+            )  # fmt: skip
         elif signature != one.signature:
             self._db.execute(
                 "UPDATE series SET state = 'waiting', reason = '', signature = ?, bytes = ?, "

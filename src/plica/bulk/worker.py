@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from plica.bulk.marker import Marker
@@ -52,7 +51,15 @@ class Worker:
         self.codec = codec or load_codec(order)
         self.store = Store.open(order.store)
         self._turn = threading.Lock()
+        self._abandoned = threading.Event()
+        # Volumes are led through a network one by one: those read for a batch would only be held.
+        flat = getattr(getattr(self.codec, "network", None), "dims", 0) == 2
+        self._batch = order.batch if flat else 1
         self._unfolding = 2.0  # bytes of an image for each of its files, at most, so far
+
+    def abandon(self) -> None:
+        """Begin no series more: tasks that are not done end with an error, and write no shard."""
+        self._abandoned.set()
 
     def run(self, task: Task) -> Made:
         """Encode a task's series and write its shard.
@@ -78,7 +85,7 @@ class Worker:
         others = [item for item in task.items if not item.suspect]
         for items, readers in ((alone, 0), (others, self.order.readers)):
             coming = self._read_ahead(items, readers, marker, clock)
-            while some := list(islice(coming, 1 if readers == 0 else self.order.batch)):
+            for some in self._gather(coming, 1 if readers == 0 else self._batch):
                 for done in self._attempt_together(some, clock):
                     key = done.key if isinstance(done, Outcome) else done.outcome.key
                     marker.end(key)
@@ -123,7 +130,8 @@ class Worker:
         if not waiting:
             return True
         held = sum(one.bytes for one, _ in waiting) + item.bytes
-        fits = held * self._unfolding <= self.order.ahead_bytes / AT_ONCE
+        room = self.order.ahead_bytes / AT_ONCE
+        fits = held * self._unfolding <= (room if self._batch == 1 else room / 2)
         return fits and len(waiting) < self.order.ahead
 
     def _read(self, item: Item, clock: Clock) -> Image | PlicaError:
@@ -147,6 +155,23 @@ class Worker:
 
     # -- encoding ----------------------------------------------------------------------------
 
+    def _gather(
+        self, coming: Iterator[tuple[Item, Image | PlicaError]], most: int
+    ) -> Iterator[list[tuple[Item, Image | PlicaError]]]:
+        """At most so many at a time, which hold at most half of what may be read ahead."""
+        some: list[tuple[Item, Image | PlicaError]] = []
+        held = 0
+        for item, image in coming:
+            if self._abandoned.is_set():
+                raise OutputError("the run was ended before this shard was done")
+            some.append((item, image))
+            held += image.pixels.nbytes if isinstance(image, Image) else 0
+            if len(some) >= most or held > self.order.ahead_bytes / AT_ONCE / 2:
+                yield some
+                some, held = [], 0
+        if some:
+            yield some
+
     def _attempt_together(
         self, some: Sequence[tuple[Item, Image | PlicaError]], clock: Clock
     ) -> Iterator[_Encoded | Outcome]:
@@ -156,14 +181,15 @@ class Worker:
         latents: list[Latent] = []
         begun = time.perf_counter()
         if together is not None and len(fine) > 1:
-            with self._turn, suppress(PlicaError, MemoryError):
+            with self._turn:
                 begun = time.perf_counter()
-                latents = together([image for _, image in fine], kind=self.order.kind)
+                with suppress(PlicaError, MemoryError):
+                    latents = together([image for _, image in fine], kind=self.order.kind)
+                clock.encoding += time.perf_counter() - begun
         if not latents:
             yield from (self._attempt(item, image, clock) for item, image in some)
             return
         seconds = time.perf_counter() - begun
-        clock.encoding += seconds
         for (item, image), latent in zip(fine, latents, strict=True):
             yield self._keep(item, image, latent, seconds / len(fine))
         unread = [(item, image) for item, image in some if not isinstance(image, Image)]

@@ -12,6 +12,8 @@ from plica.image import Image
 
 AHEAD_BYTES = 2**26
 """Sources of more bytes than this are read when they are needed: two of them may be too many."""
+UNPACKED_BYTES = 2**29
+"""The same of their pixels: packed files do not say how many there are."""
 
 
 class Ahead:
@@ -20,6 +22,7 @@ class Ahead:
     Args:
         sources: What will be taken, one after another.
         read: Reads one.
+        read_small: Reads one that is small, and refuses others; None takes `read`.
         most_bytes: How large a source may be on the disk to be read ahead; 0 reads none ahead.
     """
 
@@ -27,10 +30,12 @@ class Ahead:
         self,
         sources: Sequence[Source],
         read: Callable[[Source], Image],
+        read_small: Callable[[Source], Image] | None = None,
         *,
         most_bytes: int = AHEAD_BYTES,
     ) -> None:
         self._read = read
+        self._read_small = read_small or read
         self._most_bytes = most_bytes
         self._after = dict(pairwise(sources))
         self._coming: dict[Source, Future[Image]] = {}
@@ -44,11 +49,13 @@ class Ahead:
         """
         coming = self._coming.pop(source, None)
         try:
-            return self._read(source) if coming is None else coming.result()
+            if coming is None or coming.exception() is not None:
+                return self._read(source)  # too large, or its error is said by who has to say it
+            return coming.result()
         finally:
             following = self._after.get(source)
             if following is not None and self._is_small(following):
-                self._coming[following] = self._pool.submit(self._read, following)
+                self._coming[following] = self._pool.submit(self._read_small, following)
 
     def close(self) -> None:
         """Wait for what is being read, and forget it."""

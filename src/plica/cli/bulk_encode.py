@@ -30,14 +30,16 @@ from plica.cli.console import (
 )
 from plica.cli.encode import KINDS
 from plica.cli.jobs import Manner
-from plica.codecs.budget import choose_memory
-from plica.codecs.codec import RANDOM
-from plica.errors import SettingsError
+from plica.codecs.budget import PROCESS_BYTES, choose_memory
+from plica.codecs.codec import RANDOM, Codec
+from plica.errors import SettingsError, TooLarge
 from plica.formats.limits import DEFAULT_MAX_BYTES
 
 WORK = "Work"
 EXIT_INTERRUPTED = 130
 _SHOWN = 10
+# What a small image takes on its way, with the pieces it is cut into.
+_LEAST_WORK = 2**26
 
 
 def encode(
@@ -182,7 +184,9 @@ def encode(
     )
     _check_places(order)
     facts = {"kind": order.kind or "", "options": dict(order.options), "paths": keep_paths}
-    open_store(order.store, load_codec(order), dtype, facts)  # type: ignore[arg-type]
+    loaded = load_codec(order)
+    _check_room(loaded, order, workers)
+    open_store(order.store, loaded, dtype, facts)  # type: ignore[arg-type]
     habits = Habits(
         shard_series,
         MOST_BYTES,
@@ -205,6 +209,27 @@ def encode(
 def _share_out(memory: int | None) -> dict[str, int]:
     """A quarter of a worker's memory for images that wait for its codec, the rest for the codec."""
     return {} if memory is None else {"memory": memory - memory // 4, "ahead_bytes": memory // 4}
+
+
+def _check_room(codec: Codec, order: Order, workers: int) -> None:
+    """Refuse before the run what would fail with each series.
+
+    Raises:
+        TooLarge: A worker's share of the memory does not hold its codec.
+    """
+    from plica.codecs.plan import count_weights  # torch is there by now
+
+    weights = count_weights(getattr(codec, "network", None))
+    least = PROCESS_BYTES + weights + _LEAST_WORK
+    if order.memory is None or order.memory >= least:
+        return
+    needed = -(-4 * least // 3 // 2**20)
+    raise TooLarge(
+        f"a worker with {codec.card.name} needs at least {needed}M, of which a quarter is for "
+        f"images read ahead, and has {(4 * order.memory // 3) >> 20}M: say --memory {needed}M"
+        + (f", or fewer than {workers} --workers" if workers > 1 else ""),
+        least=needed << 20,
+    )
 
 
 def _check_words(dtype: str, latent: str, weights: str | None, random_weights: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import typer
 
 from plica.cli import options as o
-from plica.cli.ahead import AHEAD_BYTES, Ahead
+from plica.cli.ahead import AHEAD_BYTES, UNPACKED_BYTES, Ahead
 from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
@@ -77,8 +78,12 @@ def encode(
         chooser.load_first()
 
     # Where the memory was said, there may be none for a second image.
+    small = replace(reading, max_bytes=min(max_bytes, UNPACKED_BYTES))
     ahead = Ahead(
-        [job.source for job in jobs], reading.read, most_bytes=0 if memory else AHEAD_BYTES
+        [job.source for job in jobs],
+        reading.read,
+        small.read,
+        most_bytes=0 if memory else AHEAD_BYTES,
     )
 
     def work(job: Job) -> Outcome:

@@ -95,7 +95,10 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:  # typer makes it of KeyboardInterrupt
-            _say("interrupted; what was finished is written, run again with --resume")
+            _say(
+                "interrupted; what was finished is written: run the same again, with --resume "
+                "where the command has it"
+            )
         raise
 
 

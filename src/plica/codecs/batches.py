@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,20 @@ SLAB_BYTES = 2**25
 """What of an image is prepared at once before its slices are handed on."""
 
 
-def count_slab(shape: tuple[int, ...]) -> int:
+def count_slab(shape: tuple[int, ...], most_bytes: int = SLAB_BYTES) -> int:
     """Bytes of the slices that are prepared at once: as they are read, and as they are run."""
     channels, i, j, k = shape
     layer = 4 * channels * i * j
-    return 2 * layer * min(k, max(1, SLAB_BYTES // layer))
+    return 2 * layer * min(k, max(1, most_bytes // layer))
+
+
+def read_ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Each item, while a thread prepares the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="preparing") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 class Volume:
@@ -107,7 +117,7 @@ class Batches:
         """Each batch, and what lays its result into `out` (groups · channel, i, j, k)."""
         channels, i, j, k = self._pixels.shape
         layer = 4 * channels * i * j
-        thick = max(1, SLAB_BYTES // layer)
+        thick = max(1, SLAB_BYTES // layer, -(-self._batch // self._groups))
         for start in range(0, k, thick):
             stop = min(k, start + thick)
             slices = self._read(start, stop)

@@ -57,12 +57,25 @@ def find_machine_bytes() -> int:
     known = [_ASSUMED_BYTES]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         known = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for limit in _LIMITS:
+    for limit in (*_LIMITS, *_find_group_limits()):
         try:
             known.append(int(limit.read_text(encoding="ascii")))
         except (OSError, ValueError):  # there is none, or it says "max"
             continue
     return min(known)
+
+
+def _find_group_limits() -> list[Path]:
+    """Where the limits of this process' control group stand, and of those it lies in (Linux)."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    paths = [line.removeprefix("0::") for line in lines if line.startswith("0::/")]
+    return [
+        Path("/sys/fs/cgroup") / folder.relative_to("/") / "memory.max"
+        for path in paths for folder in (Path(path), *Path(path).parents)
+    ]  # fmt: skip
 
 
 def choose_memory(asked: int | None) -> int:

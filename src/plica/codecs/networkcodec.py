@@ -11,23 +11,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from plica.boxes import Readable, count_held
+from plica.boxes import count_held, stands_on
 from plica.codecs.batches import (
+    SLAB_BYTES,
     Batches,
     Codes,
     Pushed,
     Volume,
     VolumeOut,
     count_slab,
+    read_ahead,
     resize_k,
 )
 from plica.codecs.card import CodecCard
 from plica.codecs.codec import Begin, check_image, check_maker, check_way_back, in_memory
 from plica.codecs.leading import Leader
-from plica.codecs.plan import Part, Plan, Planner
+from plica.codecs.plan import DEVICE_BATCH_VOXELS, Part, Plan, Planner
 from plica.codecs.preparing import PadMode, Preparing
 from plica.codecs.running import Meter, Running
 from plica.codecs.tiling import run_in_tiles
+from plica.codecs.together import find_alike, split_codes
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
@@ -124,27 +127,21 @@ class NetworkCodec:
         kind = self._check_kind(kind)
         seen = [self._foresee(image) for image in images]
         made: dict[int, Codes] = {}
-        for places in self._find_alike([view for view, _ in seen]):
+        held = sum(count_held(image.pixels) for image in images)
+        apart = not self._sliced or self._stitched
+        for places in find_alike([view for view, _ in seen], apart=apart):
             views = [seen[n][0] for n in places]
             view, some = Behind.join(views), [images[n] for n in places]
+            beside = held - sum(count_held(image.pixels) for image in some)
             with self._naming_lack_of_memory(views[0].grid):
-                codes = self._encode_pixels(view, some, kind, None)
-            ends = np.cumsum([one.shape[3] for one in views])[:-1]
-            parts = [codes] if len(views) == 1 else np.split(codes, ends, axis=3)
-            made |= {n: np.ascontiguousarray(part) for n, part in zip(places, parts, strict=True)}
+                codes = self._encode_pixels(view, some, kind, None, beside)
+            held += 2 * codes.nbytes
+            made |= dict(zip(places, split_codes(codes, views), strict=True))
         line = self._describe(kind, None)
         return [
             self._make_latent(made[n], image, *seen[n], line, kind)
             for n, image in enumerate(images)
         ]
-
-    def _find_alike(self, views: Sequence[View]) -> list[list[int]]:
-        """Which may share batches: slices of equal channels and sides."""
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for n, view in enumerate(views):
-            apart = () if self._sliced and not self._stitched else (n,)
-            alike.setdefault((*view.shape[:3], *apart), []).append(n)
-        return list(alike.values())
 
     def outline_latent(self, image: Image) -> Latent:
         """The raw latent of an image but for its codes, which are all zero and in no memory."""
@@ -262,17 +259,22 @@ class NetworkCodec:
             device=self.device,
         )
 
-    def _plan_encoding(self, part: Part, view: View, images: Sequence[Image]) -> Plan:
+    def _plan_encoding(
+        self, part: Part, view: View, images: Sequence[Image], beside: int = 0
+    ) -> Plan:
         groups = self._groups(view.channels)
         _, i, j, k = view.shape
         shape = (k * groups, self.card.in_channels, j, i) if self._sliced else None
         codes = 4 * math.prod(self._codes_shape(view.shape, part))
-        held = sum(count_held(image.pixels) for image in images)
+        held = beside + sum(count_held(image.pixels) for image in images)
         held += codes * (1 + self._stitched + (part == "posterior"))
         parts = view.pixels.parts if isinstance(view.pixels, Behind) else (view.pixels,)
         for pixels, image in zip(parts, images, strict=True):
-            held += 0 if _stands_on(pixels, image) else count_held(pixels)
-        held += count_slab(view.shape) if self._sliced else 0
+            held += 0 if stands_on(pixels, image.pixels) else count_held(pixels)
+        if self._sliced:
+            batch = 4 * self.card.in_channels * DEVICE_BATCH_VOXELS
+            most = SLAB_BYTES if self.device == "cpu" else 2 * max(SLAB_BYTES, batch)
+            held += count_slab(view.shape, most)
         return self.planner.make(part, shape or (1, self.card.in_channels, i, j, k), held)
 
     def _codes_shape(self, shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
@@ -293,13 +295,14 @@ class NetworkCodec:
         return channels // taken
 
     def _encode_pixels(
-        self, view: View, images: Sequence[Image], kind: LatentKind, seed: int | None
-    ) -> Codes:
+        self, view: View, images: Sequence[Image], kind: LatentKind, seed: int | None,
+        beside: int = 0,
+    ) -> Codes:  # fmt: skip
         part: Part = "encode" if seed is None else "posterior"
         if seed is not None:
             seed = _check_seed(seed)
             self._check_posterior()
-        plan = self._plan_encoding(part, view, images)
+        plan = self._plan_encoding(part, view, images, beside)
         codes = np.empty(self._codes_shape(view.shape, part), np.float32)
         self._lead(plan, part, view.pixels, codes, self._groups(view.channels))
         if seed is not None:
@@ -318,8 +321,9 @@ class NetworkCodec:
         leader = Leader(self.planner)
         meter = Meter(math.prod(pixels.shape), self.running.progress)
         if self._sliced:
-            batches = Batches(pixels, groups, plan.batch)
-            for x, lay in batches.walk(out):
+            batches = Batches(pixels, groups, plan.batch).walk(out)
+            # A device leaves the processor free to prepare what comes next.
+            for x, lay in batches if self.device == "cpu" else read_ahead(batches):
                 lay(leader.lead(plan, part, x, advance=meter.advance))
             return
         for group in range(groups):
@@ -486,11 +490,6 @@ class NetworkCodec:
                 f"{self.card.name} makes {self.card.channels} code channels at factor "
                 f"{self._factor}, but the latent holds {latent.codes.shape[0]} at {latent.factor}"
             )
-
-
-def _stands_on(pixels: Readable, image: Image) -> bool:
-    """Whether they are the image's own, or computed from these box by box."""
-    return getattr(pixels, "innermost", pixels) is image.pixels
 
 
 def _check_seed(seed: int) -> int:

@@ -195,7 +195,11 @@ class Planner:
         if self.device.startswith("cuda"):
             import torch
 
-            return int(torch.cuda.mem_get_info(self.device)[0] * 0.9)
+            # What PyTorch keeps of maps that were freed is free for it, and for nobody else.
+            kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(
+                self.device
+            )
+            return int((torch.cuda.mem_get_info(self.device)[0] + kept) * 0.9)
         return self.memory // 2  # other devices share the host's
 
     def _refuse(self, part: Part, shape: tuple[int, ...], held: int, least: int) -> TooLarge:

@@ -92,7 +92,8 @@ class Store:
         """Make an empty store.
 
         Args:
-            path: A folder that is not there yet, or is empty.
+            path: A folder that is not there yet, or is empty, or what a process left there that
+                ended while it made a store.
             codec: The only one whose latents it will hold.
             dtype: How their codes will be stored.
             settings: What else should stand in store.json; no patient's identity.
@@ -103,7 +104,7 @@ class Store:
         folder = Path(path)
         kept = dict(settings or {})
         text = compose_facts(codec, dtype, kept)
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        if folder.is_file() or (folder.is_dir() and not _is_untouched(folder)):
             raise OutputError(
                 f"{folder} is there and not empty; give the store a folder of its own"
             )
@@ -390,3 +391,13 @@ def _slice(
             "damaged"
         )
     return data[at:end].view(dtype).reshape(shape)
+
+
+def _is_untouched(folder: Path) -> bool:
+    """Whether a folder holds nothing but what the making of a store begins with."""
+    begun = {"shards", "index"}
+    return all(
+        (one.name in begun and one.is_dir() and not any(one.iterdir()))
+        or one.name.startswith(f".{FACTS}.")
+        for one in folder.iterdir()
+    )

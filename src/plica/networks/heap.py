@@ -62,5 +62,6 @@ def keeping_freed() -> Iterator[None]:
 
 def _set(mmap: int, trim: int) -> None:
     if _MALLOPT is not None:
-        _MALLOPT(_MMAP_THRESHOLD, mmap)
+        if not _MALLOPT(_MMAP_THRESHOLD, mmap):  # more than an older glibc allows
+            _MALLOPT(_MMAP_THRESHOLD, _USUAL_MMAP)
         _MALLOPT(_TRIM_THRESHOLD, trim)

@@ -9,8 +9,8 @@ from torch import Tensor
 def send(x: Tensor, device: str | torch.device) -> Tensor:
     """`x` on the device.
 
-    CUDA copies from pinned memory while it computes and while the host prepares what comes next;
-    from other memory it first copies into such, and everybody waits.
+    From pinned memory CUDA copies by itself, and the host goes on at once; from other memory the
+    host would wait. `codecs.batches.read_ahead` prepares the next batch meanwhile.
     """
     wanted = torch.device(device)
     if wanted.type == "cuda" and x.device.type == "cpu":
