@@ -27,6 +27,7 @@ from plica.codecs.codec import RANDOM
 from plica.codecs.random_weights import draw_weights
 from plica.errors import WeightsError
 from plica.networks.blocks import lay_out
+from plica.networks.heap import give_back
 
 Weights = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
@@ -113,6 +114,8 @@ def load_network(
         own = given is None
         state = convert(read(path, sha256=card.weights.sha256 if own else ""))
     fill(network, state, name=card.name)
+    del state
+    give_back()
     return network, fingerprint(network.state_dict())
 
 
@@ -309,9 +312,17 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
                 "the file is damaged"
             )
     # Copies: a file that is changed while it is mapped must not change the network.
-    owned = {key: torch.clone(value).to(torch.float32) for key, value in state.items()}
+    owned = {key: _copy(value) for key, value in state.items()}
     network.load_state_dict(owned, assign=True)
+    del owned  # kernels that are laid out anew after all need not exist twice
     lay_out(network)
+
+
+def _copy(value: Tensor) -> Tensor:
+    """As float32, kernels already in the order that they will be laid out in."""
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}
+    kept = order.get(value.ndim, torch.contiguous_format)
+    return value.to(torch.float32, copy=True, memory_format=kept)
 
 
 def check_keys(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], *, name: str) -> None:
