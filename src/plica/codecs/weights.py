@@ -320,9 +320,12 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
 
 def _copy(value: Tensor) -> Tensor:
     """As float32, kernels already in the order that they will be laid out in."""
-    order = {4: torch.channels_last, 5: torch.channels_last_3d}
-    kept = order.get(value.ndim, torch.contiguous_format)
-    return value.to(torch.float32, copy=True, memory_format=kept)
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(value.ndim)
+    # Of one channel or one tap both orders are one: such kernels keep their strides, since other
+    # strides would choose other kernels of the library, which round otherwise.
+    if order is None or value.is_contiguous(memory_format=order):
+        return value.to(torch.float32, copy=True)
+    return value.to(torch.float32, copy=True, memory_format=order)
 
 
 def check_keys(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], *, name: str) -> None:
