@@ -51,7 +51,7 @@ if command == "encode":
     plica.write(codec.encode(image), folder / "ct.latent", overwrite=True)
 else:
     latent = plica.read_latent(folder / "ct.latent")
-    plan = codec.plan_decoding(latent)
+    plan = codec.plan_decoding(latent, mapped=True)
     with Draft(lambda image: folder / "back.nii", overwrite=True) as draft:
         draft.finish(codec.decode_into(latent, draft.begin))
 print(json.dumps({"peak": read_peak(), "pieces": plan.pieces, "foretold": plan.peak_bytes,

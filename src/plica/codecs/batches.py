@@ -19,11 +19,18 @@ SLAB_BYTES = 2**25
 """What of an image is prepared at once before its slices are handed on."""
 
 
-def count_slab(shape: tuple[int, ...], most_bytes: int = SLAB_BYTES) -> int:
-    """Bytes of the slices that are prepared at once: as they are read, and as they are run."""
+def count_slab(shape: tuple[int, ...], batch_voxels: int = 0) -> int:
+    """Bytes of the slices that are prepared at once: as they are read, and as they are run.
+
+    Args:
+        shape: (channel, i, j, k) of all.
+        batch_voxels: Of a device's batches, of which one is prepared while another is computed on;
+            0 where there is none.
+    """
     channels, i, j, k = shape
     layer = 4 * channels * i * j
-    return 2 * layer * min(k, max(1, most_bytes // layer))
+    most = 2 * max(SLAB_BYTES, 4 * channels * batch_voxels) if batch_voxels else SLAB_BYTES
+    return 2 * layer * min(k, max(1, most // layer))
 
 
 def read_ahead(items: Iterator[Any]) -> Iterator[Any]:

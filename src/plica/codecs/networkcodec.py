@@ -13,7 +13,6 @@ import torch
 
 from plica.boxes import count_held, stands_on
 from plica.codecs.batches import (
-    SLAB_BYTES,
     Batches,
     Codes,
     Pushed,
@@ -272,9 +271,7 @@ class NetworkCodec:
         for pixels, image in zip(parts, images, strict=True):
             held += 0 if stands_on(pixels, image.pixels) else count_held(pixels)
         if self._sliced:
-            batch = 4 * self.card.in_channels * DEVICE_BATCH_VOXELS
-            most = SLAB_BYTES if self.device == "cpu" else 2 * max(SLAB_BYTES, batch)
-            held += count_slab(view.shape, most)
+            held += count_slab(view.shape, 0 if self.device == "cpu" else DEVICE_BATCH_VOXELS)
         return self.planner.make(part, shape or (1, self.card.in_channels, i, j, k), held)
 
     def _codes_shape(self, shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
@@ -417,8 +414,11 @@ class NetworkCodec:
             self._decode_codes(plan, latent, prepared, pixels)
         return pixels
 
-    def plan_decoding(self, latent: Latent) -> Plan:
+    def plan_decoding(self, latent: Latent, *, mapped: bool = False) -> Plan:
         """How `decode` would lead the network over a latent, and what that would take.
+
+        Args:
+            mapped: Whether the image goes into a file, as `decode_into` can.
 
         Raises:
             TooLarge: The memory does not suffice; says what does.
@@ -428,7 +428,8 @@ class NetworkCodec:
         if not recalls(latent.trail):
             return self._plan_decoding(latent, prepared, None)
         outline = self._outline(recall(prepared, latent.trail), latent)
-        return self._plan_decoding(latent, prepared, outline.pixels.size * outline.pixels.itemsize)
+        size = 0 if mapped else outline.pixels.size * outline.pixels.itemsize
+        return self._plan_decoding(latent, prepared, size)
 
     def _absent(self, latent: Latent) -> View:
         """The prepared image before it is decoded."""
