@@ -28,12 +28,13 @@ from typing import Any
 import torch
 from compact_speed import measure_compact
 from machine import Machine, describe_machine, measure_machine
+from pages import DOCS, put_section
 from torch import nn
 
 from plica.networks.cost import build_shapes, count_work
 from plica.networks.kl import KlAutoencoder
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN = "<!-- benchmarks/against_reference.py -->"
 END = "<!-- end of benchmarks/against_reference.py -->"
 CHILD = Path(__file__).with_name("against_reference_child.py")
@@ -249,15 +250,6 @@ def describe(machine: Machine, load: tuple[float, float]) -> str:
     )
 
 
-def write(text: str) -> None:
-    """Put the section into the page, in place of the one that was there."""
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n"
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    section = f"{BEGIN}\n{text}\n{END}"
-    PAGE.write_text(f"{before.rstrip()}\n\n{section}\n{after.lstrip()}", encoding="utf-8")
-
-
 def main() -> int:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -288,7 +280,7 @@ def main() -> int:
     )  # fmt: skip
     print(f"\n{text}")
     if asked.write:
-        write(text)
+        put_section(PAGE, BEGIN, END, text)
     return 0
 
 

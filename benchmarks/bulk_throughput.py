@@ -21,7 +21,6 @@ import json
 import multiprocessing
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -32,8 +31,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from pages import DOCS, put_section
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "bulk.md"
+PAGE = DOCS / "bulk.md"
 MARKS = ("<!-- throughput -->", "<!-- end of throughput -->")
 CORES = os.cpu_count() or 1
 
@@ -176,10 +176,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        begin, end = map(re.escape, MARKS)
-        block = f"{MARKS[0]}\n{text}\n{MARKS[1]}"
-        PAGE.write_text(re.sub(f"{begin}.*?{end}", lambda _: block, page, flags=re.S), "utf-8")
+        put_section(PAGE, *MARKS, text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pages import DOCS, put_section
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,7 +28,7 @@ from plica.formats.doors import read
 from plica.image import Image
 from plica.metrics.metric import choose_data_range, measure
 
-PAGE = Path(__file__).parents[1] / "docs" / "compact-codecs.md"
+PAGE = DOCS / "compact-codecs.md"
 BEGIN, END = "<!-- compact codecs -->", "<!-- / -->"
 FACTS_BEGIN, FACTS_END = "<!-- facts -->", "<!-- / facts -->"
 Array = NDArray[np.float64]
@@ -281,12 +282,8 @@ def make_facts() -> str:
 
 def write_page(tables: str) -> None:
     """Put facts and tables between their marks in the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    for begin, end, content in ((FACTS_BEGIN, FACTS_END, make_facts()), (BEGIN, END, tables)):
-        before, rest = text.split(begin, 1)
-        after = rest.split(end, 1)[1]
-        text = f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}"
-    PAGE.write_text(text, encoding="utf-8")
+    put_section(PAGE, FACTS_BEGIN, FACTS_END, f"\n{make_facts().strip()}\n")
+    put_section(PAGE, BEGIN, END, f"\n{tables.strip()}\n")
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from pages import DOCS, put_section
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- benchmarks/encode_ct_512.py -->", "<!-- end of benchmarks/encode_ct_512.py -->"
 SHAPE = (512, 512, 200)
 MOST_SECONDS, MOST_GIB = 60.0, 3.0
@@ -116,10 +117,7 @@ def main() -> int:
     text = describe(asked.codec, costs)
     sys.stdout.write(text + "\n")
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
     chosen = next(cost for cost in costs if cost.command == "encode")
     slow = not chosen.tile and (chosen.seconds >= MOST_SECONDS or chosen.gib >= MOST_GIB)
     return 1 if slow else 0

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pages import DOCS, put_section
 from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 
 from plica.codecs.catalogue import load
@@ -32,7 +33,7 @@ from plica.evaluation.text import say_origin
 from plica.formats.doors import read
 from plica.image import Image
 
-PAGE = Path(__file__).parents[1] / "docs" / "faithfulness.md"
+PAGE = DOCS / "faithfulness.md"
 BEGIN, END = "<!-- self-test -->", "<!-- end of self-test -->"
 FACTORS = (4, 8)
 FOR_THEIR_FORMAT = ("odd-formats", "bad-input")
@@ -188,10 +189,7 @@ def main() -> None:
     text = write_text(found)
     print(text)
     if args.write:
-        page = PAGE.read_text(encoding="utf-8")
-        head, rest = page.split(BEGIN)
-        tail = rest.split(END)[1]
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
 
 
 if __name__ == "__main__":

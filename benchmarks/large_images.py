@@ -17,11 +17,11 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from machine import describe_machine
+from pages import DOCS, put_section
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- benchmarks/large_images.py -->", "<!-- end of benchmarks/large_images.py -->"
 MEMORY = "8G"
 SLACK = 1.1
@@ -126,12 +126,7 @@ def main() -> int:
         ]
     )  # fmt: skip
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(
-            f"{before.rstrip()}\n\n{BEGIN}\n{text}\n{END}\n{after.lstrip()}", encoding="utf-8"
-        )
+        put_section(PAGE, BEGIN, END, text)
     return 0
 
 

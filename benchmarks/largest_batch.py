@@ -12,13 +12,14 @@ import argparse
 import multiprocessing
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
+
+from pages import DOCS, put_section
 
 from plica.networks.cost import prepare_forward
 from plica.networks.memory import find_largest_batch, read_peak
 from plica.networks.probes import build_probe
 
-PAGE = Path(__file__).parents[1] / "docs" / "efficiency.md"
+PAGE = DOCS / "efficiency.md"
 BEGIN, END = "<!-- foretold -->", "<!-- end of foretold -->"
 PROBE = "hrnet-w64"
 GIB = 2**30
@@ -61,9 +62,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if args.write:
-        page = PAGE.read_text(encoding="utf-8")
-        head, rest = page.split(BEGIN)
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pages import DOCS, put_section
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,7 +27,7 @@ from plica.codecs.networkcodec import NetworkCodec
 from plica.cohort import Cohort
 from plica.formats.doors import read
 
-PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
+PAGE = DOCS / "quality.md"
 BEGIN, END = "<!-- linear against interpolation -->", "<!-- / -->"
 # One file per picture: the hip radiographs are there as DICOM, too, compressed once more.
 SOURCES = {"chest": "hannover-covid19", "mammo": "cdd-cesm", "hip": "jordan-ddh"}
@@ -168,20 +169,6 @@ Gains are means of differences, image by image.
 """
 
 
-def write_section(table: str) -> None:
-    """Put the table between its marks in the page, or at its end."""
-    section = f"{BEGIN}\n{INTRODUCTION}\n{table}\n{END}"
-    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else "# Quality\n"
-    if BEGIN in text:
-        before, rest = text.split(BEGIN, 1)
-        text = before + section + rest.split(END, 1)[1]
-    else:
-        title = "## Linear codecs against interpolation"
-        command = "`python benchmarks/linear_vs_interpolation.py --data DATA --write` makes this"
-        text = f"{text.rstrip()}\n\n{title}\n\n{command} table.\n\n{section}\n"
-    PAGE.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -191,7 +178,7 @@ def main() -> None:
     table = make_table(make_rows(), list(read_radiographs(asked.data)))
     sys.stdout.write(table + "\n")
     if asked.write:
-        write_section(table)
+        put_section(PAGE, BEGIN, END, f"{INTRODUCTION}\n{table}")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pages import DOCS, put_section
 
 import plica
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "memory.md"
+PAGE = DOCS / "memory.md"
 BEGIN, END = "<!-- benchmarks/memory.py -->", "<!-- end of benchmarks/memory.py -->"
 SLACK = 1.1
 RUNS = [
@@ -152,10 +153,7 @@ def main() -> int:
                 sys.stdout.flush()
     text = describe(rows)
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
     return 0 if all(row.holds for row in rows) else 1
 
 

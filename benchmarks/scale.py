@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import re
 import sys
 import tempfile
 import time
@@ -21,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pages import DOCS, put_section
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from failures import Setting, sweep, tabulate
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "scale.md"
+PAGE = DOCS / "scale.md"
 PER_FOLDER, PER_SHARD = 100, 256
 HOUR, GIGA = 3600.0, 1e9
 
@@ -240,15 +240,8 @@ def main() -> None:
     for name, lines in tables.items():
         print(f"\n{name}\n" + "\n".join(lines))
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
         for name, lines in tables.items():
-            begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-            block = "\n".join((begin, *lines, end))
-            pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-            page, n = re.subn(pattern, lambda _, block=block: block, page, flags=re.S)
-            if n != 1:
-                raise SystemExit(f"{PAGE.name} has no marks for {name}, or has them twice")
-        PAGE.write_text(page, encoding="utf-8")
+            put_section(PAGE, f"<!-- {name} -->", f"<!-- end of {name} -->", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 from machine import describe_machine
+from pages import DOCS, put_section
 from torch.nn import functional
 
 from plica.networks import attention, blocks, coders, convolution, winograd
@@ -26,7 +26,7 @@ from plica.networks.heap import keeping_freed
 from plica.networks.kl import KlAutoencoder
 from plica.networks.precision import set_precision
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- benchmarks/speed_steps.py -->", "<!-- end of benchmarks/speed_steps.py -->"
 WIDTHS = (128, 256, 512)
 CASES = [(dims, side, p) for dims, side in ((2, 384), (3, 48)) for p in ("float32", "bfloat16")]
@@ -131,11 +131,7 @@ def main() -> int:
     )  # fmt: skip
     print(text)
     if asked.write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(
-            f"{before.rstrip()}\n\n{BEGIN}\n{text}\n{END}\n{after.lstrip()}", encoding="utf-8"
-        )
+        put_section(PAGE, BEGIN, END, text)
     return 0
 
 

@@ -8,7 +8,6 @@ Each in a fresh process, a plain interpreter that imports numpy beside them in t
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import subprocess
 import sys
@@ -17,10 +16,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pages import DOCS, put_section
 
 import plica
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- benchmarks/start.py -->", "<!-- end of benchmarks/start.py -->"
 RUNS = 11
 
@@ -82,15 +82,7 @@ def main() -> None:
     text = describe(seconds)
     print(text)
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        block = f"{BEGIN}\n{text}\n{END}"
-        if BEGIN in page:
-            page = re.sub(
-                f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.S
-            )
-        else:
-            page = f"{page.rstrip()}\n\n{block}\n"
-        PAGE.write_text(page, encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
 
 
 if __name__ == "__main__":

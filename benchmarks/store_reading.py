@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import re
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import torch
+from pages import DOCS, put_section
 from torch.utils.data import DataLoader, Dataset
 
 import plica
@@ -31,7 +31,7 @@ from plica.formats.store_index import Facts, describe, write_rows
 from plica.formats.store_writing import ShardWriter
 from plica.latent import Latent
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "stores.md"
+PAGE = DOCS / "stores.md"
 BEGIN, END = "<!-- benchmarks/store_reading.py -->", "<!-- end of benchmarks/store_reading.py -->"
 RUNS = 5
 WORKERS = (0, 2)
@@ -234,10 +234,7 @@ def main() -> None:
         text = describe_all(lines, measure_index(folder / "index", asked.rows))
     print(text)
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        block = f"{BEGIN}\n{text}\n{END}"
-        pattern = f"{re.escape(BEGIN)}.*?{re.escape(END)}"
-        PAGE.write_text(re.sub(pattern, lambda _: block, page, flags=re.S), encoding="utf-8")
+        put_section(PAGE, BEGIN, END, text)
 
 
 if __name__ == "__main__":
