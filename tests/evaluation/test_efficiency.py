@@ -80,7 +80,8 @@ def test_what_was_left_out_is_said():
 
 def test_records_are_json():
     for one in (FULL, LATENT, Fed("x", (1, 8, 8))):
-        json.dumps(one.to_json(), allow_nan=False)
+        record = one.to_json()
+        assert json.loads(json.dumps(record, allow_nan=False)).keys() == record.keys()
 
 
 def test_what_latents_save_is_said_in_a_sentence():

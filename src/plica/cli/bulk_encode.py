@@ -34,6 +34,7 @@ from plica.codecs.budget import PROCESS_BYTES, choose_memory
 from plica.codecs.codec import RANDOM, Codec
 from plica.errors import SettingsError, TooLarge
 from plica.formats.limits import DEFAULT_MAX_BYTES
+from plica.formats.store_index import import_arrow
 
 WORK = "Work"
 EXIT_INTERRUPTED = 130
@@ -183,6 +184,7 @@ def encode(
         threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 and not address else 0,
     )
     _check_places(order)
+    import_arrow("encoding an archive")  # before it is looked through
     facts = {"kind": order.kind or "", "options": dict(order.options), "paths": keep_paths}
     loaded = load_codec(order)
     _check_room(loaded, order, workers)
