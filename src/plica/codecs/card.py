@@ -10,6 +10,13 @@ from typing import Any, Literal
 
 MOST = 2**16  # of factor and channels: no codec comes near it
 
+NORMS = {
+    "group": "groups of channels over the whole map: no tile or frame stands alone",
+    "frame": "groups of channels over one frame: frames stand alone, tiles of one do not",
+    "position": "the channels of one place: anything can be cut anywhere",
+    "batch": "numbers fixed in training: anything can be cut anywhere",
+}
+"""What a network's layers may normalise over, and what follows for running it in pieces."""
 LATENTS = frozenset({"raw", "projected", "bitstream"})
 Posterior = Literal["none", "gaussian", "codebook"]
 
@@ -58,6 +65,12 @@ class CodecCard:
             where attention or normalisation lets it see the whole map.
         tileable: True only if a tile with a finite halo gives the very same result.
         native_window: Side of the windows its authors run it in; 0 where they run it whole.
+        period: For codecs of sequences of slices, how many slices have one code slice; 0 where the
+            third axis is as the others (3d), or each slice stands alone (2d).
+        causal: Whether no code knows of slices behind its own: the first slice has a code of its
+            own, and every `period` slices after it one, so that 1 + period · n slices are folded.
+        norms: What its layers normalise over, as `NORMS` explains; empty where nothing is.
+        value_range: What the network takes for the darkest and the lightest value.
         posterior: What kind of latent distribution.
         latents: The kinds `encode` offers; the first is the default.
         training_data: What the weights were fitted on.
@@ -78,20 +91,30 @@ class CodecCard:
     receptive_field: int = 0
     tileable: bool = False
     native_window: int = 0
+    period: int = 0
+    causal: bool = False
+    norms: tuple[str, ...] = ()
+    value_range: tuple[float, float] = (-1.0, 1.0)
     posterior: Posterior = "none"
     latents: tuple[str, ...] = ("raw",)
     training_data: str = ""
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def factors(self) -> tuple[int, int, int]:
+        """How much coarser along i, j and k, as slices lie before the network."""
+        along = self.period or (self.factor if self.dims == 3 else 1)
+        return (self.factor, self.factor, along)
+
+    @property
     def total_factor(self) -> int:
         """Voxels per code cell."""
-        return int(self.factor**self.dims)
+        return int(self.factor**2 * self.period if self.period else self.factor**self.dims)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; `from_json` gives an equal one."""
         record = asdict(self)
-        record["latents"] = list(self.latents)
+        record |= {name: list(record[name]) for name in ("latents", "norms", "value_range")}
         record["extras"] = dict(self.extras)
         record["total_factor"] = self.total_factor
         return record
@@ -116,10 +139,13 @@ class CodecCard:
             ("in_channels", card.in_channels, range(MOST + 1)),
             ("receptive_field", card.receptive_field, range(2**31)),
             ("native_window", card.native_window, range(2**31)),
+            ("period", card.period, range(MOST + 1)),
         )
         for name, value, possible in limits:
             if value not in possible:
                 raise ValueError(f"no codec's {name} is {value}")
+        if card.norms and not set(card.norms) <= set(NORMS):
+            raise ValueError(f"a network normalises over {', '.join(NORMS)}")
         if not card.name or not card.latents or not set(card.latents) <= LATENTS:
             raise ValueError(
                 f"a card has a name, and latents that are {' or '.join(sorted(LATENTS))}"
