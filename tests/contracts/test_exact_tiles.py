@@ -23,7 +23,7 @@ from plica.image import Image, Unit
 from plica.networks import kl, vq
 
 NETWORKS = [name for name in CODECS if offer(name).card.dims > 0]
-PUBLISHED = [name for name in NETWORKS if not offer(name).card.tileable]
+ELSEWHERE = [name for name in NETWORKS if offer(name).card.weights.kind in {"hub", "file"}]
 EXACT_RMS = 1e-5
 """Of the output's deviation: what rounding of float32 may do."""
 # Odd in every side, and thin.
@@ -55,7 +55,7 @@ def published():
 def codec_of(published):
     @functools.cache
     def get(name: str) -> NetworkCodec:
-        codec = load(name, RANDOM if name in PUBLISHED else None)
+        codec = load(name, RANDOM if name in ELSEWHERE else None)
         assert isinstance(codec, NetworkCodec)
         return codec
 

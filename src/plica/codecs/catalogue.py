@@ -29,6 +29,8 @@ CODECS = Registry(
         ("kl-f8", "plica.codecs.latentdiffusion:OFFERS"),
         ("vq-f4", "plica.codecs.latentdiffusion:OFFERS"),
         ("vq-f8", "plica.codecs.latentdiffusion:OFFERS"),
+        *((name, "plica.codecs.tiny:OFFERS")
+          for name in ("taesd", "taesdxl", "taesd3", "taef1", "taef2", "taesana")),
         *((f"{kernel}-{size}", "plica.codecs.interpolation:OFFERS")
           for kernel in _KERNELS for size in _SIZES),
         ("jpeg2000", "plica.codecs.bitstream:OFFERS"),

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plica.codecs.plan import Part, Plan, Planner
-from plica.codecs.tiling import Advance, run_in_blocks, run_in_tiles, run_in_windows
+from plica.codecs.tiling import (
+    Advance,
+    run_in_blocks,
+    run_in_tiles,
+    run_in_windows,
+    run_passes,
+)
 from plica.networks.autoencoder import Pass
 from plica.networks.heap import give_back
 from plica.networks.schedule import run_schedule
@@ -64,6 +70,8 @@ class Leader:
 
     def _lead_tiles(self, plan: Plan, part: Part, x: Any, out: Any, advance: Advance) -> Any:
         passes = tuple(self._on_device(one) for one in self.planner.passes(part))
+        if self.planner.is_passing:
+            return run_passes(passes, x, tiles=plan.tiles, out=out, advance=advance)
         if len(passes) == 1:
             return run_in_tiles(passes[0], x, tile=plan.tiles[0], out=out, advance=advance)
         first, second, block = plan.tiles

@@ -34,7 +34,7 @@ from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind, Trail
-from plica.networks.autoencoder import Autoencoder, Local, Pass, Projecting, Sampling
+from plica.networks.autoencoder import Autoencoder, Local, Pass, Passing, Projecting, Sampling
 from plica.networks.heap import keeping_freed
 from plica.networks.precision import Precision, set_precision
 from plica.networks.sending import send
@@ -220,7 +220,7 @@ class NetworkCodec:
     @property
     def tiles(self) -> bool:
         """Whether it is run in exact tiles."""
-        return self.card.tileable and isinstance(self.network, Local)
+        return self.card.tileable and isinstance(self.network, Local | Passing)
 
     @property
     def _factor(self) -> tuple[int, int, int]:

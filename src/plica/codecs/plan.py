@@ -9,10 +9,11 @@ from typing import Any, Literal
 from torch import nn
 
 from plica.codecs.budget import PROCESS_BYTES, choose_memory
+from plica.codecs.cuts import Course, Cut, cost, count_between
 from plica.codecs.running import Running
 from plica.codecs.tiling import choose_window, count_tiles, hold, place_windows, plan_tiles
 from plica.errors import SettingsError, TooLarge
-from plica.networks.autoencoder import Autoencoder, Local, Pass, Staged
+from plica.networks.autoencoder import Autoencoder, Local, Pass, Passing, Staged
 from plica.networks.coders import Decoder, Encoder
 from plica.networks.schedule import Schedule, plan_schedule
 from plica.networks.stitched import BATCH_PIXELS, Stitched
@@ -27,8 +28,6 @@ BATCH_VOXELS, DEVICE_BATCH_VOXELS = 2**18, 2**24
 # Maps as wide as the finest level that exist at once, where a network runs whole. Measured.
 _ENCODER_MAPS, _DECODER_MAPS = 5.0, 6.0
 _LEAST_TILE = 16
-# What allocators and the workspaces of convolutions take beside the maps of a tile. Measured.
-_OVERHEAD, _ENLARGING_OVERHEAD = 1.2, 1.5
 _GIB = 2**30
 
 
@@ -107,7 +106,12 @@ class Planner:
     @property
     def is_local(self) -> bool:
         """Whether tiles with a halo give the very result."""
-        return self.tileable and isinstance(self.network, Local)
+        return self.tileable and isinstance(self.network, Local | Passing)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is led in passes of which some take a coarse map at once."""
+        return self.tileable and isinstance(self.network, Passing)
 
     @property
     def has_schedule(self) -> bool:
@@ -130,6 +134,8 @@ class Planner:
         self.check()
         tiling = self.running.tiling
         held = held + count_weights(self.network)
+        if self.is_passing:
+            return self._plan_passes(part, shape, held, whole=tiling == "whole")
         if self.is_local:
             return self._plan_tiles(part, shape, held, whole=tiling == "whole")
         if tiling == "window" or (tiling == "auto" and self._has_windows):
@@ -227,6 +233,8 @@ class Planner:
     def passes(self, part: Part) -> tuple[Pass, ...]:
         """The walks over an input of a local network."""
         network: Any = self.network
+        if isinstance(network, Passing):
+            return network.decoding_passes() if part == "decode" else network.encoding_passes()
         encode, decode = network.floats_per_voxel
         if part != "decode":
             function = network.encode
@@ -241,9 +249,7 @@ class Planner:
         room, batch = self._room(held), self._choose_batch(shape, part)
         least = self._least_cut(passes, sides, part)
         if whole:
-            cuts = [
-                _Cut.of(passes, (sides,) * len(passes), sides, sides, one) for one in (batch, 1)
-            ]
+            cuts = [Cut.of(passes, (sides,) * len(passes), sides, sides, one) for one in (batch, 1)]
         else:
             cuts = [self._cut(passes, sides, part, one, room) for one in (batch, 1)]
             cuts += [] if self.running.tile else [least]
@@ -266,22 +272,22 @@ class Planner:
 
     def _cut(
         self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part, batch: int, room: int
-    ) -> _Cut:
+    ) -> Cut:
         """As large as the memory allows, or as the user says."""
-        block, between = sides, _count_between(passes)
+        block, between = sides, count_between(passes)
         if between:
             most = min(WORKING_BYTES, room / 3) / (4 * batch * between)
             block = plan_tiles(sides, halo=passes[1].reach, stride=1, most_voxels=max(1.0, most))
         left = min(WORKING_BYTES, room - 4 * batch * between * hold(block, sides, passes[-1].reach))
         tiles = tuple(
-            self._choose_tile(one, sides, part, left / _cost(one, batch)) for one in passes
+            self._choose_tile(one, sides, part, left / cost(one, batch)) for one in passes
         )
-        return _Cut.of(passes, tiles, block, sides, batch)
+        return Cut.of(passes, tiles, block, sides, batch)
 
-    def _least_cut(self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part) -> _Cut:
+    def _least_cut(self, passes: tuple[Pass, ...], sides: tuple[int, ...], part: Part) -> Cut:
         """Below it, tiles would be computed for their halo's sake."""
         tile = self._least_tile(sides, part)
-        return _Cut.of(passes, (tile,) * len(passes), tile, sides, 1)
+        return Cut.of(passes, (tile,) * len(passes), tile, sides, 1)
 
     def _least_tile(self, sides: tuple[int, ...], part: Part) -> tuple[int, ...]:
         cell = self.factor if part == "decode" else 1  # voxels of the image per side of a cell
@@ -302,6 +308,47 @@ class Planner:
         cells = math.prod(shape[2:]) * (self.factor ** len(shape[2:]) if part == "decode" else 1)
         most = DEVICE_BATCH_VOXELS if self._on_device else BATCH_VOXELS
         return max(1, min(shape[0], most // cells))
+
+    def _plan_passes(self, part: Part, shape: tuple[int, ...], held: int, *, whole: bool) -> Plan:
+        """One pass after the other, each over all of its map."""
+        room = self._room(held)
+        batches = dict.fromkeys((self._choose_batch(shape, part), 1))
+        courses = [self._course(part, shape[2:], one, room, whole=whole) for one in batches]
+        if not whole and not self.running.tile:
+            courses.append(self._course(part, shape[2:], 1, 0, whole=False))
+        fitting = next((one for one in courses if one.bytes <= room), None)
+        if fitting is None:
+            raise self._refuse(part, shape, held, courses[-1].bytes)
+        pieces = max(fitting.pieces)
+        return Plan(
+            manner="whole" if whole or pieces == 1 else "tiles",
+            pieces=pieces * -(-shape[0] // fitting.batch),
+            sides=fitting.tiles[fitting.pieces.index(pieces)],
+            batch=fitting.batch,
+            piece_bytes=fitting.bytes,
+            held_bytes=held,
+            memory=self.memory,
+            on_device=self._on_device,
+            tiles=fitting.tiles,
+        )
+
+    def _course(
+        self, part: Part, sides: tuple[int, ...], batch: int, room: float, *, whole: bool
+    ) -> Course:
+        """Tiles of each pass, as large as there is room for beside the maps between the passes."""
+        tiles, pieces, most, before = [], [], 0.0, 0.0
+        for one in self.passes(part):
+            after = 4 * batch * one.channels * math.prod(sides) / one.factor ** len(sides)
+            left = min(WORKING_BYTES, room - before - after)
+            tile = sides
+            if not whole and not one.whole:
+                tile = self._choose_tile(one, sides, part, left / cost(one, batch))
+            tiles.append(tile)
+            pieces.append(count_tiles(sides, tile))
+            most = max(most, before + after + cost(one, batch) * hold(tile, sides, one.reach))
+            sides = tuple(round(side / one.factor) for side in sides)
+            before = after
+        return Course(tuple(tiles), tuple(pieces), batch, int(most))
 
     # -- windows ---------------------------------------------------------------------------------
 
@@ -419,50 +466,6 @@ class Planner:
             maps=" and ".join(sorted(homes)),
             schedule=schedule,
         )
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """How a local network's input could be cut.
-
-    Args:
-        tiles: Of each pass.
-        block: What lives between two passes is computed for so much of the input at a time.
-        batch: Inputs at a time.
-        bytes: What all that takes.
-    """
-
-    tiles: tuple[tuple[int, ...], ...]
-    block: tuple[int, ...]
-    batch: int
-    bytes: int
-
-    @classmethod
-    def of(
-        cls,
-        passes: tuple[Pass, ...],
-        tiles: tuple[tuple[int, ...], ...],
-        block: tuple[int, ...],
-        sides: tuple[int, ...],
-        batch: int,
-    ) -> _Cut:
-        pieces = (
-            _cost(one, batch) * hold(tile, sides, one.reach)
-            for one, tile in zip(passes, tiles, strict=True)
-        )
-        between = 4 * batch * _count_between(passes) * hold(block, sides, passes[-1].reach)
-        return cls(tiles, block, batch, int(max(pieces) + between))
-
-
-def _count_between(passes: tuple[Pass, ...]) -> int:
-    """Numbers per cell that live between two passes."""
-    return passes[0].channels if len(passes) > 1 else 0
-
-
-def _cost(one: Pass, batch: int) -> float:
-    """Bytes per cell of a tile with its halo."""
-    overhead = _ENLARGING_OVERHEAD if one.factor < 1 else _OVERHEAD
-    return 4 * batch * one.floats * overhead
 
 
 def count_weights(network: Any) -> int:

@@ -111,6 +111,31 @@ def run_in_blocks(
     return out
 
 
+def run_passes(
+    passes: tuple[Pass, ...],
+    x: Any,
+    *,
+    tiles: tuple[tuple[int, ...], ...],
+    out: Any = None,
+    advance: Advance = lambda voxels: None,
+) -> Any:
+    """Passes one after another, each over all that the one before it gave.
+
+    Args:
+        passes: A whole one has a tile of its input's sides.
+        x: The input of the first (batch, channel, *space).
+        tiles: Sides of each pass's tiles.
+        out: Where the last one's result is laid, box by box; None makes an array.
+        advance: Is told after each tile its share of the voxels of x.
+    """
+    voxels, given = math.prod(x.shape), x
+    for number, (one, tile) in enumerate(zip(passes, tiles, strict=True)):
+        told = _weigh(advance, one.share * voxels / math.prod(given.shape))
+        last = number == len(passes) - 1
+        given = run_in_tiles(one, given, tile=tile, out=out if last else None, advance=told)
+    return given
+
+
 def _weigh(advance: Advance, weight: float) -> Advance:
     return lambda voxels: advance(voxels * weight)
 

@@ -93,6 +93,7 @@ def load_network(
     *,
     make: Callable[[], Network],
     convert: Callable[[Weights], Weights],
+    read_folder: Callable[[Path], Weights] | None = None,
 ) -> tuple[Network, str]:
     """A network with its weights, and their fingerprint.
 
@@ -101,6 +102,7 @@ def load_network(
             source.
         make: Makes the network; it is called where parameters take no memory.
         convert: Brings the file's keys and shapes to the network's.
+        read_folder: Reads a folder, for networks whose weights come in several files.
 
     Raises:
         WeightsError: The weights are missing, damaged or of another network.
@@ -109,6 +111,8 @@ def load_network(
         network = make()
     if given == RANDOM:
         state = draw_weights(network)
+    elif read_folder is not None and given is not None and Path(given).is_dir():
+        state = convert(read_folder(Path(given)))
     else:
         path = resolve(card.weights, given, name=card.name)
         own = given is None

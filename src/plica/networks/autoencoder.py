@@ -90,6 +90,8 @@ class Pass:
         floats: About how many numbers are held at once per cell of the input.
         share: Of the work of all passes.
         channels: Of the result, where another pass takes it.
+        whole: Whether it looks at the whole map, and is run on it at once; only for maps as coarse
+            as the codes.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -98,6 +100,23 @@ class Pass:
     floats: float
     share: float = 1.0
     channels: int = 0
+    whole: bool = False
+
+
+@runtime_checkable
+class Passing(Protocol):
+    """An autoencoder run in passes, each in tiles with a halo or, on coarse maps, at once.
+
+    Contract: the passes, one after another, give what `encode` and `decode` give.
+    """
+
+    def encoding_passes(self) -> tuple[Pass, ...]:
+        """The passes from an image to codes, first to last."""
+        ...
+
+    def decoding_passes(self) -> tuple[Pass, ...]:
+        """The passes from codes to an image, first to last."""
+        ...
 
 
 @runtime_checkable
