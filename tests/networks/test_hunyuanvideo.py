@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.networks import framed
 
 from plica.networks.hunyuanvideo import HunyuanVideo
-from tests.networks import framed
 
 diffusers = pytest.importorskip("diffusers")
 

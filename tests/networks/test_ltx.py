@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.networks import framed
 
 from plica.networks.ltx import LtxVideo
-from tests.networks import framed
 
 diffusers = pytest.importorskip("diffusers")
 # The library takes squares of its normalisations in single precision, whatever it is given.

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.networks import framed
 
 from plica.networks.wan import Wan
-from tests.networks import framed
 
 diffusers = pytest.importorskip("diffusers")
 
