@@ -64,6 +64,10 @@ class Chooser:
         elif self.weights is None:
             self._load(DEFAULT_FOR_VOLUMES)
 
+    def named(self) -> Codec:
+        """The codec of the name asked for, which is not "auto"."""
+        return self._load(self.name)
+
     def for_image(self, image: Image) -> Codec:
         """The codec to encode an image with."""
         return self._load(default_name(image) if self.name == AUTO else self.name)

@@ -34,6 +34,7 @@ COMMANDS = Registry(
         ("card", "plica.cli.card:card"),
         ("train", "plica.cli.train:train"),
         ("export", "plica.cli.export:export"),
+        ("augment", "plica.cli.augment:augment"),
         ("evaluate", "plica.cli.evaluate:app"),
         ("bulk", "plica.cli.bulk:app"),
         ("demo", "plica.cli.demo:demo"),
