@@ -35,6 +35,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     "foreground": ({}, {"margin_mm": 0.0, "multiple": 4}),
     "resample": ({"spacing_mm": (1.8, 0.8, 3.0)}, {"spacing_mm": (0.7, 0.0, 1.0)}),
     "channels": ({"wanted": 3}, {"wanted": 1}),
+    "leadin": ({"period": 4}, {"period": 4, "causal": False}, {"period": 1}),
     "pad": ({}, {"multiple": (8, 3, 5), "mode": "edge"}, {"mode": "reflect"}),
 }
 EVERY = [(name, settings) for name, all_of in SETTINGS.items() for settings in all_of]

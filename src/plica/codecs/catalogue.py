@@ -9,7 +9,7 @@ from typing import Any
 
 from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import RANDOM, Codec, Offer, Request
-from plica.errors import UnknownName
+from plica.errors import SettingsError, UnknownName
 from plica.image import Image
 from plica.registry import Registry
 
@@ -136,6 +136,7 @@ def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
+    from plica.codecs.framecodec import FrameCodec
     from plica.codecs.networkcodec import NetworkCodec
     from plica.codecs.precision import check_precision
     from plica.codecs.preparing import Preparing
@@ -144,6 +145,11 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
     own = (*_RUNNING, _PRECISION)
     preparing = {key: value for key, value in shared.items() if key not in own}
     running = Running.from_options(**{key: shared[key] for key in _RUNNING if key in shared})
+    if isinstance(codec, FrameCodec):
+        if shared.get(_PRECISION, "float32") != "float32":
+            raise SettingsError(f"{codec.card.name} is run in float32 alone: leave out precision")
+        asked_for = Preparing.from_options(preparing)
+        return dataclasses.replace(codec, preparing=asked_for, running=running)
     if isinstance(codec, NetworkCodec):
         asked = dataclasses.replace(
             codec,
@@ -163,9 +169,10 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
 
 def _call_random(codec: Codec) -> Codec:
     """Under a name that says what its numbers are worth."""
+    from plica.codecs.framecodec import FrameCodec
     from plica.codecs.networkcodec import NetworkCodec
 
-    if not isinstance(codec, NetworkCodec):
+    if not isinstance(codec, NetworkCodec | FrameCodec):
         raise UnknownName(f"{codec.card.name} has no weights that could be random")
     card = dataclasses.replace(
         codec.card,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +26,7 @@ from plica.codecs.card import CodecCard
 from plica.codecs.codec import Begin, check_image, check_maker, check_way_back, in_memory
 from plica.codecs.leading import Leader
 from plica.codecs.plan import DEVICE_BATCH_VOXELS, Part, Plan, Planner
-from plica.codecs.preparing import PadMode, Preparing
+from plica.codecs.preparing import PadMode, Preparing, Steps
 from plica.codecs.running import Meter, Running
 from plica.codecs.tiling import run_in_tiles
 from plica.codecs.together import find_alike, split_codes
@@ -82,7 +82,7 @@ class NetworkCodec:
     card: CodecCard
     network: Autoencoder
     fingerprint: str
-    steps: Callable[[Image], tuple[Step, ...]]
+    steps: Steps
     device: str = "cpu"
     preparing: Preparing = field(default_factory=Preparing)
     padding: PadMode = "background"

@@ -19,7 +19,7 @@ from plica.networks.schedule import Schedule, plan_schedule
 from plica.networks.stitched import BATCH_PIXELS, Stitched
 
 Part = Literal["encode", "posterior", "decode"]
-Manner = Literal["tiles", "windows", "whole", "exact"]
+Manner = Literal["tiles", "windows", "whole", "exact", "frames"]
 # What the feature maps of tiles may take at most: larger ones are not faster.
 WORKING_BYTES = 2**30
 # Voxels a batch of slices may hold where the memory allows it: more are not faster, on a processor
@@ -36,7 +36,7 @@ class Plan:
     """How one image is led through a network.
 
     Args:
-        manner: "tiles", "windows", "whole" or "exact".
+        manner: "tiles", "windows", "whole", "exact" or "frames".
         pieces: How many pieces.
         sides: Of one piece, without what it sees around, in cells of the input.
         batch: Inputs (slices) led through at a time.
@@ -73,6 +73,7 @@ class Plan:
             "tiles": f"{self.pieces} exact tile{'s' * (self.pieces > 1)} of at most {sides}",
             "windows": f"{self.pieces} window{'s' * (self.pieces > 1)} of {sides}",
             "whole": f"whole ({sides})",
+            "frames": f"slice after slice, exact, {self.sides[-1]} at a time",
             "exact": f"layer by layer, exact, maps in {self.maps or 'memory'}",
         }[self.manner]
         return (

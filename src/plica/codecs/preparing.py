@@ -24,6 +24,8 @@ from plica.preparation.window import Window
 PadMode = Literal["background", "edge", "reflect"]
 Pipeline = Literal["own", "radiograph", "mr"]
 SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
+Steps = Callable[[Image], tuple[Step, ...]]
+"""Gives the intensity steps for an image."""
 LARGEST_MM = 1e4
 
 
@@ -67,7 +69,7 @@ class Preparing:
         self,
         image: Image,
         *,
-        intensity: Callable[[Image], tuple[Step, ...]],
+        intensity: Steps,
         in_channels: int,
         factor: tuple[int, int, int],
         sliced: bool,
@@ -92,7 +94,7 @@ class Preparing:
         steps += [self._keep(step, image) for step in self._choose(intensity, image)]
         return (*steps, Channels(in_channels), Pad(factor, padding))
 
-    def _choose(self, own: Callable[[Image], tuple[Step, ...]], image: Image) -> tuple[Step, ...]:
+    def _choose(self, own: Steps, image: Image) -> tuple[Step, ...]:
         """The intensity steps; which way up a network wants its volumes stays its own business."""
         if self.pipeline == "own":
             return own(image)

@@ -75,5 +75,6 @@ STEPS = Registry(
         ("resample", "plica.preparation.resample:Resample"),
         ("channels", "plica.preparation.channels:Channels"),
         ("pad", "plica.preparation.pad:Pad"),
+        ("leadin", "plica.preparation.leadin:LeadIn"),
     ),
 )

@@ -291,6 +291,57 @@ class Cropped(_Part):
 
 
 @dataclass(frozen=True, eq=False)
+class Prolonged(_Part):
+    """Longer along k: the first slice again before it, the last again behind it.
+
+    Args:
+        base: What is made longer.
+        before: Slices before the first.
+        length: Slices in all.
+    """
+
+    before: int
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With all slices."""
+        return (*self.base.shape[:3], self.length)
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        """A box, of which some slices may be copies."""
+        wanted = np.arange(box[3].start, box[3].stop) - self.before
+        wanted = np.clip(wanted, 0, self.base.shape[3] - 1)
+        span = slice(int(wanted[0]), int(wanted[-1]) + 1)
+        return self.base[(*box[:3], span)][..., wanted - span.start]
+
+
+@dataclass(frozen=True, eq=False)
+class Inner(_Part):
+    """So many slices along k, from one of them on."""
+
+    start: int
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With those slices."""
+        return (*self.base.shape[:3], self.length)
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        """A box, which is one of the base's too."""
+        span = slice(box[3].start + self.start, box[3].stop + self.start)
+        return self.base[(*box[:3], span)]
+
+    def carry(self, box: Box, values: Pixels) -> tuple[Box, Pixels]:
+        """What of a box of the base is kept, and its place here."""
+        first = max(box[3].start - self.start, 0)
+        last = max(first, min(box[3].stop - self.start, self.length))
+        cut = first + self.start - box[3].start
+        return (*box[:3], slice(first, last)), values[..., cut : cut + last - first]
+
+
+@dataclass(frozen=True, eq=False)
 class Repeated(_Part):
     """One channel several times."""
 

@@ -1,0 +1,157 @@
+"""Volumes as sequences: nothing is cut, restarted, shifted or lost on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import plica
+from plica.codecs.card import CodecCard
+from plica.codecs.framecodec import FrameCodec
+from plica.codecs.medvae import picture_steps
+from plica.codecs.preparing import Preparing
+from plica.codecs.running import Running
+from plica.errors import LatentError, SettingsError, TooLarge
+from plica.formats import latents
+from plica.grid import Grid
+from plica.image import Image, Unit
+from plica.networks.frames import Framed
+
+OBLIQUE = np.array([[0.9, 0.1, 0, 5], [-0.1, 0.8, 0.2, -7], [0, -0.1, 2.1, 11], [0, 0, 0, 1.0]])
+
+
+class Folding:
+    """Keeps all values: cells of pixels and groups of frames become channels, in order.
+
+    It adds the number of pieces it was given before, times `drift`, so that a codec that restarts
+    it, or shows it frames twice, is found out.
+    """
+
+    factor, period, in_channels, code_channels, streams = 2, 4, 3, 3 * 4 * 4, True
+    frames_at_a_time, floats_per_voxel = 4, (8.0, 8.0)
+
+    def __init__(self, *, causal: bool = True) -> None:
+        self.causal = causal
+        self.shown: list[int] = []
+
+    def _groups(self, pieces):
+        frames = torch.cat(list(pieces), dim=2)
+        self.shown.append(frames.shape[2])
+        first = frames[:, :, :1].expand(-1, -1, self.period - 1, -1, -1)
+        return torch.cat([first, frames], dim=2) if self.causal else frames
+
+    def encode_stream(self, frames):
+        x = self._groups(frames)
+        n, c, t, h, w = x.shape
+        x = x.reshape(n, c, t // 4, 4, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+        yield from x.reshape(n, c * 16, t // 4, h // 2, w // 2).split(1, dim=2)
+
+    def decode_stream(self, codes):
+        z = torch.cat(list(codes), dim=2)
+        n, _, t, h, w = z.shape
+        x = z.reshape(n, 3, 4, 2, 2, t, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+        x = x.reshape(n, 3, t * 4, h * 2, w * 2)
+        yield from x[:, :, 3 if self.causal else 0 :].split(5, dim=2)
+
+    def encode(self, x):
+        return torch.cat(list(self.encode_stream([x])), dim=2)
+
+    def decode(self, z):
+        return torch.cat(list(self.decode_stream([z])), dim=2)
+
+
+def codec_of(network: Framed, **settings) -> FrameCodec:
+    card = CodecCard(
+        name="folding", family="made", summary="Keeps all.", dims=3, factor=network.factor,
+        channels=network.code_channels, in_channels=3, expects="", licence="", source="",
+        period=network.period, causal=network.causal,
+    )  # fmt: skip
+    return FrameCodec(card, network, "sha256:0", picture_steps, **settings)
+
+
+def make_ct(shape: tuple[int, int, int]) -> Image:
+    values = np.random.default_rng(sum(shape)).integers(-1000, 1000, (1, *shape)).astype(np.int16)
+    return Image(values, Grid(shape, OBLIQUE), Unit.HU)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("shape", [(7, 5, 1), (6, 9, 3), (5, 4, 4), (4, 6, 5), (3, 3, 300)])
+def test_every_voxel_comes_back_to_its_place(shape, causal, tmp_path):
+    image = make_ct(shape)
+    codec = codec_of(Folding(causal=causal))
+
+    latent = codec.encode(image)
+    plica.write(latent, tmp_path / "a.latent")
+
+    for decoded in (codec.decode(latent), codec.decode(latents.read(tmp_path / "a.latent"))):
+        np.testing.assert_array_equal(decoded.pixels, image.pixels)
+        assert decoded.pixels.dtype == image.pixels.dtype
+        assert decoded.grid.agrees_with(image.grid, 1e-3)
+        assert decoded.unit is Unit.HU
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_slices_may_be_taken_along_any_axis(axis):
+    image = make_ct((6, 5, 7))
+    codec = codec_of(Folding(), preparing=Preparing(axis=axis))
+
+    np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)
+
+
+def test_a_causal_network_sees_each_slice_once():
+    network = Folding()
+    codec_of(network).encode(make_ct((4, 4, 11)))
+
+    assert network.shown == [13]  # 1 + 4 · 3: the eleven, and the last one twice more
+
+
+def test_the_grid_of_codes_lies_over_the_slices_they_stand_for():
+    """The second code of a causal network stands for slices 1 … 4: its centre is at 2.5."""
+    image = make_ct((4, 4, 9))
+    latent = codec_of(Folding()).encode(image)
+
+    codes = latent.prepared.coarser(latent.factor)
+    to_voxel = np.linalg.inv(image.grid.affine)
+    places = [to_voxel @ np.append(codes.to_world(np.array([0, 0, k])), 1) for k in (0, 1, 2)]
+
+    np.testing.assert_allclose([place[2] for place in places], [-1.5, 2.5, 6.5], atol=1e-9)
+
+
+def test_values_outside_the_window_are_counted_or_kept():
+    image = make_ct((6, 6, 6))
+    values = image.pixels.copy()
+    values[0, 2, 3, 4] = 2500
+    image = image.with_pixels(values)
+
+    counted = codec_of(Folding()).encode(image)
+    kept = codec_of(Folding(), preparing=Preparing(keep_outside=True))
+
+    assert counted.trail.losses["window"]["voxels_above"] == 1
+    np.testing.assert_array_equal(kept.decode(kept.encode(image)).pixels, values)
+
+
+def test_what_cannot_be_done_is_refused():
+    codec = codec_of(Folding())
+    image = make_ct((6, 6, 6))
+    latent = codec.encode(image)
+
+    with pytest.raises(LatentError, match="no projected latent"):
+        codec.encode(image, kind="projected")
+    with pytest.raises(LatentError, match="leave out the seed"):
+        codec.encode(image, seed=1)
+    with pytest.raises(SettingsError, match="slices in order"):
+        codec_of(Folding(), running=Running(tile=64)).encode(image)
+    with pytest.raises(TooLarge, match="needs at least"):
+        codec_of(Folding(), running=Running(memory=1)).encode(image)
+    with pytest.raises(LatentError, match="other weights"):
+        FrameCodec(codec.card, Folding(), "sha256:1", picture_steps).decode(latent)
+
+
+def test_progress_ends_where_all_is_done():
+    told = []
+    codec = codec_of(Folding(), running=Running(progress=lambda done, of: told.append((done, of))))
+    codec.decode(codec.encode(make_ct((4, 4, 9))))
+
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] != [told[-1][0]] * len(told)
