@@ -15,6 +15,7 @@ from plica.image import Image
 ISSUED = [
     *(f"{family}-{size}" for family in ("linear", "compact", "medvae")
       for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d")),
+    "taesd", "taesdxl", "taesd3", "taef1", "taef2", "taesana",
     "linear-4x4-3d", "compact-4x4-3d",
     "kl-f4", "kl-f8", "vq-f4", "vq-f8", "jpeg2000", "jpegxl", "identity",
     *(f"{kernel}-{size}" for kernel in ("nearest", "bilinear", "bicubic", "area", "lanczos")

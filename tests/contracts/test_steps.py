@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,7 +87,13 @@ def test_a_step_is_a_frozen_value(name, settings):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "settings"), EVERY, ids=str)
 class TestEveryStep:
-    @pytest.fixture
+    def without_first(image: Image, slices: int) -> Image:
+    i, j, k = image.grid.shape
+    grid = image.grid.window((0, 0, slices), (i, j, k - slices))
+    return replace(image, pixels=image.pixels[..., slices:], grid=grid)
+
+
+@pytest.fixture
     def image(self, kind):
         return make_image(kind)
 
@@ -120,6 +127,8 @@ class TestEveryStep:
             if image.unit is Unit.LABEL:
                 pytest.skip("a label of one voxel may lie between the voxels of a coarser grid")
             tolerance_mm = np.linalg.norm(np.maximum(prepared.grid.spacing_mm, 1)) / 2
+        if record.step == "leadin":  # copies of the first slice stand before it
+            prepared = without_first(prepared, record.undo["before"])
 
         here = find_landmark(image)
         assert np.linalg.norm(find_landmark(prepared) - here) <= tolerance_mm
