@@ -84,16 +84,16 @@ def test_a_step_is_a_frozen_value(name, settings):
     assert hash(step) == hash(STEPS.get_thing(name)(**settings))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("name", "settings"), EVERY, ids=str)
-class TestEveryStep:
-    def without_first(image: Image, slices: int) -> Image:
+def without_first(image: Image, slices: int) -> Image:
     i, j, k = image.grid.shape
     grid = image.grid.window((0, 0, slices), (i, j, k - slices))
     return replace(image, pixels=image.pixels[..., slices:], grid=grid)
 
 
-@pytest.fixture
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "settings"), EVERY, ids=str)
+class TestEveryStep:
+    @pytest.fixture
     def image(self, kind):
         return make_image(kind)
 
