@@ -5,16 +5,18 @@ Ours is CompVis', the authors' own (Rombach et al., 2022). Known besides it:
     whole latent diffusion models   first_stage_model.encoder.… among the denoiser's keys
     diffusers, since 0.17           encoder.down_blocks.0.resnets.0.…, attention to_q … to_out.0
     diffusers, before               the same with query, key, value and proj_attn
+    MONAI, for MAISI                encoder.blocks.0.conv.conv.…, all layers counted in one row
 
 diffusers writes attention's 1×1 convolutions as matrices (out, in), and counts the decoder's levels
-from the coarsest.
+from the coarsest. MAISI's mean and log-variance come of a convolution each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor
 
 from plica.errors import WeightsError
@@ -68,6 +70,7 @@ _IN_ATTENTION = (
     (re.compile(r"\.(to_v|value)\."), ".v."),
     (re.compile(r"\.(to_out\.0|proj_attn)\."), ".proj_out."),
 )
+_MONAI = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)")
 _UP = re.compile(r"decoder\.up_blocks\.(\d+)\.")
 _ATTENTION = re.compile(r"\.(attn\.\d+|attn_1)\.")
 
@@ -120,3 +123,63 @@ def _as_convolution(key: str, value: Tensor) -> Tensor:
     if _ATTENTION.search(key) and value.ndim == 2:
         return value[:, :, None, None]
     return value
+
+
+def with_quant(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same, for networks that have no convolutions beside the codes.
+
+    Ones that change nothing stand in their place: each channel is multiplied by one, and noughts
+    are added to it, which is exact.
+    """
+    completed = dict(state)
+    for name, end in (("quant_conv", "encoder.conv_out.bias"), ("post_quant_conv", "")):
+        first = completed.get(end or "decoder.conv_in.weight")
+        if first is None or f"{name}.weight" in completed:
+            continue
+        channels = first.shape[1] if first.ndim > 1 else first.shape[0]
+        completed[f"{name}.weight"] = torch.eye(channels)[:, :, None, None]
+        completed[f"{name}.bias"] = torch.zeros(channels)
+    return completed
+
+
+def from_maisi(state: Mapping[str, Tensor], *, levels: int, blocks: int) -> dict[str, Tensor]:
+    """MAISI's weights as MONAI writes them, in CompVis' layout; that layout itself stays.
+
+    Args:
+        state: In either layout.
+        levels: Of resolution.
+        blocks: Per level.
+
+    Raises:
+        WeightsError: Two keys mean the same tensor.
+    """
+    places = {
+        "encoder": dict(enumerate(_count_maisi("encoder", levels, blocks))),
+        "decoder": dict(enumerate(_count_maisi("decoder", levels, blocks))),
+    }
+    renamed = _rename(state, {key: _maisi_key(key, places) for key in state})
+    for end in ("weight", "bias"):
+        halves = [f"quant_conv_{half}.{end}" for half in ("mu", "log_sigma")]
+        if all(half in renamed for half in halves):
+            renamed[f"quant_conv.{end}"] = torch.cat([renamed.pop(half) for half in halves])
+    return renamed
+
+
+def _count_maisi(coder: str, levels: int, blocks: int) -> Iterator[str]:
+    """What the layers of a coder are called, in MONAI's order."""
+    yield "conv_in"
+    way, change = ("down", "downsample") if coder == "encoder" else ("up", "upsample")
+    for step in range(levels):
+        level = step if coder == "encoder" else levels - 1 - step
+        yield from (f"{way}.{level}.block.{block}" for block in range(blocks))
+        if step < levels - 1:
+            yield f"{way}.{level}.{change}.conv"
+    yield from ("norm_out", "conv_out")
+
+
+def _maisi_key(key: str, places: Mapping[str, Mapping[int, str]]) -> str:
+    key = re.sub(r"(\.conv)+\.(weight|bias)$", r".\2", key)
+    match = _MONAI.fullmatch(key)
+    if match is None or int(match[2]) not in places[match[1]]:
+        return key
+    return f"{match[1]}.{places[match[1]][int(match[2])]}.{match[3]}"

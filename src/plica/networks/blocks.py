@@ -186,18 +186,25 @@ class Upsample(nn.Module):
     which takes 4 products per result instead of 9 in 2D, 8 instead of 27 in 3D, and never holds the
     enlarged map: measured, 1.5 to 4 times as fast on two CPU cores.
 
+    Where it is smooth, new voxels lie at a quarter and three quarters between the old ones, as in
+    MAISI; one transposed convolution would then need as many products, and is not taken.
+
     Args:
         dims: Axes of space: 2 or 3.
         width: Channels, in and out.
+        smooth: Whether voxels are interpolated, not repeated.
     """
 
-    def __init__(self, *, dims: int, width: int) -> None:
+    def __init__(self, *, dims: int, width: int, smooth: bool = False) -> None:
         super().__init__()
         self.conv = CONVOLUTION[dims](width, width, 3, padding=1)
         self.transpose = _TRANSPOSE[dims]
+        self.smooth = smooth
 
     def forward(self, x: Tensor) -> Tensor:
         """Make x finer by two."""
+        if self.smooth:
+            return convolve_same(self.conv, interpolate(x))
         return self.transpose(x, self.kernel(), self.conv.bias, stride=2, padding=1)
 
     def kernel(self, results: slice = slice(None)) -> Tensor:
@@ -210,6 +217,12 @@ class Upsample(nn.Module):
         with exact:
             k = torch.matmul(_spread_taps(dims).to(w), w.flatten(2).transpose(1, 2))
         return k.view(len(k), *[4] * dims, k.shape[-1]).movedim((-1, 0), (0, 1))
+
+
+def interpolate(x: Tensor) -> Tensor:
+    """Twice the sides, linearly between voxels; beyond the outermost ones nothing changes."""
+    mode = {4: "bilinear", 5: "trilinear"}[x.ndim]
+    return functional.interpolate(x, scale_factor=2.0, mode=mode, align_corners=False)
 
 
 def _spread_taps(dims: int) -> Tensor:

@@ -11,6 +11,7 @@ that reads them: layers are walked in one flat loop that rebinds one name.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
@@ -25,6 +26,24 @@ from plica.networks.blocks import (
     normalise_and_activate,
 )
 from plica.networks.convolution import convolve_last, fit
+
+
+@dataclass(frozen=True)
+class Manner:
+    """In what the coders of a family differ from those of latent diffusion.
+
+    Args:
+        middle: Whether the coarsest level has two more blocks, with attention between them.
+        activated: Whether the last normalisation is followed by an activation.
+        smooth: Whether sides are doubled by interpolation, not by repeating voxels.
+    """
+
+    middle: bool = True
+    activated: bool = True
+    smooth: bool = False
+
+
+LATENT_DIFFUSION = Manner()
 
 
 class Level(nn.Module):
@@ -77,6 +96,7 @@ class Encoder(nn.Module):
         widths: Channels of each level, finest first.
         blocks: Residual blocks per level.
         attention_levels: Levels (0 the finest) with attention besides the middle.
+        manner: In what its family differs.
     """
 
     def __init__(
@@ -88,8 +108,10 @@ class Encoder(nn.Module):
         widths: tuple[int, ...],
         blocks: int,
         attention_levels: tuple[int, ...] = (),
+        manner: Manner = LATENT_DIFFUSION,
     ) -> None:
         super().__init__()
+        self.manner = manner
         self.conv_in = CONVOLUTION[dims](in_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList()
         for number, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False)):
@@ -103,7 +125,8 @@ class Encoder(nn.Module):
             if number < len(widths) - 1:
                 level.downsample = Downsample(dims=dims, width=width)
             self.down.append(level)
-        self.mid = Middle(dims=dims, width=widths[-1])
+        if manner.middle:
+            self.mid = Middle(dims=dims, width=widths[-1])
         self.norm_out = normalisation(widths[-1])
         self.conv_out = CONVOLUTION[dims](widths[-1], out_channels, 3, padding=1)
 
@@ -111,15 +134,15 @@ class Encoder(nn.Module):
         """Everything between the first and the last convolution, in order."""
         for level in self.down:
             yield from cast("Level", level).layers()
-        yield from self.mid.layers()
+        if self.manner.middle:
+            yield from self.mid.layers()
 
     def forward(self, x: Tensor) -> Tensor:
         """Moments of the codes of x."""
         h = self.conv_in(fit(x, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = normalise_and_activate(self.norm_out, h, overwrite=True)
-        return convolve_last(self.conv_out, h)
+        return convolve_last(self.conv_out, _normalise_last(self, h))
 
 
 class Decoder(nn.Module):
@@ -132,6 +155,7 @@ class Decoder(nn.Module):
         widths: Channels of each level, finest first.
         blocks: Residual blocks per level.
         attention_levels: Levels (0 the finest) with attention besides the middle.
+        manner: In what its family differs.
     """
 
     def __init__(
@@ -143,10 +167,13 @@ class Decoder(nn.Module):
         widths: tuple[int, ...],
         blocks: int,
         attention_levels: tuple[int, ...] = (),
+        manner: Manner = LATENT_DIFFUSION,
     ) -> None:
         super().__init__()
+        self.manner = manner
         self.conv_in = CONVOLUTION[dims](in_channels, widths[-1], 3, padding=1)
-        self.mid = Middle(dims=dims, width=widths[-1])
+        if manner.middle:
+            self.mid = Middle(dims=dims, width=widths[-1])
         self.up = nn.ModuleList()
         for number, (width, before) in enumerate(
             zip(widths, (*widths[1:], widths[-1]), strict=True)
@@ -159,14 +186,15 @@ class Decoder(nn.Module):
                 attention=number in attention_levels,
             )
             if number > 0:
-                level.upsample = Upsample(dims=dims, width=width)
+                level.upsample = Upsample(dims=dims, width=width, smooth=manner.smooth)
             self.up.append(level)
         self.norm_out = normalisation(widths[0])
         self.conv_out = CONVOLUTION[dims](widths[0], out_channels, 3, padding=1)
 
     def layers(self) -> Iterator[nn.Module]:
         """Everything between the first and the last convolution, in order: coarsest first."""
-        yield from self.mid.layers()
+        if self.manner.middle:
+            yield from self.mid.layers()
         for level in reversed(self.up):
             yield from cast("Level", level).layers()
 
@@ -175,5 +203,10 @@ class Decoder(nn.Module):
         h = self.conv_in(fit(z, self.conv_in))
         for layer in self.layers():
             h = layer(h)
-        h = normalise_and_activate(self.norm_out, h, overwrite=True)
-        return convolve_last(self.conv_out, h)
+        return convolve_last(self.conv_out, _normalise_last(self, h))
+
+
+def _normalise_last(coder: Encoder | Decoder, h: Tensor) -> Tensor:
+    if coder.manner.activated:
+        return normalise_and_activate(coder.norm_out, h, overwrite=True)
+    return coder.norm_out(h)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from plica.networks import winograd
-from plica.networks.blocks import Upsample
+from plica.networks.blocks import Upsample, interpolate
 from plica.networks.convolution import convolve_in_parts, is_slow
 from plica.networks.maps import empty_box
 from plica.networks.pieces import Box, Sides, grow, lengths, scale, seen_from, starts, whole
@@ -78,6 +78,8 @@ def pad_far(x: Tensor, sides: Sides) -> Tensor:
 
 def upsample_core(layer: Upsample, x: Tensor, core: Box, sides: Sides) -> Tensor:
     """`Upsample`'s results for the cells of a core, twice as long, from it with a halo of one."""
+    if layer.smooth:
+        return _interpolate_core(layer, x, core, sides)
     origin = starts(grow(core, 1, sides))
     place = scale(seen_from(core, origin), 2)
     width = layer.conv.out_channels
@@ -89,6 +91,16 @@ def upsample_core(layer: Upsample, x: Tensor, core: Box, sides: Sides) -> Tensor
         made = layer.transpose(x, layer.kernel(part), bias, stride=2, padding=1)
         y[:, part] = made[(slice(None), slice(None), *place)]
     return y
+
+
+def _interpolate_core(layer: Upsample, x: Tensor, core: Box, sides: Sides) -> Tensor:
+    """The same where voxels are interpolated: of the halo's enlarged cells the nearer are right."""
+    origin = scale(grow(core, 1, sides), 2)
+    finer, place = tuple(2 * side for side in sides), scale(core, 2)
+    seen = seen_from(grow(place, 1, finer), starts(origin))
+    y = interpolate(x)[(slice(None), slice(None), *seen)]
+    order = torch.channels_last if y.ndim == 4 else torch.channels_last_3d
+    return convolve_core(layer.conv, y.contiguous(memory_format=order), place, finer)
 
 
 def kernel_step(layer: Upsample, itemsize: int) -> int:
@@ -146,6 +158,10 @@ def upsample_bytes(layer: Upsample, seen: int, core: int, itemsize: int) -> int:
         itemsize: Bytes of a value.
     """
     dims = layer.conv.weight.ndim - 2
+    if layer.smooth:
+        side = math.ceil(seen ** (1 / dims)) * 2
+        enlarged = seen * 2**dims * layer.conv.in_channels * itemsize
+        return 2 * enlarged + core_bytes(layer.conv, (side,) * dims, itemsize)
     step, width = kernel_step(layer, itemsize), layer.conv.in_channels
     kernel = step * width * 4**dims
     results = step * seen * 2**dims + layer.conv.out_channels * core * 2**dims
@@ -161,6 +177,8 @@ def operations(layer: Convolution, cells: int) -> int:
 
 def upsample_operations(layer: Upsample, cells: int) -> int:
     """Multiply-adds for so many cells of what is enlarged."""
+    if layer.smooth:
+        return operations(layer.conv, cells * 2 ** (layer.conv.weight.ndim - 2))
     return (
         cells
         * layer.conv.weight.shape[0]

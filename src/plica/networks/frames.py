@@ -49,12 +49,10 @@ class Framed(Protocol):
 
     @property
     def floats_per_voxel(self) -> tuple[float, float]:
-        """About how many numbers are held at once per voxel of the frames that are computed at a
-        time: encoding, decoding.
-        """
+        """About how many numbers are held at once per voxel of a group: encoding, decoding."""
         ...
 
     @property
     def frames_at_a_time(self) -> int:
-        """How many frames are computed at a time where it streams; 0 where all are."""
+        """How many frames are computed at a time, as a group; 0 where all are."""
         ...

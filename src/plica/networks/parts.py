@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from plica.errors import SettingsError
 from plica.networks.coders import Decoder, Encoder
 from plica.networks.kl import KlAutoencoder
+from plica.networks.maisi import MaisiAutoencoder, from_unit, to_unit
 from plica.networks.stitched import Stitched
 from plica.networks.vq import Codebook, VqAutoencoder
 
@@ -73,7 +74,7 @@ def take_apart(network: nn.Module, direction: str) -> Part:
     """The part of a network that goes in one direction.
 
     Args:
-        network: A KL, VQ or stitched autoencoder, or an encoder or decoder alone.
+        network: A KL, MAISI, VQ or stitched autoencoder, or an encoder or decoder alone.
         direction: "encode", "posterior" (mean and log-variance on one channel axis) or "decode".
 
     Raises:
@@ -83,13 +84,17 @@ def take_apart(network: nn.Module, direction: str) -> Part:
         return _bare(network)
     if isinstance(network, VqAutoencoder) and direction in {"encode", "decode"}:
         return _through_codebook(network, direction)
-    if isinstance(network, KlAutoencoder) and direction in {"encode", "posterior", "decode"}:
+    if isinstance(network, KlAutoencoder | MaisiAutoencoder) and direction in {
+        "encode",
+        "posterior",
+        "decode",
+    }:
         return _around_posterior(network, direction)
     if isinstance(network, Stitched) and direction in {"encode", "decode"}:
         return _stitched(network, direction)
     raise SettingsError(
-        f"exact schedules know encode and decode of KL, VQ and stitched networks and the posterior "
-        f"of KL ones, but {direction!r} of {type(network).__name__} was asked for"
+        f"exact schedules know encode and decode of KL, MAISI, VQ and stitched networks and the "
+        f"posterior of the first two, but {direction!r} of {type(network).__name__} was asked for"
     )
 
 
@@ -99,14 +104,17 @@ def _bare(coder: Encoder | Decoder) -> Part:
     return Part(coder, _leave_alone, _leave_alone, channels, axes)
 
 
-def _around_posterior(network: KlAutoencoder, direction: str) -> Part:
+def _around_posterior(network: KlAutoencoder | MaisiAutoencoder, direction: str) -> Part:
     codes, axes = network.code_channels, tuple(range(network.dims))
+    outer, inner = _leave_alone, _leave_alone
+    if isinstance(network, MaisiAutoencoder):
+        outer, inner = from_unit, to_unit
     if direction == "decode":
         channels = (codes, network.in_channels)
-        return Part(network.decoder, network.post_quant_conv, _leave_alone, channels, axes)
+        return Part(network.decoder, network.post_quant_conv, outer, channels, axes)
     end, width = {"encode": (_mean, codes), "posterior": (_moments, 2 * codes)}[direction]
     after = partial(end, network.quant_conv)
-    return Part(network.encoder, _leave_alone, after, (network.in_channels, width), axes)
+    return Part(network.encoder, inner, after, (network.in_channels, width), axes)
 
 
 def _through_codebook(network: VqAutoencoder, direction: str) -> Part:

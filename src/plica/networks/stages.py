@@ -322,7 +322,8 @@ class Leave(Stage):
         """See `Stage`."""
         y = bench.read("h", grow(box, 1, self.sides))
         coder = self.part.coder
-        y = activate(normalise(y, coder.norm_out, bench.moments("h")))
+        y = normalise(y, coder.norm_out, bench.moments("h"))
+        y = activate(y) if coder.manner.activated else y
         y = convolve_core(coder.conv_out, y.to(self.part.outer), box, self.sides)
         bench.writer.write(box, self.part.after(y))
 
