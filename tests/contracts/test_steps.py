@@ -36,6 +36,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     "foreground": ({}, {"margin_mm": 0.0, "multiple": 4}),
     "resample": ({"spacing_mm": (1.8, 0.8, 3.0)}, {"spacing_mm": (0.7, 0.0, 1.0)}),
     "channels": ({"wanted": 3}, {"wanted": 1}),
+    "shift": ({"before": (3, 0, 0)}, {"before": (4, 7, 2)}),
     "leadin": ({"period": 4}, {"period": 4, "causal": False}, {"period": 1}),
     "pad": ({}, {"multiple": (8, 3, 5), "mode": "edge"}, {"mode": "reflect"}),
 }
@@ -84,10 +85,11 @@ def test_a_step_is_a_frozen_value(name, settings):
     assert hash(step) == hash(STEPS.get_thing(name)(**settings))
 
 
-def without_first(image: Image, slices: int) -> Image:
-    i, j, k = image.grid.shape
-    grid = image.grid.window((0, 0, slices), (i, j, k - slices))
-    return replace(image, pixels=image.pixels[..., slices:], grid=grid)
+def without_first(image: Image, before: int | list[int]) -> Image:
+    first = [0, 0, before] if isinstance(before, int) else before
+    sides = [side - one for side, one in zip(image.grid.shape, first, strict=True)]
+    i, j, k = (slice(one, None) for one in first)
+    return replace(image, pixels=image.pixels[:, i, j, k], grid=image.grid.window(first, sides))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,7 +129,7 @@ class TestEveryStep:
             if image.unit is Unit.LABEL:
                 pytest.skip("a label of one voxel may lie between the voxels of a coarser grid")
             tolerance_mm = np.linalg.norm(np.maximum(prepared.grid.spacing_mm, 1)) / 2
-        if record.step == "leadin":  # copies of the first slice stand before it
+        if record.step in {"leadin", "shift"}:  # copies stand before the first voxels
             prepared = without_first(prepared, record.undo["before"])
 
         here = find_landmark(image)

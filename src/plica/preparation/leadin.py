@@ -54,7 +54,7 @@ class LeadIn:
             return view, record
         longer = replace(
             view,
-            pixels=Prolonged(view.pixels, self.before, sides[2]),
+            pixels=Prolonged(view.pixels, (0, 0, self.before), sides),
             grid=view.grid.window((0, 0, -self.before), sides),
         )
         after = sides[2] - k - self.before
@@ -73,7 +73,7 @@ class LeadIn:
         i, j, k = grid.shape
         if (i, j) != view.grid.shape[:2] or k + before > view.grid.shape[2]:
             raise undo.damage(f"it takes {grid.shape} voxels out of {view.grid.shape}")
-        return replace(view, pixels=Inner(view.pixels, before, k), grid=grid)
+        return replace(view, pixels=Inner(view.pixels, (0, 0, before), grid.shape), grid=grid)
 
     @staticmethod
     def recalls(record: Record) -> bool:

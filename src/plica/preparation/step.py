@@ -74,6 +74,7 @@ STEPS = Registry(
         ("foreground", "plica.preparation.foreground:Foreground"),
         ("resample", "plica.preparation.resample:Resample"),
         ("channels", "plica.preparation.channels:Channels"),
+        ("shift", "plica.preparation.shift:Shift"),
         ("pad", "plica.preparation.pad:Pad"),
         ("leadin", "plica.preparation.leadin:LeadIn"),
     ),

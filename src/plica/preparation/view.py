@@ -292,53 +292,71 @@ class Cropped(_Part):
 
 @dataclass(frozen=True, eq=False)
 class Prolonged(_Part):
-    """Longer along k: the first slice again before it, the last again behind it.
+    """Larger at both ends of each axis: the first and the last voxels again.
 
     Args:
-        base: What is made longer.
-        before: Slices before the first.
-        length: Slices in all.
+        base: What is made larger.
+        before: Voxels before the first, along i, j, k.
+        sides: The new ones.
     """
 
-    before: int
-    length: int
+    before: tuple[int, ...]
+    sides: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """With all slices."""
-        return (*self.base.shape[:3], self.length)
+        """The new sides."""
+        return (self.base.shape[0], *self.sides)
 
     def __getitem__(self, box: Box) -> NDArray[Any]:
-        """A box, of which some slices may be copies."""
-        wanted = np.arange(box[3].start, box[3].stop) - self.before
-        wanted = np.clip(wanted, 0, self.base.shape[3] - 1)
-        span = slice(int(wanted[0]), int(wanted[-1]) + 1)
-        return self.base[(*box[:3], span)][..., wanted - span.start]
+        """A box, of which some voxels may be copies."""
+        inner, places = [box[0]], []
+        for span, before, side in zip(box[1:], self.before, self.base.shape[1:], strict=True):
+            place = np.clip(np.arange(span.start, span.stop) - before, 0, side - 1)
+            inner.append(slice(int(place[0]), int(place[-1]) + 1))
+            places.append(place - place[0])
+        values = self.base[tuple(inner)]
+        for axis, place in enumerate(places, start=1):
+            if len(place) != values.shape[axis]:
+                values = np.take(values, place, axis=axis)
+        return values
 
 
 @dataclass(frozen=True, eq=False)
 class Inner(_Part):
-    """So many slices along k, from one of them on."""
+    """So many voxels along each axis, from one of them on.
 
-    start: int
-    length: int
+    Args:
+        base: Of which they are a part.
+        start: The first, along i, j, k.
+        sides: How many.
+    """
+
+    start: tuple[int, ...]
+    sides: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """With those slices."""
-        return (*self.base.shape[:3], self.length)
+        """With those voxels."""
+        return (self.base.shape[0], *self.sides)
 
     def __getitem__(self, box: Box) -> NDArray[Any]:
         """A box, which is one of the base's too."""
-        span = slice(box[3].start + self.start, box[3].stop + self.start)
-        return self.base[(*box[:3], span)]
+        spans = (
+            slice(span.start + first, span.stop + first)
+            for span, first in zip(box[1:], self.start, strict=True)
+        )
+        return self.base[(box[0], *spans)]
 
     def carry(self, box: Box, values: Pixels) -> tuple[Box, Pixels]:
         """What of a box of the base is kept, and its place here."""
-        first = max(box[3].start - self.start, 0)
-        last = max(first, min(box[3].stop - self.start, self.length))
-        cut = first + self.start - box[3].start
-        return (*box[:3], slice(first, last)), values[..., cut : cut + last - first]
+        kept, cut = [], []
+        for span, start, side in zip(box[1:], self.start, self.sides, strict=True):
+            first = min(max(span.start - start, 0), side)
+            last = max(first, min(span.stop - start, side))
+            kept.append(slice(first, last))
+            cut.append(slice(first + start - span.start, last + start - span.start))
+        return (box[0], *kept), values[(slice(None), *cut)]
 
 
 @dataclass(frozen=True, eq=False)
