@@ -12,11 +12,12 @@ from plica.augmentation.dataset import Made, Making, make_dataset
 from plica.augmentation.labelled import Labelled, find_labelled
 from plica.augmentation.manifest import SPLITS, Existing, parse_folder
 from plica.augmentation.surveying import Survey, survey
-from plica.augmentation.views import MIXED, NAMES, Reconstruct, View, parse_views
+from plica.augmentation.views import MIXED, NAMES, Reconstruct, parse_views
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, Chooser, asked_preparing, asked_running, choose
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_bytes, print_json, print_note, print_table, progress
-from plica.errors import SettingsError
+from plica.cli.remaking import Shifts, Windows, reconstruct_by
+from plica.errors import InputError, SettingsError
 from plica.formats.atomic import refuse_existing
 from plica.formats.units import parse_unit
 from plica.image import Image, Unit
@@ -116,6 +117,8 @@ def augment(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
+    windows: Windows = None,
+    shifts: Shifts = 1,
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,
@@ -150,7 +153,10 @@ def augment(
     data = _find(source, labels, patient_pattern, hash_names=hash_names)
     known = parse_unit(unit) or _unit_of(data)
     found = _survey(data, known, label, relabel=relabel, silent=silent)
-    reconstruct, maker = _reconstruct_by(chooser, views)
+    reconstruct: Reconstruct = _refuse_needed
+    maker: dict[str, Any] = {}
+    if any(one.strength for one in views):
+        reconstruct, maker = reconstruct_by(chooser, windows, shifts)
     making = Making(
         views=views,
         maker=maker,
@@ -207,27 +213,8 @@ def _parse_labels(words: list[str]) -> dict[str, int]:
     return named
 
 
-def _reconstruct_by(
-    chooser: Chooser, views: tuple[View, ...]
-) -> tuple[Reconstruct, dict[str, Any]]:
-    """What reconstructs, and what is kept on record of it; nothing where no view needs it."""
-
-    def reconstruct(image: Image) -> Image:
-        chosen = chooser.for_image(image)
-        return chosen.decode(chosen.encode(image))
-
-    if not any(view.strength for view in views):
-        return reconstruct, {}
-    if chooser.name == AUTO:
-        raise SettingsError(
-            "one codec makes the whole data set: name it with --codec, such as taef2 or "
-            "compact-4x1-3d"
-        )
-    chooser.load_first()
-    codec = chooser.named()
-    settings = {name: value for name, value in chooser.options.items() if value is not None}
-    maker = {"codec": codec.card.name, "fingerprint": codec.fingerprint, "settings": settings}
-    return reconstruct, maker
+def _refuse_needed(image: Image) -> Image:
+    raise InputError(f"no view needs a reconstruction, but one was asked for, of {image!r}")
 
 
 def _make(

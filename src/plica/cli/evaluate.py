@@ -15,6 +15,7 @@ EVALUATIONS = Registry(
         ("probe", "plica.cli.evaluate_probe:probe"),
         ("faithfulness", "plica.cli.evaluate_faithfulness:faithfulness"),
         ("distribution", "plica.cli.evaluate_distribution:distribution"),
+        ("segmentation", "plica.cli.evaluate_segmentation:segmentation"),
         ("efficiency", "plica.cli.evaluate_efficiency:efficiency"),
         ("compare", "plica.cli.evaluate_compare:compare_reports"),
     ),
