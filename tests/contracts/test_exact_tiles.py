@@ -7,22 +7,29 @@ weights that are not in the package are drawn.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.codecs.thin import make_thin
 
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import CODECS, load, offer
 from plica.codecs.codec import RANDOM
 from plica.codecs.difference import Difference
+from plica.codecs.framecodec import FrameCodec
 from plica.codecs.networkcodec import NetworkCodec
+from plica.codecs.running import Running
 from plica.codecs.trial import with_running
-from plica.errors import TooLarge
+from plica.errors import MissingExtra, SettingsError, TooLarge, WeightsError
 from plica.grid import Grid
 from plica.image import Image, Unit
-from plica.networks import kl, vq
 
-NETWORKS = [name for name in CODECS if offer(name).card.dims > 0]
+THERE = [name for name in CODECS if "missing" not in offer(name).card.extras]
+FRAMED = [name for name in THERE if offer(name).card.period]
+WHOLE = ["dc-ae-f32c32", "dc-ae-f64c128"]
+"""Seen whole: attention through layers that are another library's."""
+NETWORKS = [name for name in THERE if offer(name).card.dims > 0 and name not in {*FRAMED, *WHOLE}]
 ELSEWHERE = [name for name in NETWORKS if offer(name).card.weights.kind in {"hub", "file"}]
 EXACT_RMS = 1e-5
 """Of the output's deviation: what rounding of float32 may do."""
@@ -30,33 +37,23 @@ EXACT_RMS = 1e-5
 SHAPES = {2: ((45, 31, 2), (71, 9, 1)), 3: ((29, 18, 11), (41, 6, 9))}
 
 
-def thin(network: type) -> object:
-    """A published network with a quarter of its channels."""
-
-    @functools.wraps(network)
-    def make(*, widths: tuple[int, ...], codebook: int = 0, **settings: object) -> object:
-        narrow = tuple(width // 4 for width in widths)
-        books = {"codebook": codebook // 16} if codebook else {}
-        return network(widths=narrow, **books, **settings)
-
-    return make
-
-
 @pytest.fixture(scope="module")
 def published():
     """Networks whose weights are not here are built thin."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kl, "KlAutoencoder", thin(kl.KlAutoencoder))
-        patch.setattr(vq, "VqAutoencoder", thin(vq.VqAutoencoder))
+        make_thin(patch)
         yield
 
 
 @pytest.fixture(scope="module")
 def codec_of(published):
     @functools.cache
-    def get(name: str) -> NetworkCodec:
-        codec = load(name, RANDOM if name in ELSEWHERE else None)
-        assert isinstance(codec, NetworkCodec)
+    def get(name: str) -> NetworkCodec | FrameCodec:
+        try:
+            codec = load(name, RANDOM if name in {*ELSEWHERE, *FRAMED, *WHOLE} else None)
+        except MissingExtra as error:
+            pytest.skip(str(error))
+        assert isinstance(codec, FrameCodec if name in FRAMED else NetworkCodec)
         return codec
 
     return get
@@ -137,6 +134,38 @@ def test_stitched_codecs_are_exact_too(name, codec_of):
     assert Difference.between(latent.codes, pieces.encode(image).codes).rms <= EXACT_RMS
     decoded = whole.decode_prepared(latent)
     assert Difference.between(decoded, pieces.decode_prepared(latent)).rms <= EXACT_RMS
+
+
+@pytest.mark.parametrize("name", FRAMED)
+def test_slices_shown_a_few_at_a_time_give_what_all_at_once_give(name, codec_of):
+    codec = codec_of(name)
+    whole, few = (replace(codec, running=Running(tiling=tiling)) for tiling in ("whole", "auto"))
+    for slices in (1, 3, 2 * codec.card.period + 3):
+        image = make_image((21, 18, slices))
+        latent = whole.encode(image)
+        streamed = few.encode(image)
+
+        assert Difference.between(latent.codes, streamed.codes).rms <= EXACT_RMS
+        decoded = whole.decode_prepared(latent), few.decode_prepared(streamed)
+        assert Difference.between(*decoded).rms <= EXACT_RMS
+        assert few.decode(streamed).pixels.shape == image.pixels.shape
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_seen_whole_says_so_and_is_not_cut(name, codec_of):
+    image = make_image((45, 31, 1))
+
+    with pytest.raises(SettingsError, match="choose tiling=whole"):
+        with_running(codec_of(name), tiling="exact").encode(image)
+    assert not offer(name).card.tileable
+    decoded = codec_of(name).decode(codec_of(name).encode(image))
+    assert decoded.pixels.shape == image.pixels.shape
+
+
+@pytest.mark.parametrize("name", [name for name in CODECS if name not in THERE])
+def test_what_has_no_implementation_says_what_is_missing(name):
+    with pytest.raises(WeightsError, match=r"cannot be loaded, since .*licence"):
+        load(name, RANDOM)
 
 
 def test_no_card_promises_tiles_its_network_has_not(codec_of):

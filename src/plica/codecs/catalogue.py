@@ -31,6 +31,11 @@ CODECS = Registry(
         ("vq-f8", "plica.codecs.latentdiffusion:OFFERS"),
         *((name, "plica.codecs.tiny:OFFERS")
           for name in ("taesd", "taesdxl", "taesd3", "taef1", "taef2", "taesana")),
+        *((name, "plica.codecs.foundation:OFFERS")
+          for name in ("wan2.1", "wan2.2", "cogvideox", "ltx", "hunyuanvideo", "cosmos",
+                       "dc-ae-f32c32", "dc-ae-f64c128", "sdxl", "sd3", "flux", "flux2", "maisi")),
+        *((name, "plica.codecs.unavailable:OFFERS")
+          for name in ("leanvae", "wf-vae", "cv-vae", "iv-vae", "videovae-plus")),
         *((f"{kernel}-{size}", "plica.codecs.interpolation:OFFERS")
           for kernel in _KERNELS for size in _SIZES),
         ("jpeg2000", "plica.codecs.bitstream:OFFERS"),

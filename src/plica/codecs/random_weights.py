@@ -26,6 +26,6 @@ def _draw(key: str, shape: tuple[int, ...]) -> Tensor:
     drawn = torch.randn(shape, generator=generator)
     if key.endswith("bias"):
         return drawn * 0.02
-    if len(shape) <= 1:
+    if len(shape) <= 1 or key.endswith("gamma"):
         return 1 + 0.1 * drawn
     return drawn / math.sqrt(math.prod(shape[1:]))

@@ -34,6 +34,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 # The whole checkpoint of a latent diffusion model has some 8 GB; nothing here reads a larger one.
 MOST_BYTES = 16 * 2**30
+# What the diffusers library calls the weights in a folder.
+_IN_FOLDER = "diffusion_pytorch_model.safetensors"
+# Under which of these a file's weights may lie, beside what a training keeps.
+_NESTS = ("state_dict", "unet_state_dict")
 # How many keys a message names.
 _NAMED = 3
 _HUB = re.compile(
@@ -148,13 +152,25 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
         return _download(source, name)
     if str(given).startswith("hub:"):
         return _download(_parse_hub(str(given), source), name)
-    path = Path(given)
+    path = _look_into(Path(given))
     if not path.is_file():
         raise WeightsError(
             f"no weights file at {path}: --weights takes a .safetensors, .ckpt or .bin file, "
             "or hub:repo@revision"
         )
     return path
+
+
+def _look_into(path: Path) -> Path:
+    """The weights file of a folder in the layout of the diffusers library; else the path."""
+    inside = (path / _IN_FOLDER, path / "vae" / _IN_FOLDER) if path.is_dir() else ()
+    found = next((file for file in inside if file.is_file()), None)
+    if inside and found is None:
+        raise WeightsError(
+            f"no weights file at {path}: the folder holds no {_IN_FOLDER}; give the file itself, "
+            "or a folder that holds one of that name"
+        )
+    return found or path
 
 
 def _parse_hub(given: str, source: WeightsSource) -> WeightsSource:
@@ -279,8 +295,9 @@ def _naming_damage(path: Path) -> Iterator[None]:
 
 
 def _take_tensors(loaded: Any, name: str) -> Weights:
-    """The state dict itself, or the one nested under "state_dict"."""
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    """The state dict itself, or the one that is nested."""
+    nests = [nest for nest in _NESTS if isinstance(loaded, Mapping) and nest in loaded]
+    state = loaded[nests[0]] if nests else loaded
     if not isinstance(state, Mapping) or not state:
         raise WeightsError(f"{name} holds no weights: a table of tensors by key was expected")
     for key, value in state.items():
