@@ -10,6 +10,7 @@ import typer
 READING, CODEC, RUNNING, PREPARING, LATENT, OUTPUT = (
     "Reading", "Codec", "Running", "Preparing", "Latent", "Output",
 )  # fmt: skip
+PASSES = "Passes"
 """Sections of a command's help."""
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -226,6 +227,49 @@ Seed = Annotated[
     int | None,
     typer.Option(
         help="Seed of --sample; 0 if left out.", rich_help_panel=LATENT, show_default=False
+    ),
+]
+Windows = Annotated[
+    str | None,
+    typer.Option(
+        help="Show the codec these ranges of values, a pass each, and fuse them: wide (-1000:1000 "
+        "HU), soft (-175:250 HU), full (the image's own) or low:high.",
+        show_default=False,
+        rich_help_panel=PASSES,
+        metavar="NAME,…",
+    ),
+]
+Shifts = Annotated[
+    int,
+    typer.Option(
+        help="Passes that each begin elsewhere in the codec's cells, averaged (cycle spinning).",
+        rich_help_panel=PASSES,
+        min=1,
+    ),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        help="Slicing axes, a pass each, averaged: axial, coronal, sagittal.",
+        show_default=False,
+        rich_help_panel=PASSES,
+        metavar="NAME,…",
+    ),
+]
+Outside = Annotated[
+    str,
+    typer.Option(
+        help="Values outside the widest of --windows: keep them as the source has them, or report "
+        "(count them; they then stand at the window's edge).",
+        rich_help_panel=PASSES,
+    ),
+]
+Recalibrate = Annotated[
+    bool,
+    typer.Option(
+        "--recalibrate",
+        help="Lay the line of least squares to the source through what came of it.",
+        rich_help_panel=PASSES,
     ),
 ]
 Residual = Annotated[

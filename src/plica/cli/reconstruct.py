@@ -28,7 +28,9 @@ from plica.cli.jobs import (
 )
 from plica.cli.reading import Reading
 from plica.cli.writing import draw_panel, ending_for, endings, refuse_panel
-from plica.errors import OutputError
+from plica.codecs.codec import Codec
+from plica.codecs.policy import Policy
+from plica.errors import OutputError, SettingsError
 from plica.formats.atomic import refuse_existing
 from plica.formats.doors import write
 from plica.formats.latents import to_image
@@ -39,7 +41,26 @@ from plica.latent import Latent
 from plica.metrics.metric import Measurement, measure
 
 METRICS = ("psnr", "ms-ssim", "mae", "bias", "max-error")
-COLUMNS = ("codec", "voxels", "fewer", "PSNR dB", "MS-SSIM", "MAE", "bias", "unit")
+COLUMNS = (
+    "codec", "passes", "voxels", "fewer", "PSNR dB", "MS-SSIM", "MAE", "bias", "unit", "outside",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a codec made of an image.
+
+    Args:
+        image: Decoded.
+        codec: Its name.
+        latent: Where there is one of all the image, not one for each pass.
+        facts: Of the passes, where there were any.
+    """
+
+    image: Image
+    codec: str
+    latent: Latent | None
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,8 @@ class Extras:
             OutputError: One file for several images, or one that is there, or cannot be.
         """
         refuse_panel(self.panel)
-        taken = {path.resolve() for job in jobs for path in (job.source.path, *job.targets)}
+        read = {job.source.path.resolve() for job in jobs}
+        decoded = {path.resolve() for job in jobs for path in job.targets}
         for path in (self.residual, self.panel):
             if path is None:
                 continue
@@ -72,19 +94,26 @@ class Extras:
                     f"{path.parent / ('*' + ''.join(path.suffixes))}"
                 )
             for target in (name_after(path, job.source) for job in jobs):
-                refuse_place(target, taken)
+                refuse_place(target, read)
+                if target.resolve() in decoded:
+                    raise OutputError(
+                        f"{target} may be where the decoded image is to be written: choose "
+                        f"another name, such as {path.with_name('*-beside' + path.suffix)}"
+                    )
                 refuse_existing(target, overwrite=self.replaces)
 
-    def write(self, source: Source, image: Image, decoded: Image, latent: Latent) -> None:
+    def write(self, source: Source, image: Image, made: Made) -> None:
         """Write the residual and the panel, where they were asked for."""
+        decoded, latent = made.image, made.latent
         if self.residual is not None:
             write(subtract(decoded, image), name_after(self.residual, source),
                   overwrite=self.replaces)  # fmt: skip
         if self.panel is not None:
-            codes = None if latent.kind == "bitstream" else to_image(latent)
+            shown = latent is not None and latent.kind != "bitstream"
+            codes = to_image(latent) if latent is not None and shown else None
             draw_panel(
                 name_after(self.panel, source), image, decoded, latent=codes,
-                title=f"{source.name} · {latent.codec.name}", overwrite=self.replaces,
+                title=f"{source.name} · {made.codec}", overwrite=self.replaces,
             )  # fmt: skip
 
 
@@ -102,6 +131,11 @@ def reconstruct(
     tiling: o.Tiling = None,
     precision: o.Precision = None,
     tile: o.Tile = None,
+    windows: o.Windows = None,
+    shifts: o.Shifts = 1,
+    axes: o.Axes = None,
+    outside: o.Outside = "keep",
+    recalibrate: o.Recalibrate = False,
     axis: o.Axis = None,
     fill_nonfinite: o.FillNonfinite = False,
     keep_outside: o.KeepOutside = False,
@@ -122,9 +156,12 @@ def reconstruct(
     """Encode and decode in one go, and measure what was lost.
 
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
+
+    A frozen codec of natural images: --codec taef2 --weights DIR --windows wide,soft --shifts 4
     """  # fmt: skip
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
     running = asked_running(tile, memory, device_memory, tiling, precision)
+    policy = ask_policy(windows, shifts, axes, outside, recalibrate)
     chooser = choose(codec, weights, device, settings, preparing, running)
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
@@ -139,18 +176,18 @@ def reconstruct(
         begun = time.perf_counter()
         image = reading.read(job.source)
         chosen = chooser.for_image(image)
-        latent = chosen.encode(image)
-        decoded = chosen.decode(latent)
+        made = make(chosen, image, policy)
+        decoded = made.image
         measured = measure(image, decoded, metrics=METRICS, strict=False)
-        extras.write(job.source, image, decoded, latent)
+        extras.write(job.source, image, made)
         # last: an output that is there means all is done
         target = job.target(ending_for(image, like))
-        ratio = image.pixels.nbytes / latent.codes.nbytes
-        write(decoded, target, like=like, ratio=ratio, overwrite=overwrite)
-        facts, cells = _describe(image, latent, measured)
+        write(decoded, target, like=like, ratio=made_smaller(image, made), overwrite=overwrite)
+        facts, cells = _describe(image, made, measured)
         return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="reconstructing", manner=manner, watch=chooser.watch, phases=2)
+    outcomes = run(jobs, work, verb="reconstructing", manner=manner, watch=chooser.watch,
+                   phases=2 * (policy.passes if policy else 1))  # fmt: skip
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Reconstructed", manner=manner, left=left))
 
@@ -162,20 +199,52 @@ def subtract(decoded: Image, source: Image) -> Image:
     return decoded.with_pixels(difference)
 
 
+def ask_policy(
+    windows: str | None, shifts: int, axes: str | None, outside: str, recalibrate: bool
+) -> Policy | None:
+    """What the options say of passes; None where they say nothing of them."""
+    if windows is None and shifts == 1 and axes is None and not recalibrate:
+        if outside != "keep":
+            raise SettingsError(
+                "--outside speaks of the windows of --windows, which was left out; what the "
+                "codec's own window cuts off is counted, or kept with --keep-outside"
+            )
+        return None
+    return Policy.from_options(windows, shifts, axes, outside, recalibrate)
+
+
+def make(codec: Codec, image: Image, policy: Policy | None) -> Made:
+    """Encode and decode, once or in the passes of a policy."""
+    if policy is None:
+        latent = codec.encode(image)
+        return Made(codec.decode(latent), latent.codec.name, latent, {})
+    from plica.codecs.reconstruction import Reconstructor  # torch is there by now
+
+    came = Reconstructor(codec, policy).run(image)
+    return Made(came.image, codec.card.name, None, came.facts)
+
+
+def made_smaller(image: Image, made: Made) -> float | None:
+    """How many times fewer bytes the codes have; None where there are none of all the image."""
+    return None if made.latent is None else image.pixels.nbytes / made.latent.codes.nbytes
+
+
 def _describe(
-    image: Image, latent: Latent, measured: Measurement
+    image: Image, made: Made, measured: Measurement
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    fewer = count_fewer(image, latent)
+    fewer = None if made.latent is None else count_fewer(image, made.latent)
     facts: dict[str, Any] = {
-        "codec": latent.codec.name,
+        "codec": made.codec,
         "shape": list(image.grid.shape),
         "unit": image.unit.value,
         "voxels_per_code": fewer,
-        "losses": latent.trail.losses,
+        "losses": {} if made.latent is None else made.latent.trail.losses,
+        **({"reconstruction": made.facts} if made.facts else {}),
         **measured.to_json(),
     }
     cells = (
-        latent.codec.name,
+        made.codec,
+        str(made.facts.get("passes", "")),
         format_shape(image.grid.shape),
         "" if fewer is None else f"{fewer:.1f}×",
         f"{measured['psnr']:.2f}",
@@ -183,5 +252,17 @@ def _describe(
         f"{measured['mae']:.3g}",
         f"{measured['bias']:.2g}",
         image.unit.value,
+        say_outside(image, made),
     )
     return facts, cells
+
+
+def say_outside(image: Image, made: Made) -> str:
+    """What became of values beyond a window: "0.41 % kept", "0.41 % cut"; empty where none are."""
+    facts, became = made.facts, "cut"
+    if facts.get("outside") == "keep":
+        became = "kept"
+    if made.latent is not None:
+        facts = made.latent.trail.losses.get("window", {})
+    share = (facts.get("voxels_below", 0) + facts.get("voxels_above", 0)) / image.pixels.size
+    return f"{share:.2%} {became}".replace("%", " %") if share else ""

@@ -15,10 +15,9 @@ there: three windows in the three channels cost 4 to 5 dB (docs/foundation.md).
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ from plica.boxes import find_extremes
 from plica.codecs.codec import Codec, check_image
 from plica.codecs.framecodec import FrameCodec
 from plica.codecs.networkcodec import NetworkCodec
-from plica.codecs.preparing import SliceAxis
-from plica.codecs.running import Progress
+from plica.codecs.policy import WINDOWS_HU, Policy, parse_window, spread_shifts
 from plica.errors import SettingsError, UnusablePixels
 from plica.image import Image, Unit
 from plica.preparation.scaling import to_type
@@ -37,57 +35,10 @@ from plica.preparation.step import Step
 from plica.preparation.window import Window
 
 Values = NDArray[np.float32]
-Outside = Literal["keep", "report"]
-WINDOWS_HU = {"wide": (-1000.0, 1000.0), "soft": (-175.0, 250.0)}
-FULL = "full"
-MOST_SHIFTS = 64
-_RANGE = re.compile(r"(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)")
 # Of a narrow window's width: over so much at either edge it fades into the wider one.
 FADE = 0.1
 # Values below it are air, whatever their noise: a line fitted to them would serve nothing else.
 _BODY_HU = -900.0
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How a codec is shown an image, and how what it makes is put together.
-
-    Args:
-        windows: What of the values the codec is shown, one pass each: "wide" (−1000 … 1000 HU),
-            "soft" (−175 … 250 HU), "full" (the image's own range) or "low:high" in the image's
-            unit. Where a narrower window holds what the wider passes give, its own pass is taken.
-            Empty: the codec's own way, in one pass.
-        shifts: Passes of which each begins elsewhere in the codec's cells; their mean is taken.
-        axes: Slicing axes, one pass each, for codecs that see slices; their mean is taken.
-        outside: Values outside the widest window are kept as the source has them, or only counted
-            ("report"), and then stand at the window's edge.
-        recalibrate: Whether the line that fits the source best is laid through what came of it:
-            two numbers, which a decoder of latents alone would not know.
-    """
-
-    windows: tuple[str, ...] = ()
-    shifts: int = 1
-    axes: tuple[SliceAxis, ...] = ("acquired",)
-    outside: Outside = "keep"
-    recalibrate: bool = False
-
-    def __post_init__(self) -> None:
-        for name in self.windows:
-            parse_window(name)
-        if len(set(self.windows)) < len(self.windows) or len(set(self.axes)) < len(self.axes):
-            raise SettingsError(f"{self.windows} and {self.axes} name one thing twice")
-        if not 1 <= self.shifts <= MOST_SHIFTS:
-            raise SettingsError(f"shifts are 1 to {MOST_SHIFTS}, but got {self.shifts}")
-        if not self.axes or not set(self.axes) <= set(get_args(SliceAxis)):
-            known = ", ".join(get_args(SliceAxis))
-            raise SettingsError(f"axes are some of {known}, but got {', '.join(self.axes)!r}")
-        if self.outside not in get_args(Outside):
-            raise SettingsError(f"outside is keep or report, but got {self.outside!r}")
-
-    @property
-    def passes(self) -> int:
-        """How often an image is encoded and decoded."""
-        return max(1, len(self.windows)) * self.shifts * len(self.axes)
 
 
 @dataclass(frozen=True)
@@ -106,12 +57,11 @@ class Reconstructed:
 
 @dataclass(frozen=True)
 class Reconstructor:
-    """A codec under a policy.
+    """A codec under a policy; it tells its progress anew for each encoding and each decoding.
 
     Args:
         codec: One with a network.
         policy: How it is used.
-        progress: Is told how much of all passes is done, in thousandths.
 
     Raises:
         SettingsError: The codec has no network that could be shown windows.
@@ -123,7 +73,6 @@ class Reconstructor:
 
     codec: Codec
     policy: Policy = field(default_factory=Policy)
-    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.codec, NetworkCodec | FrameCodec):
@@ -148,8 +97,8 @@ class Reconstructor:
         windows = self._find_windows(image)
         exact = image.with_pixels(image.pixels.astype(np.float32))
         fused: Values | None = None
-        for number, window in enumerate(windows):
-            values = self._average(exact, window, number)
+        for window in windows:
+            values = self._average(exact, window)
             fused = values if fused is None or window is None else fuse(fused, values, window)
         assert fused is not None  # there is at least one pass
         facts: dict[str, Any] = {"passes": self.policy.passes, "windows": self._name(windows)}
@@ -199,13 +148,11 @@ class Reconstructor:
 
     # -- passes ------------------------------------------------------------------------------
 
-    def _average(self, image: Image, window: tuple[float, float] | None, number: int) -> Values:
+    def _average(self, image: Image, window: tuple[float, float] | None) -> Values:
         """The mean of all passes through one window."""
         total: Values | None = None
         ways = list(self._ways(window))
-        for n, codec in enumerate(ways):
-            told = self._tell(number * len(ways) + n)
-            codec = replace(codec, running=replace(codec.running, progress=told))
+        for codec in ways:
             decoded = codec.decode(codec.encode(image)).pixels
             total = np.array(decoded) if total is None else np.add(total, decoded, out=total)
         assert total is not None  # there is at least one way
@@ -242,22 +189,6 @@ class Reconstructor:
 
         return steps
 
-    def _tell(self, done: int) -> Progress | None:
-        """Progress of one encoding or decoding as a part of all; both halves count alike."""
-        progress, passes = self.progress, self.policy.passes
-        if progress is None:
-            return None
-        state = {"half": 0, "before": -1}
-
-        def told(part: int, of: int) -> None:
-            if part < state["before"]:  # decoding has begun
-                state["half"] = 1
-            state["before"] = part
-            share = (done + (state["half"] + part / max(1, of)) / 2) / passes
-            progress(round(1000 * share), 1000)
-
-        return told
-
     @property
     def _sees_slices(self) -> bool:
         codec = self.codec
@@ -268,61 +199,6 @@ class Reconstructor:
         """Within which shifts are spread: sequences of slices are not shifted along them."""
         factor = self.codec.card.factor
         return (factor, factor, 1 if self._sees_slices else factor)
-
-
-def parse_window(name: str) -> tuple[float, float] | None:
-    """The range a window's name means; None for "full", which each image says for itself.
-
-    Raises:
-        SettingsError: It is no window's name.
-
-    Example:
-        >>> parse_window("soft"), parse_window("-50:150")
-        ((-175.0, 250.0), (-50.0, 150.0))
-    """
-    if name == FULL:
-        return None
-    if name in WINDOWS_HU:
-        return WINDOWS_HU[name]
-    match = _RANGE.fullmatch(name)
-    if match is None or not float(match[1]) < float(match[2]):
-        raise SettingsError(
-            f"a window is {', '.join(WINDOWS_HU)}, {FULL} or low:high such as -50:150, but got "
-            f"'{name}'"
-        )
-    return float(match[1]), float(match[2])
-
-
-def spread_shifts(count: int, cell: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """So many places in a cell, as far from each other as halving its sides allows.
-
-    Raises:
-        SettingsError: The cell has not so many.
-
-    Example:
-        >>> spread_shifts(4, (8, 8, 1))
-        [(0, 0, 0), (4, 4, 0), (4, 0, 0), (0, 4, 0)]
-    """
-    axes = [axis for axis, side in enumerate(cell) if side > 1]
-    corners = sorted(
-        itertools.product((0, 1), repeat=len(axes)), key=lambda bits: (sum(bits) == 0, sum(bits))
-    )
-    corners = [corners[-1], *reversed(corners[:-1])]  # none, all, then ever fewer
-    found: list[tuple[int, int, int]] = []
-    for number in range(count):
-        place, left, side = [0, 0, 0], number, 2
-        while left:
-            left, corner = divmod(left, len(corners))
-            for axis, bit in zip(axes, corners[corner], strict=True):
-                place[axis] += bit * cell[axis] // side
-            side *= 2
-        found.append((place[0], place[1], place[2]))
-    if len(set(found)) < count:
-        raise SettingsError(
-            f"a cell of {' × '.join(str(cell[axis]) for axis in axes) or 1} voxels can be shifted "
-            f"in at most {len(set(found))} ways, but {count} shifts were asked for"
-        )
-    return found
 
 
 def fuse(wide: Values, narrow: Values, window: tuple[float, float]) -> Values:
