@@ -153,6 +153,8 @@ def from_maisi(state: Mapping[str, Tensor], *, levels: int, blocks: int) -> dict
     Raises:
         WeightsError: Two keys mean the same tensor.
     """
+    if not any(_MONAI.match(key) for key in state):
+        return dict(state)
     places = {
         "encoder": dict(enumerate(_count_maisi("encoder", levels, blocks))),
         "decoder": dict(enumerate(_count_maisi("decoder", levels, blocks))),
