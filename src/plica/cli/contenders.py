@@ -1,10 +1,14 @@
-"""Contenders: the codecs a command judges, each loaded once, under the name of its numbers."""
+"""Contenders: the codecs a command judges, each loaded once, under the name of its numbers.
+
+A codec may be judged under a policy: "taef2?windows=wide,soft&shifts=4" is taef2 as `plica
+reconstruct --windows wide,soft --shifts 4` uses it.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +16,32 @@ from typing import Any
 
 from plica.codecs.catalogue import CODECS, STITCHED, find_offer, load
 from plica.codecs.codec import RANDOM, Codec
+from plica.codecs.policy import Policy
 from plica.errors import SettingsError, UnknownName, WeightsError
 from plica.formats.latents import write as write_latent
 from plica.image import Image
 from plica.latent import Latent
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise SettingsError(f"shifts are a whole number, but got '{text}'")
+    return int(text)
+
+
+def _truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise SettingsError(f"recalibrate is true or false, but got '{text}'")
+    return text == "true"
+
+
+_POLICY: dict[str, Callable[[str], Any]] = {
+    "windows": str,
+    "shifts": _whole,
+    "axes": str,
+    "outside": str,
+    "recalibrate": _truth,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +51,12 @@ class Contender:
     Args:
         name: What its numbers stand under.
         codec: Loaded, on its device.
+        policy: In which passes it is run; None is the codec itself, once.
     """
 
     name: str
     codec: Codec
+    policy: Policy | None = None
 
     def takes(self, image: Image) -> bool:
         """Whether such an image is one of its kind: volumetric codecs fold volumes alone."""
@@ -41,6 +69,8 @@ class Contender:
             PlicaError: The codec refuses the image.
         """
         begun = time.perf_counter()
+        if self.policy is not None:
+            return self._run_passes(image, self.policy)
         latent = self.codec.encode(image)
         encoded = time.perf_counter()
         decoded = self.codec.decode(latent)
@@ -53,6 +83,24 @@ class Contender:
         }
         return latent, decoded, facts
 
+    def _run_passes(self, image: Image, policy: Policy) -> tuple[Latent, Image, dict[str, Any]]:
+        """The same in passes; of their latents one is given, its codes left out."""
+        from plica.codecs.reconstruction import Reconstructor  # torch is there by now
+
+        begun = time.perf_counter()
+        codec: Any = self.codec
+        latent = codec.outline_latent(image)
+        came = Reconstructor(codec, policy).run(image)
+        facts = {
+            "encode_seconds": 0.0,
+            "decode_seconds": time.perf_counter() - begun,
+            "latent_bytes": policy.passes * weigh(latent),
+            "codes": policy.passes * int(latent.codes.size),
+            "code_shape": list(latent.codes.shape),
+            "reconstruction": came.facts,
+        }
+        return latent, came.image, facts
+
 
 def weigh(latent: Latent) -> int:
     """Bytes of the file a latent becomes, header and all."""
@@ -62,8 +110,12 @@ def weigh(latent: Latent) -> int:
         return path.stat().st_size
 
 
-def name_contenders(patterns: Sequence[str]) -> tuple[str, ...]:
+def name_contenders(patterns: Sequence[str], *, policies: bool = False) -> tuple[str, ...]:
     """The codecs that names and patterns mean: "compact-*" is all of them.
+
+    Args:
+        policies: Whether codecs may be judged under a policy; where their latents are wanted
+            there is none.
 
     Raises:
         SettingsError: None was named.
@@ -71,15 +123,43 @@ def name_contenders(patterns: Sequence[str]) -> tuple[str, ...]:
     """
     names: list[str] = []
     for pattern in patterns:
-        found = fnmatch.filter(CODECS, pattern) if any(c in pattern for c in "*?[") else [pattern]
+        wild = "?" not in pattern and any(c in pattern for c in "*[")
+        found = fnmatch.filter(CODECS, pattern) if wild else [pattern]
         if not found:
             raise UnknownName(f"no codec is called like '{pattern}'; see `plica codecs`")
         names += [name for name in found if name not in names]
     if not names:
         raise SettingsError("no codec to judge: name some, such as --codec bicubic-4x-2d linear-*")
     for name in names:
-        find_offer(name.removeprefix(STITCHED))
+        codec, policy = split_policy(name)
+        if policy is not None and not policies:
+            raise SettingsError(
+                f"'{name}': a policy makes an image of many latents, and here a codec's own latent "
+                f"is wanted: leave out what follows {codec}"
+            )
+        find_offer(codec.removeprefix(STITCHED))
     return tuple(names)
+
+
+def split_policy(name: str) -> tuple[str, Policy | None]:
+    """A codec's name, and the policy that follows it: "taef2?windows=wide,soft&shifts=4".
+
+    Raises:
+        SettingsError: What follows is no policy.
+    """
+    codec, mark, query = name.partition("?")
+    if not mark:
+        return codec, None
+    asked: dict[str, Any] = {}
+    for pair in query.split("&"):
+        key, equals, value = pair.partition("=")
+        if key not in _POLICY or not equals or key in asked:
+            raise SettingsError(
+                f"'{name}': behind the ? stand settings such as windows=wide,soft&shifts=4, each "
+                f"once, of {', '.join(_POLICY)}, but got '{pair}'"
+            )
+        asked[key] = _POLICY[key](value)
+    return codec, Policy.from_options(**asked)
 
 
 def load_contenders(
@@ -95,15 +175,19 @@ def load_contenders(
         SettingsError: Weights are given for a codec that is not judged.
         WeightsError: A codec's weights are nowhere.
     """
-    wanted = tuple(names)
+    wanted = {name: split_policy(name) for name in names}
+    codecs = dict.fromkeys(codec for codec, _ in wanted.values())
     given = dict(_split(pair) for pair in weights)
-    if unused := given.keys() - set(wanted):
+    if unused := given.keys() - set(codecs):
         raise SettingsError(
             f"--weights {', '.join(sorted(unused))}: no such codec is judged here; "
-            f"those are: {', '.join(wanted)}"
+            f"those are: {', '.join(codecs)}"
         )
-    loaded = (_load(name, given.get(name), device, random=random) for name in wanted)
-    return tuple(Contender(codec.card.name, codec) for codec in loaded)
+    loaded = {name: _load(name, given.get(name), device, random=random) for name in codecs}
+    return tuple(
+        Contender(loaded[codec].card.name + name[len(codec) :], loaded[codec], policy)
+        for name, (codec, policy) in wanted.items()
+    )
 
 
 def _load(name: str, weights: str | None, device: str, *, random: bool) -> Codec:

@@ -171,7 +171,10 @@ def faithfulness(
     trial = Trial(
         cases=list_cases(found, split=chosen, where=where or (), limit=limit, seed=seed),
         contenders=load_contenders(
-            name_contenders(codec), weights=weights or (), device=device, random=random_weights
+            name_contenders(codec, policies=True),
+            weights=weights or (),
+            device=device,
+            random=random_weights,
         ),
         controls=controls,
         crop=cut,

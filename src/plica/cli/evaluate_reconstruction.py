@@ -202,7 +202,7 @@ def reconstruction(
     """  # fmt: skip
     manner = Manner(as_json, quiet)
     chosen = read_protocol(protocol)
-    names = name_contenders(codec)
+    names = name_contenders(codec, policies=True)
     selection = select(
         chosen,
         filter_cohort(read_cohort(cohort), where or ()),
