@@ -200,7 +200,8 @@ def distribution(
         for name, path in name_sets(other or ())
     ]
     contenders = load_contenders(
-        name_contenders(codec, policies=True), weights=weights or (), device=device, random=random_weights
+        name_contenders(codec, policies=True), weights=weights or (), device=device,
+        random=random_weights,
     ) if codec else ()  # fmt: skip
     names = tuple(dict.fromkeys(features or (OFFLINE,))) if measuring.distances else ()
     extractors = [

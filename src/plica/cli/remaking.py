@@ -49,7 +49,8 @@ def reconstruct_by(
     # Here, since they need torch: `plica --help` should not wait for it.
     from plica.codecs.framecodec import FrameCodec
     from plica.codecs.networkcodec import NetworkCodec
-    from plica.codecs.reconstruction import Policy, Reconstructor
+    from plica.codecs.policy import Policy
+    from plica.codecs.reconstruction import Reconstructor
 
     codec = chooser.named()
     settings = {name: value for name, value in chooser.options.items() if value is not None}

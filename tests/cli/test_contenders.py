@@ -1,0 +1,68 @@
+"""Codecs named with a policy, and where no policy may stand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plica.cli.contenders import load_contenders, name_contenders, split_policy
+from plica.codecs.policy import Policy
+from plica.errors import SettingsError, UnknownName
+from plica.grid import Grid
+from plica.image import Image, Unit
+
+NAMED = "bicubic-4x-2d?windows=wide,soft&shifts=4"
+
+
+def test_a_policy_follows_the_name():
+    assert split_policy("taef2") == ("taef2", None)
+    assert split_policy(NAMED) == ("bicubic-4x-2d", Policy(("wide", "soft"), 4))
+    assert split_policy("x?recalibrate=true&outside=report&axes=axial")[1] == Policy(
+        axes=("axial",), outside="report", recalibrate=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("colour=red", "of windows, shifts, axes"),
+        ("shifts=many", "shifts are a whole number"),
+        ("recalibrate=perhaps", "true or false"),
+        ("shifts=4&shifts=4", "each once"),
+        ("windows", "got 'windows'"),
+    ],
+)
+def test_what_is_no_policy_is_refused(query, says):
+    with pytest.raises(SettingsError, match=says):
+        split_policy(f"bicubic-4x-2d?{query}")
+
+
+def test_names_and_patterns_stand_beside_each_other():
+    names = name_contenders(["bicubic-4x*2d", NAMED], policies=True)
+
+    assert names == ("bicubic-4x-2d", NAMED)
+    with pytest.raises(UnknownName):
+        name_contenders(["nothing?shifts=4"], policies=True)
+
+
+def test_where_latents_are_wanted_there_is_no_policy():
+    with pytest.raises(SettingsError, match="leave out what follows bicubic-4x-2d"):
+        name_contenders([NAMED])
+
+
+def test_a_contender_is_run_in_its_passes_and_loaded_once():
+    plain, passes = load_contenders(["bicubic-4x-2d", NAMED])
+    image = Image(
+        np.random.default_rng(0).integers(-900, 900, (1, 21, 19, 1)).astype(np.int16),
+        Grid((21, 19, 1), np.eye(4)), Unit.HU,
+    )  # fmt: skip
+
+    latent, decoded, facts = passes.run(image)
+
+    assert passes.codec is plain.codec
+    assert passes.name == NAMED
+    assert facts["reconstruction"]["passes"] == 8
+    assert facts["codes"] == 8 * plain.run(image)[0].codes.size
+    assert latent.factor == (4, 4, 1)
+    assert decoded.grid == image.grid
+    assert not np.array_equal(decoded.pixels, plain.run(image)[1].pixels)
