@@ -45,7 +45,8 @@ def _show(card: CodecCard, as_json: bool) -> None:
         return
     weights = record.pop("weights")
     record["weights"] = ", ".join(f"{key} {value}" for key, value in weights.items() if value)
-    record["latents"] = ", ".join(record["latents"])
+    for key in ("latents", "norms", "value_range"):
+        record[key] = ", ".join(str(one) for one in record[key])
     record.update({f"· {key}": value for key, value in record.pop("extras").items()})
     summary = record.pop("summary")
     rows = [(key.replace("_", " "), str(value)) for key, value in record.items() if value != ""]
@@ -56,8 +57,8 @@ def _row(card: CodecCard) -> tuple[str, ...]:
     per_code = card.total_factor / card.channels if card.channels else 1.0
     return (
         card.name,
-        {0: "any", 2: "slices", 3: "volumes"}[card.dims],
-        str(card.factor),
+        "sequences" if card.period else {0: "any", 2: "slices", 3: "volumes"}[card.dims],
+        f"{card.factor}, {card.period} along" if card.period else str(card.factor),
         str(card.channels),
         f"{per_code:.3g}",
         WEIGHTS[card.weights.kind],

@@ -102,6 +102,7 @@ def _work(pipe: Connection, task: Task) -> None:
 def _try(task: Task) -> Trial:
     # In the child alone: who only asks for help does not wait for torch.
     from plica.codecs import trial
+    from plica.codecs.budget import choose_memory
     from plica.networks.memory import read_peak
 
     codec = trial.check_network(load(task.name, task.weights, task.device, **task.options))
@@ -117,4 +118,4 @@ def _try(task: Task) -> Trial:
     decoded = trial.try_decoding(codec, latent, codes, back=task.way == "full")
     if task.way == "full":  # looked at by nobody
         encoded = replace(encoded, values=codes[:0])
-    return Trial(encoded, decoded, (peak, read_peak()), shape, codec.planner.memory)
+    return Trial(encoded, decoded, (peak, read_peak()), shape, choose_memory(codec.running.memory))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from plica.codecs.card import CodecCard
+from plica.codecs.card import NORMS, CodecCard
 
 _FOLDS = {0: "images of any kind", 2: "pictures, and volumes slice by slice", 3: "volumes"}
 # Licences a hub has a word for; all others are "other", with their name.
@@ -77,15 +77,32 @@ def _facts(card: CodecCard) -> Iterator[str]:
     sees = f"{card.receptive_field} voxels per axis" if card.receptive_field else "the whole image"
     rows = [
         ("folds", _FOLDS[card.dims]),
-        ("coarser per axis", f"{card.factor}×"),
+        ("coarser per axis", _say_factors(card)),
         ("code channels", str(card.channels)),
         ("voxels per code", f"{codes:.3g}"),
         ("image channels", str(card.in_channels)),
         ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}"),
         ("one code sees", sees),
         ("tiles", "exact: any tile size gives the same" if card.tileable else "not exact"),
+        *((("slices", _say_order(card)),) if card.period else ()),
+        *((f"normalises over a {norm}", NORMS[norm]) for norm in card.norms),
     ]
     yield from _table(("fact", "value"), rows if card.dims else [rows[0], rows[5]])
+
+
+def _say_factors(card: CodecCard) -> str:
+    along = f", {card.period}× along slices" if card.period else ""
+    return f"{card.factor}×{along}"
+
+
+def _say_order(card: CodecCard) -> str:
+    """How many slices a codec of sequences folds."""
+    if card.causal:
+        return (
+            f"1 + {card.period} · n, the last one repeated until there are; no code knows of later "
+            "slices"
+        )
+    return f"{card.period} · n, the last one repeated until there are"
 
 
 def _use(card: CodecCard) -> str:

@@ -10,20 +10,24 @@ import numpy as np
 
 from plica.codecs.codec import Codec
 from plica.codecs.difference import Half, Values
+from plica.codecs.framecodec import FrameCodec
 from plica.codecs.networkcodec import NetworkCodec
 from plica.codecs.plan import Part, Plan
 from plica.errors import SettingsError, TooLarge
 from plica.image import Image
 from plica.latent import Latent
 
+Runnable = NetworkCodec | FrameCodec
+"""Codecs with a network, which may be run in several ways."""
 
-def check_network(codec: Codec) -> NetworkCodec:
+
+def check_network(codec: Codec) -> Runnable:
     """The codec, if it has a network that could be run in several ways.
 
     Raises:
         SettingsError: It has none.
     """
-    if not isinstance(codec, NetworkCodec):
+    if not isinstance(codec, NetworkCodec | FrameCodec):
         raise SettingsError(
             f"{codec.card.name} has no network that could be run in pieces: there is nothing to "
             "verify, choose a codec with one"
@@ -31,7 +35,7 @@ def check_network(codec: Codec) -> NetworkCodec:
     return codec
 
 
-def try_encoding(codec: NetworkCodec, image: Image) -> Half:
+def try_encoding(codec: Runnable, image: Image) -> Half:
     """Encode once."""
     plan = codec.plan_encoding(image)
     begun = time.perf_counter()
@@ -39,7 +43,7 @@ def try_encoding(codec: NetworkCodec, image: Image) -> Half:
     return _half(plan, codes, begun)
 
 
-def try_decoding(codec: NetworkCodec, latent: Latent, codes: Values, *, back: bool) -> Half:
+def try_decoding(codec: Runnable, latent: Latent, codes: Values, *, back: bool) -> Half:
     """Decode codes once.
 
     Args:
@@ -81,20 +85,18 @@ def crop_centre(image: Image, side: int, slices: int) -> Image:
     )
 
 
-def choose_crop(codec: NetworkCodec, image: Image, side: int | None) -> Image:
+def choose_crop(codec: Runnable, image: Image, side: int | None) -> Image:
     """As much of the middle as runs whole in the memory there is, and in seconds.
 
     Raises:
         TooLarge: Not even a few cells do.
     """
-    flat = codec.network.dims == 2
+    slices = _count_slices(codec)
     least = 4 * codec.card.factor
     most = side or _default_side(codec)
     whole = run_whole(codec)
     while True:
-        crop = crop_centre(
-            image, most, (4 * codec.card.factor if codec.card.dims == 3 else 3) if flat else most
-        )
+        crop = crop_centre(image, most, slices or most)
         try:
             whole.plan_decoding(whole.outline_latent(crop))
             whole.plan_encoding(crop)
@@ -106,23 +108,37 @@ def choose_crop(codec: NetworkCodec, image: Image, side: int | None) -> Image:
             return crop
 
 
-def run_whole(codec: NetworkCodec) -> NetworkCodec:
+def _count_slices(codec: Runnable) -> int:
+    """Enough slices to show what running them in pieces does; 0 where they are as rows are."""
+    if isinstance(codec, FrameCodec):
+        return 1 + 4 * codec.card.period
+    if codec.network.dims == 3:
+        return 0
+    return 4 * codec.card.factor if codec.card.dims == 3 else 3
+
+
+def run_whole(codec: Runnable) -> Any:
     """The codec, run in one piece."""
     return with_running(codec, tiling="whole", tile=0)
 
 
-def _default_side(codec: NetworkCodec) -> int:
+def _default_side(codec: Runnable) -> int:
     """What a few seconds suffice for on a processor."""
+    if isinstance(codec, FrameCodec):
+        return 8 * codec.card.factor
     if codec.network.dims == 2:
         return 500 if codec.tiles else 250
     return 122 if codec.tiles else 46
 
 
-def cut_small(codec: NetworkCodec, image: Image) -> NetworkCodec:
+def cut_small(codec: Runnable, image: Image) -> Runnable:
     """The same codec, in so little room that the image must be cut.
 
     Tiles of half of its sides where it has such; else the least memory that can, and a tenth.
+    Sequences are shown slice after slice.
     """
+    if isinstance(codec, FrameCodec):
+        return codec
     if codec.tiles:
         return (
             codec
@@ -148,6 +164,6 @@ def _find_least(codec: NetworkCodec, image: Image, part: Part) -> int:
     return 0
 
 
-def with_running(codec: NetworkCodec, **changes: Any) -> NetworkCodec:
+def with_running(codec: Runnable, **changes: Any) -> Any:
     """The codec, run otherwise."""
     return dataclasses.replace(codec, running=dataclasses.replace(codec.running, **changes))
