@@ -61,6 +61,6 @@ def _row(card: CodecCard) -> tuple[str, ...]:
         f"{card.factor}, {card.period} along" if card.period else str(card.factor),
         str(card.channels),
         f"{per_code:.3g}",
-        WEIGHTS[card.weights.kind],
+        "only a card" if "missing" in card.extras else WEIGHTS[card.weights.kind],
         card.licence,
     )

@@ -62,6 +62,12 @@ class Made:
     latent: Latent | None
     facts: dict[str, Any]
 
+    @property
+    def title(self) -> str:
+        """The codec, and in how many passes it was used."""
+        passes = self.facts.get("passes", 1)
+        return f"{self.codec}, {passes} passes" if passes > 1 else self.codec
+
 
 @dataclass(frozen=True)
 class Extras:
@@ -113,7 +119,7 @@ class Extras:
             codes = to_image(latent) if latent is not None and shown else None
             draw_panel(
                 name_after(self.panel, source), image, decoded, latent=codes,
-                title=f"{source.name} · {made.codec}", overwrite=self.replaces,
+                title=f"{source.name} · {made.title}", overwrite=self.replaces,
             )  # fmt: skip
 
 
