@@ -145,6 +145,7 @@ def augment(
     silent = as_json or quiet
     views = parse_views(view or ([] if strength else [MIXED]), strength or ())
     parse_folder(out)
+    judging = _check_validation(validate_on)
     existing = _choose_existing(overwrite=overwrite, resume=resume)
     refuse_existing(out, overwrite=existing != "refuse")
     running = asked_running(tile, memory, device_memory, tiling, precision)
@@ -162,7 +163,7 @@ def augment(
         maker=maker,
         folds=folds,
         seed=seed,
-        validate_on=_check_validation(validate_on),
+        validate_on=judging,
         unit=known,
     )
     made = _make(data, out, found, reconstruct, making, existing, silent=silent)

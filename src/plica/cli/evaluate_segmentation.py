@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 JUDGING, TRAINING = "Judging", "Training"
 METRICS = ("dice", "nsd")
+MOST_CROP = 256
 RULE_LIMIT = (
     "Labels were computed from the unchanged values by a rule of thresholds, not drawn. A network "
     "that sees unchanged values can find those thresholds, so that training on them is favoured; "
@@ -152,7 +153,10 @@ def segmentation(
         for one in cuts:
             shown.append(show(one, reconstruct, views))
             bar.advance(task)
-    training = Training(classes=max(labels.values()) + 1, steps=steps)
+    side = max(max(one.labels.shape) for one in shown)
+    training = Training(
+        classes=max(labels.values()) + 1, steps=steps, crop=min(MOST_CROP, -(-side // 16) * 16)
+    )
     results = Results(
         tuple(_judge(shown, arms, parts, training, labels, tolerance, seeds, silent=silent))
     )
