@@ -430,9 +430,11 @@ class Planner:
 
     def whole_bytes(self, part: Part, shape: tuple[int, ...]) -> int:
         """What the feature maps of an input run whole take; 0 where the network is not known."""
-        if not self.has_schedule:
-            return 0
         network: Any = self.network
+        if not self.has_schedule:
+            floats = getattr(network, "floats_per_voxel", (0.0, 0.0))[part == "decode"]
+            cells = self.factor ** len(shape[2:]) if part == "decode" else 1
+            return int(4 * floats * shape[0] * cells * math.prod(shape[2:]))
         size = next(network.parameters()).element_size()
         inputs, voxels = shape[0], math.prod(shape[2:])
         if part == "decode":

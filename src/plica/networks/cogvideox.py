@@ -89,7 +89,7 @@ class CogVideoX(nn.Module):
     @property
     def floats_per_voxel(self) -> tuple[float, float]:
         """See `Framed`; measured."""
-        return (6.0 * self.width, 9.0 * self.width)
+        return (16.0 * self.width, 28.0 * self.width)
 
 
 def _batches(pieces: Iterable[Tensor], size: int) -> Iterator[tuple[Tensor, int]]:
