@@ -1,20 +1,25 @@
 """Write the table of frozen autoencoders into docs/foundation.md, from their cards.
 
-python docs/make_foundation.py            rewrite the table between its marks
-python docs/make_foundation.py --check    say whether it is up to date, and change nothing
+python docs/make_foundation.py                   rewrite the table between its marks
+python docs/make_foundation.py --check           say whether it is up to date, and change nothing
+python docs/make_foundation.py --audit REPORT    put the tables of a faithfulness report there too
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
+
+from make_faithfulness import GLANCE, PLANTED, TISSUES, list_tables
 
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import cards
 
 PAGE = Path(__file__).resolve().parent / "foundation.md"
 BEGIN, END = "<!-- cards -->", "<!-- end of cards -->"
+AUDIT = ("<!-- audit -->", "<!-- end of audit -->")
 FAMILIES = ("tiny", "foundation")
 COLUMNS = (
     "codec", "folds", "factor i, j, k", "codes", "order of slices", "normalises over", "posterior",
@@ -54,21 +59,49 @@ def say_pieces(card: CodecCard) -> str:
     return "not at all" if card.name.startswith("dc-ae") else "exact schedule"
 
 
+def compose_audit(report: str) -> str:
+    """The tables of a report that the page shows, and what its self-test said."""
+    titles = (
+        (GLANCE, "At a glance"),
+        (TISSUES, "Bias and error by tissue"),
+        (PLANTED, "Share of a planted lesion's contrast that is kept"),
+    )
+    parts = [
+        f"**{title}: {group}, {n}**\n\n{rows}"
+        for section, title in titles
+        for group, n, rows in list_tables(report, section)
+    ]
+    said = re.search(r"^Self-test of[^\n]*", report, re.MULTILINE)
+    return "\n".join([*parts, *([f"> {said[0]}"] if said else [])]).rstrip()
+
+
+def replace_between(page: str, begin: str, end: str, text: str) -> str:
+    """The page with another text between two marks.
+
+    Raises:
+        SystemExit: It lacks a mark.
+    """
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise SystemExit(f"{PAGE.name} lacks {begin} or {end}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
 def main() -> int:
     """Rewrite the page, or compare it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--audit", type=Path)
+    asked = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{PAGE.name} lacks {BEGIN} or {END}")
-    renewed = f"{before}{BEGIN}\n{make_table()}\n{END}{after}"
-    if parser.parse_args().check:
+    renewed = replace_between(page, BEGIN, END, make_table())
+    if asked.audit:
+        report = (asked.audit / "report.md").read_text(encoding="utf-8")
+        renewed = replace_between(renewed, *AUDIT, compose_audit(report))
+    if asked.check:
         if renewed != page:
-            sys.stdout.write(
-                "the table of docs/foundation.md is old: python docs/make_foundation.py\n"
-            )
+            sys.stdout.write(f"{PAGE.name} is out of date: python docs/make_foundation.py\n")
             return 1
         return 0
     PAGE.write_text(renewed, encoding="utf-8")
