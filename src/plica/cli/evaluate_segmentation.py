@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 JUDGING, TRAINING = "Judging", "Training"
 METRICS = ("dice", "nsd")
-MOST_CROP = 256
+MOST_CROP = 192
 RULE_LIMIT = (
     "Labels were computed from the unchanged values by a rule of thresholds, not drawn. A network "
     "that sees unchanged values can find those thresholds, so that training on them is favoured; "
@@ -93,7 +93,7 @@ def segmentation(
     ] = None,
     slices: Annotated[
         int, typer.Option(help="Of each volume at most.", min=1, rich_help_panel=JUDGING)
-    ] = 8,
+    ] = 4,
     unit: o.UnitName = None,
     view: Annotated[
         list[str] | None,
@@ -112,13 +112,13 @@ def segmentation(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="By patient.", rich_help_panel=TRAINING)] = 4,
+    folds: Annotated[int, typer.Option(help="By patient.", rich_help_panel=TRAINING)] = 3,
     seeds: Annotated[
         int, typer.Option(help="Networks of each fold and view.", min=1, rich_help_panel=TRAINING)
     ] = 2,
     steps: Annotated[
         int, typer.Option(help="Of each network.", min=1, rich_help_panel=TRAINING)
-    ] = 150,
+    ] = 100,
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
     weights: o.Weights = None,
