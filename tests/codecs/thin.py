@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# They name networks' classes as types, and must be imported before those are replaced.
+import plica.codecs.framecodec
+import plica.codecs.networkcodec  # noqa: F401
 from plica.networks import cogvideox, cosmos, dcae, hunyuanvideo, kl, ltx, maisi, vq, wan
 
 # Where a network is, and by how much it is made thinner; most have channels in groups of 32.

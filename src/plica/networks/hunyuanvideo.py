@@ -12,8 +12,11 @@ Kong et al. 2024, "HunyuanVideo: A systematic framework for large video generati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from plica.networks.borrowed import borrow
 from plica.networks.regrouping import check_pieces, join
@@ -52,7 +55,8 @@ class HunyuanVideo(nn.Module):
             SettingsError: It has other channels, sides or frames than the network takes.
         """
         (x,) = check_pieces([x], channels=self.in_channels, factor=self.factor, period=self.period)
-        return self.quant_conv(self.encoder(x)).chunk(2, dim=1)[0]
+        h = _walk(self.encoder, x, before=self.encoder.down_blocks)
+        return self.quant_conv(h).chunk(2, dim=1)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         """The sequence of codes z, about [−1, 1]; not clamped.
@@ -61,7 +65,7 @@ class HunyuanVideo(nn.Module):
             SettingsError: They have other channels than the network takes.
         """
         (z,) = check_pieces([z], channels=self.code_channels, factor=1, period=1)
-        return self.decoder(self.post_quant_conv(z))
+        return _walk(self.decoder, self.post_quant_conv(z), after=self.decoder.up_blocks)
 
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Codes of a sequence that comes in pieces, when all have come."""
@@ -73,5 +77,35 @@ class HunyuanVideo(nn.Module):
 
     @property
     def floats_per_voxel(self) -> tuple[float, float]:
-        """See `Framed`; measured."""
-        return (6.0 * self.width, 8.0 * self.width)
+        """See `Framed`; as measured of CogVideoX, whose maps are as wide and as many."""
+        return (16.0 * self.width, 28.0 * self.width)
+
+
+def _walk(coder: Any, h: Tensor, *, before: Any = (), after: Any = ()) -> Tensor:
+    """A coder, with blocks before or after its middle."""
+    h = coder.conv_in(h)
+    for block in before:
+        h = block(h)
+    h = coder.mid_block.resnets[0](h)
+    for attention, block in zip(
+        coder.mid_block.attentions, coder.mid_block.resnets[1:], strict=True
+    ):
+        h = block(_attend_to_past(attention, h))
+    for block in after:
+        h = block(h)
+    return coder.conv_out(coder.conv_act(coder.conv_norm_out(h)))
+
+
+def _attend_to_past(layer: Any, x: Tensor) -> Tensor:
+    """Attention of each frame over all cells up to its own; one head."""
+    batch, channels, frames, rows, columns = x.shape
+    cells = rows * columns
+    tokens = x.flatten(2).transpose(1, 2)
+    h = layer.group_norm(tokens.transpose(1, 2)).transpose(1, 2)
+    q, k, v = (project(h)[:, None] for project in (layer.to_q, layer.to_k, layer.to_v))
+    parts = []
+    for end in range(cells, frames * cells + 1, cells):
+        here = q[:, :, end - cells : end]
+        parts.append(functional.scaled_dot_product_attention(here, k[:, :, :end], v[:, :, :end]))
+    y = layer.to_out[0](torch.cat(parts, dim=2)[:, 0]) + tokens
+    return y.transpose(1, 2).reshape(batch, channels, frames, rows, columns)
