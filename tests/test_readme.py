@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.augmentation.made import write_nnunet
+from tests.codecs.test_tiny import make_folder
 from typer.testing import CliRunner
 
 from plica.cli.main import app
@@ -16,12 +18,17 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encodi
 
 @pytest.fixture
 def study(tmp_path, monkeypatch) -> Path:
-    """The folder the README speaks of, with a real CT series from pydicom's test files."""
+    """The folder the README speaks of, with a real CT series from pydicom's test files.
+
+    Weights and labelled images are made.
+    """
     series = (
         Path(find_spec("pydicom").origin).parent / "data/test_files/dicomdirtests/98892001/CT5N"
     )
     for place in ("study/ct_thorax", "ct"):
         shutil.copytree(series, tmp_path / place)
+    make_folder(tmp_path / "weights")
+    write_nnunet(tmp_path / "labelled", names=("p1", "p2", "p3", "p4", "p5"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
