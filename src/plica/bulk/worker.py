@@ -249,11 +249,13 @@ def load_codec(order: Order) -> Codec:
 
         torch.set_num_threads(order.threads)
     codec = load(order.codec, order.weights, order.device, **order.options)
-    from plica.codecs.networkcodec import NetworkCodec  # torch is there by now
+    from plica.codecs.framecodec import FrameCodec  # torch is there by now
+    from plica.codecs.networkcodec import NetworkCodec
 
-    if isinstance(codec, NetworkCodec):  # others work in what an image takes
+    if isinstance(codec, NetworkCodec | FrameCodec):  # others work in what an image takes
         running = replace(codec.running, memory=order.memory, device_memory=order.device_memory)
         codec = replace(codec, running=running)
+    if isinstance(codec, NetworkCodec):
         codec.planner.check()
     return codec
 
