@@ -70,7 +70,7 @@ class Training:
     steps: int = 150
     batch: int = 2
     crop: int = 256
-    rate: float = 2e-3
+    rate: float = 1e-2
     seed: int = 0
 
 
@@ -122,7 +122,7 @@ def train(
     except ImportError as error:
         raise MissingExtra("segmentation", "monai", "cad") from error
     network = build_network(training)
-    loss_of = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False)
+    loss_of = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
     optimiser = torch.optim.Adam(network.parameters(), lr=training.rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, training.steps)
     where, which = (np.random.default_rng((training.seed, n)) for n in (1, 2))
@@ -161,6 +161,8 @@ def build_network(training: Training) -> nn.Module:
             channels=WIDTHS,
             strides=(2,) * (len(WIDTHS) - 1),
             num_res_units=1,
+            # Norms of one crop would take its level away, and with it what Hounsfield units say.
+            norm="BATCH",
         )
     return network
 

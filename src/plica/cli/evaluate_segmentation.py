@@ -118,7 +118,7 @@ def segmentation(
     ] = 2,
     steps: Annotated[
         int, typer.Option(help="Of each network.", min=1, rich_help_panel=TRAINING)
-    ] = 100,
+    ] = 150,
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
     weights: o.Weights = None,
@@ -255,7 +255,7 @@ def _describe(
         "codec": f"{maker['codec']}, {maker['fingerprint'][:23]}",
         "windows and shifts": f"{', '.join(policy.get('windows', ())) or 'own'}; "
         f"{policy.get('shifts', 1)}",
-        "network": "MONAI U-Net, 2D, widths 8 to 128, one residual unit",
+        "network": "MONAI U-Net, 2D, widths 8 to 128, one residual unit, batch norm",
         "training": f"{training.steps} steps of {training.batch} crops of {training.crop}², Adam "
         f"{training.rate:g} falling to 0, Dice and cross-entropy; equal for all views",
         "folds": f"{len(folds)} by patient; patients of other splits than train are only judged, "
