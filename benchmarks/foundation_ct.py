@@ -35,6 +35,7 @@ from plica.image import Image, Unit
 PAGE = DOCS / "foundation.md"
 LOW, HIGH = -1000.0, 1000.0
 TISSUES = ("air", "lung", "fat", "soft tissue", "enhanced or spongy", "bone")
+MOST_VOXELS = 2**22
 FEWEST = 100  # voxels of a tissue's core, for its mean to be told
 Make = Callable[[Image], tuple[Image, dict[str, Any]]]
 Values = NDArray[np.float32]
@@ -48,7 +49,8 @@ class Way:
         name: For the tables.
         make: An image to its reconstruction, and facts of it.
         volumes: Whether it is for volumes alone.
-        everywhere: Whether it is tried on every CT, or on those of at most 2^22 voxels.
+        everywhere: Whether it is tried on every CT, or on one of each patient, of at most 2^22
+            voxels.
     """
 
     name: str
@@ -184,8 +186,11 @@ def measure_all(data: Path, ways: list[Way], file: Path) -> list[dict[str, Any]]
     """What the file has, and what it lacked."""
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
     there = {(result["image"], result["way"]) for result in results}
+    looked_at: dict[str, str] = {}
     for name, group, path in list_images(data):
         wanted = [way for way in ways if (name, way.name) not in there]
+        if (name, ways[0].name) in there:
+            looked_at.setdefault(group, name)
         if not wanted or (name, "") in there:
             continue
         try:
@@ -193,10 +198,12 @@ def measure_all(data: Path, ways: list[Way], file: Path) -> list[dict[str, Any]]
         except PlicaError as error:
             new = [{"image": name, "group": group, "way": "", "error": str(error)}]
         else:
+            if image.pixels.size <= MOST_VOXELS:
+                looked_at.setdefault(group, name)
             new = [
                 {"image": name, "group": group, **measure(image, way)}
                 for way in wanted
-                if suits(way, image)
+                if suits(way, image) and (way.everywhere or looked_at.get(group) == name)
             ]
         with file.open("a") as opened:
             for result in new:
@@ -208,9 +215,7 @@ def measure_all(data: Path, ways: list[Way], file: Path) -> list[dict[str, Any]]
 
 def suits(way: Way, image: Image) -> bool:
     """Whether a way is tried on an image."""
-    if way.volumes and not image.is_volume:
-        return False
-    return way.everywhere or image.pixels.size <= 2**22
+    return image.is_volume or not way.volumes
 
 
 def measure(image: Image, way: Way) -> dict[str, Any]:
