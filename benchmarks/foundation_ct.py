@@ -49,7 +49,7 @@ class Way:
         name: For the tables.
         make: An image to its reconstruction, and facts of it.
         volumes: Whether it is for volumes alone.
-        everywhere: Whether it is tried on every CT, or on one of each patient, of at most 2^22
+        everywhere: Whether it is tried on every CT, or on one in HU of each patient, of at most 2^22
             voxels.
     """
 
@@ -198,7 +198,7 @@ def measure_all(data: Path, ways: list[Way], file: Path) -> list[dict[str, Any]]
         except PlicaError as error:
             new = [{"image": name, "group": group, "way": "", "error": str(error)}]
         else:
-            if image.pixels.size <= MOST_VOXELS:
+            if image.unit is Unit.HU and image.pixels.size <= MOST_VOXELS:
                 looked_at.setdefault(group, name)
             new = [
                 {"image": name, "group": group, **measure(image, way)}
