@@ -50,6 +50,11 @@ def test_where_latents_are_wanted_there_is_no_policy():
         name_contenders([NAMED])
 
 
+def test_codecs_that_have_no_passes_are_refused_before_any_work():
+    with pytest.raises(SettingsError, match="no network"):
+        load_contenders(["identity?shifts=2"])
+
+
 def test_a_contender_is_run_in_its_passes_and_loaded_once():
     plain, passes = load_contenders(["bicubic-4x-2d", NAMED])
     image = Image(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ class Folding:
     """
 
     factor, period, in_channels, code_channels, streams = 2, 4, 3, 3 * 4 * 4, True
-    frames_at_a_time, floats_per_voxel = 4, (8.0, 8.0)
+    frames_at_a_time, floats_per_voxel, kept_per_code = 4, (8.0, 8.0), (0.0, 0.0)
 
     def __init__(self, *, causal: bool = True) -> None:
         self.causal = causal
@@ -151,7 +153,44 @@ def test_what_cannot_be_done_is_refused():
 def test_progress_ends_where_all_is_done():
     told = []
     codec = codec_of(Folding(), running=Running(progress=lambda done, of: told.append((done, of))))
-    codec.decode(codec.encode(make_ct((4, 4, 9))))
+    latent = codec.encode(make_ct((4, 4, 9)))
+    encoding, told[:] = list(told), []
+    codec.decode(latent)
 
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] != [told[-1][0]] * len(told)
+    for part in (encoding, told):
+        assert part[-1][0] == part[-1][1]
+        assert len({done for done, _ in part}) > 1
+
+
+def test_keys_and_values_of_all_slices_are_foretold():
+    network = Folding()
+    plain = codec_of(network).plan_encoding(make_ct((8, 8, 41))).piece_bytes
+    network.kept_per_code = (1000.0, 0.0)
+
+    more = codec_of(network).plan_encoding(make_ct((8, 8, 41))).piece_bytes
+
+    assert more - plain == pytest.approx(4 * 1000 * 4 * 4 * 11, rel=0.01)
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_latent_whose_lead_in_was_altered_is_refused(before):
+    codec = codec_of(Folding())
+    latent = codec.encode(make_ct((6, 6, 9)))
+    records = [
+        replace(one, undo={**one.undo, "before": before}) if one.step == "leadin" else one
+        for one in latent.trail.records
+    ]
+
+    with pytest.raises(LatentError):
+        codec.decode(replace(latent, trail=replace(latent.trail, records=tuple(records))))
+
+
+def test_a_network_that_needs_all_slices_is_not_shown_a_few():
+    network = Folding()
+    network.streams = False
+
+    with pytest.raises(SettingsError, match="leave out tiling=exact"):
+        codec_of(network, running=Running(tiling="exact")).encode(make_ct((6, 6, 6)))
+    image = make_ct((6, 6, 6))
+    codec = codec_of(network)
+    np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plica.codecs.policy import Policy, parse_window, spread_shifts
@@ -48,6 +48,7 @@ def test_windows_are_known_by_name_or_range():
     assert parse_window("full") is None
 
 
+@settings(deadline=None)
 @given(st.sampled_from([(8, 8, 1), (4, 4, 4), (16, 16, 1), (2, 2, 2)]), st.integers(0, 3))
 def test_shifts_lie_evenly_in_the_cell(cell, halvings):
     axes = sum(side > 1 for side in cell)
@@ -65,3 +66,5 @@ def test_shifts_lie_evenly_in_the_cell(cell, halvings):
 def test_a_cell_has_only_so_many_places():
     with pytest.raises(SettingsError, match=r"a cell of 2 × 2 voxels .* at most 4 ways"):
         spread_shifts(5, (2, 2, 1))
+    with pytest.raises(SettingsError, match="has no cells"):
+        spread_shifts(2, (1, 1, 1))

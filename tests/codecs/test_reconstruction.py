@@ -99,10 +99,49 @@ def test_the_full_window_has_nothing_outside(codec):
     assert came.facts["windows"][0][1] == 3071
 
 
-def test_a_flat_image_has_no_full_window_and_comes_back(codec):
-    image = Image(np.full((1, 9, 9, 1), 5, np.int16), Grid((9, 9, 1), np.eye(4)), Unit.HU)
+def test_a_flat_image_comes_back_through_the_full_window(codec):
+    for value in (5, 3000):
+        image = Image(np.full((1, 9, 9, 1), value, np.int16), Grid((9, 9, 1), np.eye(4)), Unit.HU)
 
-    assert (Reconstructor(codec, Policy(("full",))).run(image).image.pixels == 5).all()
+        assert (Reconstructor(codec, Policy(("full",))).run(image).image.pixels == value).all()
+
+
+def test_the_codecs_own_window_loses_nothing_in_silence_either(taef2):
+    """Without windows but with shifts, what the codec's own window cuts off is kept and counted."""
+    image = with_value(make_ct((21, 18, 2)), (5, 6, 1), 3071)
+    kept = Reconstructor(taef2, Policy(shifts=2)).run(image)
+    told = Reconstructor(taef2, Policy(shifts=2, outside="report")).run(image)
+
+    assert kept.facts["voxels_above"] == told.facts["voxels_above"] == 1
+    assert kept.image.pixels[0, 5, 6, 1] == 3071
+    assert told.image.pixels[0, 5, 6, 1] <= 1000
+
+
+def test_the_full_window_is_that_of_finite_values():
+    codec = plica.load("bicubic-4x-2d", fill_nonfinite=True)
+    image = make_ct((21, 18, 2))
+    pixels = image.pixels.astype(np.float32)
+    pixels[0, 3, 3, 0], pixels[0, 5, 6, 1] = np.nan, 2800
+    came = Reconstructor(codec, Policy(("full",))).run(image.with_pixels(pixels))
+
+    assert came.facts["windows"][0][1] == 2800
+    assert np.isnan(came.image.pixels[0, 3, 3, 0])
+    assert np.isfinite(came.image.pixels).sum() == pixels.size - 1
+
+
+def test_whole_numbers_outside_are_kept_beyond_the_steps_of_float32(codec):
+    values = make_ct().pixels.astype(np.int32)
+    values[0, 4, 4, 1] = 2**31 - 7
+    came = Reconstructor(codec, Policy(("wide",))).run(make_ct().with_pixels(values)).image
+
+    assert came.pixels[0, 4, 4, 1] == 2**31 - 7
+
+
+def test_windows_of_which_none_holds_the_others_are_refused(codec):
+    image = with_value(make_ct(), (5, 6, 2), 1800)
+    with pytest.raises(UnusablePixels, match=r"such as -1000:2000 or full"):
+        Reconstructor(codec, Policy(("wide", "500:2000"))).run(image)
+    Reconstructor(codec, Policy(("wide", "500:2000"))).run(make_ct())  # has no values up there
 
 
 def test_windows_of_hu_are_refused_for_other_values(codec):
@@ -173,6 +212,26 @@ def test_networks_of_volumes_have_no_axes():
         Reconstructor(plica.load("bicubic-4x-3d"), Policy(axes=("axial", "coronal")))
 
 
+@pytest.mark.parametrize(
+    ("options", "policy", "says"),
+    [
+        ({"axis": "axial"}, Policy(axes=("axial", "coronal")), "leave out one"),
+        ({"pipeline": "mr"}, Policy(("full",)), "and so does the pipeline mr"),
+        ({"keep_outside": True}, Policy(("wide",), outside="report"), "say one"),
+    ],
+)
+def test_options_that_speak_against_each_other_are_refused(options, policy, says):
+    with pytest.raises(SettingsError, match=says):
+        Reconstructor(plica.load("bicubic-4x-2d", **options), policy)
+
+
+def test_a_single_slice_is_taken_along_one_axis(codec):
+    image = make_ct((21, 18, 1))
+    came = Reconstructor(codec, Policy(axes=("axial", "coronal", "sagittal"))).run(image)
+
+    assert came.facts["passes"] == 1
+
+
 def test_codecs_without_a_network_cannot_be_shown_windows():
     with pytest.raises(SettingsError, match="no network"):
         Reconstructor(plica.load("identity"), Policy(("wide",)))
@@ -187,12 +246,30 @@ def test_a_line_laid_over_the_body_is_found_and_undone():
     air = np.full(500, -1000, np.float32)
     values = np.concatenate([(source - 30) / 0.9, air + 20])
 
-    scale, offset = recalibrate(values, np.concatenate([source, air]), Unit.HU)
+    source = np.concatenate([source, air])
+
+    scale, offset = recalibrate(values, source, np.ones_like(source, bool), Unit.HU)
 
     assert scale == pytest.approx(0.9, abs=1e-4)
     assert offset == pytest.approx(30, abs=0.05)
-    np.testing.assert_allclose(values[:4000], source, atol=0.05)
+    np.testing.assert_allclose(values[:4000], source[:4000], atol=0.05)
     assert (values[4000:] == -980).all()
+
+
+def test_what_the_codec_was_not_shown_does_not_tilt_the_line(codec):
+    """Metal far beyond the window, and an infinite value, leave the line where it was."""
+    image = make_ct((33, 29, 3))
+    plain = Reconstructor(codec, Policy(("wide",), recalibrate=True)).run(image)
+    pixels = image.pixels.astype(np.float32)
+    pixels[0, 3:5, 3:5, 1] = 20000
+    there = plica.load("bicubic-4x-2d", fill_nonfinite=True)
+    pixels[0, 9, 9, 0] = np.inf
+    metal = Reconstructor(there, Policy(("wide",), recalibrate=True)).run(image.with_pixels(pixels))
+
+    np.testing.assert_allclose(
+        metal.facts["recalibration"], plain.facts["recalibration"], rtol=0.02, atol=3
+    )
+    assert np.isfinite(metal.image.pixels).sum() == pixels.size - 1
 
 
 # -- real weights, real CT -----------------------------------------------------------------------

@@ -255,8 +255,7 @@ def load_codec(order: Order) -> Codec:
     if isinstance(codec, NetworkCodec | FrameCodec):  # others work in what an image takes
         running = replace(codec.running, memory=order.memory, device_memory=order.device_memory)
         codec = replace(codec, running=running)
-    if isinstance(codec, NetworkCodec):
-        codec.planner.check()
+        (codec.planner if isinstance(codec, NetworkCodec) else codec).check()
     return codec
 
 

@@ -184,6 +184,11 @@ def load_contenders(
             f"those are: {', '.join(codecs)}"
         )
     loaded = {name: _load(name, given.get(name), device, random=random) for name in codecs}
+    for codec, policy in wanted.values():
+        if policy is not None:
+            from plica.codecs.reconstruction import Reconstructor  # torch is there by now
+
+            Reconstructor(loaded[codec], policy)  # refuses before any work
     return tuple(
         Contender(loaded[codec].card.name + name[len(codec) :], loaded[codec], policy)
         for name, (codec, policy) in wanted.items()

@@ -154,7 +154,9 @@ def _prepare_as_asked(codec: Codec, shared: Mapping[str, Any]) -> Codec:
         if shared.get(_PRECISION, "float32") != "float32":
             raise SettingsError(f"{codec.card.name} is run in float32 alone: leave out precision")
         asked_for = Preparing.from_options(preparing)
-        return dataclasses.replace(codec, preparing=asked_for, running=running)
+        framed = dataclasses.replace(codec, preparing=asked_for, running=running)
+        framed.check()
+        return framed
     if isinstance(codec, NetworkCodec):
         asked = dataclasses.replace(
             codec,

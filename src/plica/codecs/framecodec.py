@@ -144,7 +144,8 @@ class FrameCodec:
 
     @torch.inference_mode()
     def _encode_groups(self, pixels: Readable, codes: Codes) -> None:
-        meter = Meter(math.prod(pixels.shape), self.running.progress)
+        shown = (*pixels.shape[:3], pixels.shape[3] - self._lead_in.before)
+        meter = Meter(math.prod(shown), self.running.progress)
         taken, made = self.card.in_channels, self.card.channels
         for group in range(pixels.shape[0] // taken):
             own = slice(group * taken, (group + 1) * taken)
@@ -303,43 +304,62 @@ class FrameCodec:
         if not fits or latent.factor != self.card.factors or shape != latent.prepared.shape:
             raise LatentError(
                 f"{self.card.name} makes {self.card.channels} code channels at factor "
-                f"{self.card.factors}, but the latent holds {latent.codes.shape} at {latent.factor}"
+                f"{self.card.factors}, of slices after {self._lead_in.before} that are not shown, "
+                f"but the latent holds {latent.codes.shape} at {latent.factor} for "
+                f"{latent.prepared.shape} voxels: it is damaged"
             )
 
     # -- plans -------------------------------------------------------------------------------
 
-    @property
-    def _streams(self) -> bool:
+    def check(self) -> None:
+        """Refuse ways to run the network that it has not.
+
+        Raises:
+            SettingsError: Tiles or windows were asked for, or a few slices at a time of a network
+                that needs all.
+        """
         if self.running.tiling in {"window", "blend"} or self.running.tile:
             raise SettingsError(
                 f"{self.card.name} is shown slices in order, and is not run in "
                 f"{'tiles' if self.running.tile else 'windows'}: leave out the tile and choose "
                 "exact or whole"
             )
+        if self.running.tiling == "exact" and not self.network.streams:
+            raise SettingsError(
+                f"{self.card.name} knows no code before it has seen all slices, so that a few at a "
+                "time would give others: leave out tiling=exact"
+            )
+
+    @property
+    def _streams(self) -> bool:
+        self.check()
         return self.network.streams and self.running.tiling != "whole"
 
     def _plan_encoding(self, view: View, held: int) -> Plan:
-        _, i, j, k = view.shape
         codes = 4 * math.prod(self._codes_shape(view.shape))
-        return self._plan("encoding", (i, j, k), self.network.floats_per_voxel[0], held + codes)
+        return self._plan("encoding", view.shape[1:], 0, held + codes)
 
     def _plan_decoding(self, latent: Latent, result: int) -> Plan:
-        floats = self.network.floats_per_voxel[1]
-        return self._plan("decoding", latent.prepared.shape, floats, latent.codes.nbytes + result)
+        return self._plan("decoding", latent.prepared.shape, 1, latent.codes.nbytes + result)
 
-    def _plan(self, verb: str, sides: tuple[int, ...], floats: float, held: int) -> Plan:
+    def _plan(self, verb: str, sides: tuple[int, ...], part: int, held: int) -> Plan:
         i, j, k = sides
-        thick = min(k, self.network.frames_at_a_time) if self._streams else k
-        needed = int(4 * floats * _OVERHEAD * i * j * thick)
-        held += count_weights(self.network)
-        memory = choose_memory(self.running.memory)
-        least = PROCESS_BYTES + held + needed
+        network = self.network
+        thick = min(k, network.frames_at_a_time) if self._streams else k
+        maps = 4 * network.floats_per_voxel[part] * _OVERHEAD * i * j * thick
+        kept = 4 * network.kept_per_code[part] * math.prod(sides) / math.prod(self.card.factors)
         on_device = not self.device.startswith("cpu")
-        if not on_device and least > memory:
+        needed, memory = int(maps + kept), choose_memory(self.running.memory)
+        held += count_weights(network)
+        least, allowed = PROCESS_BYTES + held + needed, memory
+        if on_device:
+            least, allowed = needed, self.running.device_memory or needed
+        if least > allowed:
+            option = "device_memory" if on_device else "memory"
             raise TooLarge(
                 f"{verb} {i} × {j} × {k} with {self.card.name} needs at least "
-                f"{least / 2**30:.2f} GiB, and {memory / 2**30:.2f} GiB are allowed: give "
-                f"memory={math.ceil(least / 2**20)}M, or crop or resample the image",
+                f"{least / 2**30:.2f} GiB, and {allowed / 2**30:.2f} GiB are allowed: give "
+                f"{option}={math.ceil(least / 2**20)}M, or crop or resample the image",
                 least=least,
             )
         return Plan(

@@ -14,6 +14,7 @@ Outside = Literal["keep", "report"]
 WINDOWS_HU = {"wide": (-1000.0, 1000.0), "soft": (-175.0, 250.0)}
 FULL = "full"
 MOST_SHIFTS = 64
+OWN_AXES: tuple[SliceAxis, ...] = ("acquired",)
 _RANGE = re.compile(r"(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)")
 
 
@@ -28,8 +29,8 @@ class Policy:
             Empty: the codec's own way, in one pass.
         shifts: Passes of which each begins elsewhere in the codec's cells; their mean is taken.
         axes: Slicing axes, one pass each, for codecs that see slices; their mean is taken.
-        outside: Values outside the widest window are kept as the source has them, or only counted
-            ("report"), and then stand at the window's edge.
+        outside: Values outside the widest window, or the codec's own, are kept as the source has
+            them, or only counted ("report"), and then stand at the window's edge.
         recalibrate: Whether the line that fits the source best is laid through what came of it:
             two numbers, which a decoder of latents alone would not know.
     """
@@ -117,6 +118,10 @@ def spread_shifts(count: int, cell: tuple[int, int, int]) -> list[tuple[int, int
         [(0, 0, 0), (4, 4, 0), (4, 0, 0), (0, 4, 0)]
     """
     axes = [axis for axis, side in enumerate(cell) if side > 1]
+    if count > 1 and not axes:
+        raise SettingsError(
+            "a codec that keeps every voxel has no cells to shift: leave out shifts"
+        )
     corners = sorted(
         itertools.product((0, 1), repeat=len(axes)), key=lambda bits: (sum(bits) == 0, sum(bits))
     )

@@ -41,6 +41,7 @@ class CogVideoX(nn.Module):
     streams = True
     in_channels = 3
     frames_at_a_time = 1 + _CODES * 4
+    kept_per_code = (0.0, 0.0)
 
     def __init__(self, *, widths: tuple[int, ...], code_channels: int, blocks: int = 3) -> None:
         super().__init__()

@@ -122,6 +122,16 @@ class Cosmos(nn.Module):
         return h[:, :, 3:] if first else h
 
     @property
+    def kept_per_code(self) -> tuple[float, float]:
+        """See `Framed`: keys and values at the codes' resolution, twice while one is added."""
+        middles = (self.encoder.mid_block, self.decoder.mid_block)
+        encode, decode = (
+            sum(2 * 2 * layer.to_k.conv_s.out_channels for layer in one.temp_attentions)
+            for one in middles
+        )
+        return float(encode), float(decode)
+
+    @property
     def floats_per_voxel(self) -> tuple[float, float]:
         """See `Framed`; measured, but for keys and values. Most of it is taken by the wavelets."""
         return (2.8 * self.widths[0], 1.4 * self.widths[1])

@@ -53,6 +53,14 @@ class Framed(Protocol):
         ...
 
     @property
+    def kept_per_code(self) -> tuple[float, float]:
+        """Numbers kept per code of all code frames before: encoding, decoding.
+
+        They alone grow with the sequence.
+        """
+        ...
+
+    @property
     def frames_at_a_time(self) -> int:
         """How many frames are computed at a time, as a group; 0 where all are."""
         ...

@@ -37,6 +37,7 @@ class HunyuanVideo(nn.Module):
     streams = False
     in_channels = 3
     frames_at_a_time = 0
+    kept_per_code = (0.0, 0.0)
 
     def __init__(self, *, widths: tuple[int, ...], code_channels: int, blocks: int = 2) -> None:
         super().__init__()

@@ -37,6 +37,7 @@ class LtxVideo(nn.Module):
     streams = True
     in_channels = 3
     frames_at_a_time = 8
+    kept_per_code = (0.0, 0.0)
 
     def __init__(
         self, *, widths: tuple[int, ...], code_channels: int, blocks: tuple[int, ...]

@@ -38,6 +38,7 @@ class Wan(nn.Module):
     streams = True
     in_channels = 3
     frames_at_a_time = 4
+    kept_per_code = (0.0, 0.0)
 
     def __init__(
         self,

@@ -73,6 +73,7 @@ class LeadIn:
         i, j, k = grid.shape
         if (i, j) != view.grid.shape[:2] or k + before > view.grid.shape[2]:
             raise undo.damage(f"it takes {grid.shape} voxels out of {view.grid.shape}")
+        undo.refuse_elsewhere(grid, (0, 0, before), view.grid)
         return replace(view, pixels=Inner(view.pixels, (0, 0, before), grid.shape), grid=grid)
 
     @staticmethod

@@ -61,6 +61,7 @@ class Shift:
         ends = (one + side for one, side in zip(before, grid.shape, strict=True))
         if any(end > side for end, side in zip(ends, view.grid.shape, strict=True)):
             raise undo.damage(f"it takes {grid.shape} voxels out of {view.grid.shape}")
+        undo.refuse_elsewhere(grid, before, view.grid)
         return replace(view, pixels=Inner(view.pixels, before, grid.shape), grid=grid)
 
     @staticmethod

@@ -121,6 +121,13 @@ class Undo:
             raise self.damage(f"it has no usable array '{name}'")
         return array
 
+    def refuse_elsewhere(self, inner: Grid, start: Sequence[int], outer: Grid) -> None:
+        """Refuse a part of a grid that does not lie where it is said to begin."""
+        if not outer.window(start, inner.shape).agrees_with(inner, tolerance_mm=1e-3):
+            raise self.damage(
+                f"it takes voxels from {tuple(start)} on, which is not where its grid lies"
+            )
+
     def refuse_growth(self, shape: Sequence[int], image: Image) -> None:
         """Refuse to make of `image` one that is out of all proportion to it."""
         wanted = image.channels * int(np.prod([int(side) for side in shape], dtype=object))
