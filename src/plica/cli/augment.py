@@ -16,7 +16,7 @@ from plica.augmentation.views import MIXED, NAMES, Reconstruct, parse_views
 from plica.cli import options as o
 from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
 from plica.cli.console import format_bytes, print_json, print_note, print_table, progress
-from plica.cli.remaking import Shifts, Windows, reconstruct_by
+from plica.cli.remaking import reconstruct_by
 from plica.errors import InputError, SettingsError
 from plica.formats.atomic import refuse_existing
 from plica.formats.units import parse_unit
@@ -117,8 +117,8 @@ def augment(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
-    windows: Windows = None,
-    shifts: Shifts = 1,
+    windows: o.Windows = None,
+    shifts: o.Shifts = 1,
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
     tiling: o.Tiling = None,

@@ -15,7 +15,7 @@ from plica.augmentation.views import MIXED, NAMES, RAW, View, parse_views
 from plica.cli import options as o
 from plica.cli.choosing import AUTO, choose
 from plica.cli.console import print_json, print_note, print_table, progress
-from plica.cli.remaking import Shifts, Windows, reconstruct_by
+from plica.cli.remaking import reconstruct_by
 from plica.errors import SettingsError
 from plica.evaluation.publish import publish, refuse_folder
 from plica.evaluation.results import Result, Results
@@ -123,8 +123,8 @@ def segmentation(
     device: o.Device = AUTO,
     weights: o.Weights = None,
     settings: o.Settings = None,
-    windows: Windows = None,
-    shifts: Shifts = 1,
+    windows: o.Windows = None,
+    shifts: o.Shifts = 1,
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
