@@ -9,7 +9,7 @@ becomes of the values outside:
 
 Foundation-VAE (Chen et al. 2026, arXiv 2605.30893) shows one window, −1000 … 1000 HU or −175 … 250,
 loses what is beyond, and cuts off fractions. Grey in all three channels and their mean back are as
-there: three windows in the three channels cost 4 to 5 dB (docs/foundation.md).
+there: three windows in the three channels cost 6 to 8 dB (docs/foundation.md).
 """
 
 from __future__ import annotations
