@@ -25,6 +25,9 @@ METHOD = (
 )
 
 
+NO_DIFFERENCE = "no difference beyond noise"
+
+
 @dataclass(frozen=True)
 class Judged:
     """What a report is made of.
@@ -76,7 +79,7 @@ class Difference:
         if math.isnan(self.adjusted):
             return "too few patients to tell"
         if self.adjusted >= ALPHA:
-            return "no difference beyond noise"
+            return NO_DIFFERENCE
         return "better beyond noise" if self.estimate.value > 0 else "worse beyond noise"
 
     def __str__(self) -> str:
@@ -206,11 +209,14 @@ def report_segmentation(judged: Judged) -> Report:
 def _summarise(
     differences: tuple[Difference, ...], reference: str, patients: int
 ) -> tuple[str, ...]:
-    lines = [f"{one}." for one in differences]
+    beyond = [f"{one}." for one in differences if one.verdict != NO_DIFFERENCE]
+    said = f"{len(beyond)} of {len(differences)} differences are beyond noise"
+    if not beyond:
+        said = f"none of {len(differences)} differences is beyond noise"
     least = least_p(patients)
     return (
         f"Networks of equal training, judged on the images themselves, less those trained on "
-        f"{reference}, over {patients} patients: " + " ".join(lines),
+        f"{reference}, over {patients} patients: {said}." + "".join(f" {one}" for one in beyond),
         f"With {patients} patients the smallest p there can be is {least:.2g} before correction.",
     )
 
