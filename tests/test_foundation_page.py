@@ -53,6 +53,13 @@ def test_every_frozen_autoencoder_stands_in_the_page():
             assert f"| `{name}` |" in PAGE
 
 
+@pytest.mark.parametrize("name", ["every CT", "policies", "tissues", "planes", "audit"])
+def test_what_was_measured_stands_between_its_marks(name):
+    (text,) = re.findall(f"<!-- {name} -->\n(.*?)<!-- end of {name} -->", PAGE, flags=re.DOTALL)
+
+    assert text.count("\n|") >= 3
+
+
 def test_windows_are_those_of_the_program():
     (low, high), (soft_low, soft_high) = WINDOWS_HU["wide"], WINDOWS_HU["soft"]
 
