@@ -104,15 +104,16 @@ class MissingExtra(PlicaError):
         purpose: What the package is needed for, as the subject of the sentence.
         package: The package that could not be imported.
         extra: plica's extra that installs it.
+        broken: What its import said, where it is installed and fails.
     """
 
-    def __init__(self, purpose: str, package: str, extra: str) -> None:
-        self._words = (purpose, package, extra)
+    def __init__(self, purpose: str, package: str, extra: str, broken: str = "") -> None:
+        self._words = (purpose, package, extra, broken)
+        what = "is not installed; run" if not broken else f"cannot be imported ({broken}); try"
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed; "
-            f"run: pip install 'plica[{extra}]'"
+            f"{purpose} needs the package '{package}', which {what}: pip install 'plica[{extra}]'"
         )
 
-    def __reduce__(self) -> tuple[type[PlicaError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[PlicaError], tuple[str, str, str, str]]:
         """Made anew from its words, where it is sent to another process."""
         return MissingExtra, self._words

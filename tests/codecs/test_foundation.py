@@ -228,6 +228,17 @@ def test_without_the_library_the_pip_line_is_said(monkeypatch):
         load("wan2.1", RANDOM)
 
 
+def test_a_library_that_fails_is_told_from_one_that_is_missing(monkeypatch):
+    class Broken:
+        def __getattr__(self, name):
+            raise RuntimeError("Failed to import it:\noperator torchvision::nms does not exist")
+
+    monkeypatch.setitem(sys.modules, "diffusers", Broken())
+
+    with pytest.raises(MissingExtra, match=r"cannot be imported \(operator torchvision::nms does"):
+        load("wan2.1", RANDOM)
+
+
 def test_published_sources_are_named():
     assert CARDS["sdxl"].weights == WeightsSource(
         "hub", "stabilityai/sdxl-vae", filename="diffusion_pytorch_model.safetensors"

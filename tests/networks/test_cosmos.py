@@ -67,3 +67,12 @@ def test_a_network_made_without_memory_keeps_its_tables():
 
     with torch.no_grad():
         assert torch.equal(network.decode(network.encode(x)), full.decode(full.encode(x)))
+
+
+def test_what_grows_is_foretold(pair):
+    """Keys and values of one attention at the codes' resolution, twice while one is added."""
+    ours = pair[0]
+
+    for part, coder in enumerate((ours.encoder, ours.decoder)):
+        widths = [layer.to_k.out_channels for layer in coder.mid_block.temp_attentions]
+        assert ours.kept_per_code[part] == 4 * sum(widths) > 0

@@ -12,6 +12,8 @@ from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import cards, find_offer
 
 COLUMNS = ("codec", "folds", "factor", "codes", "voxels per code", "weights", "licence")
+WHERE_ANY = {"receptive_field", "native_window", "period", "causal"}
+"""Facts that only some codecs have."""
 WEIGHTS = {"packaged": "inside plica", "hub": "from the hub", "file": "--weights", "none": "none"}
 
 
@@ -49,7 +51,11 @@ def _show(card: CodecCard, as_json: bool) -> None:
         record[key] = ", ".join(str(one) for one in record[key])
     record.update({f"· {key}": value for key, value in record.pop("extras").items()})
     summary = record.pop("summary")
-    rows = [(key.replace("_", " "), str(value)) for key, value in record.items() if value != ""]
+    rows = [
+        (key.replace("_", " "), str(value))
+        for key, value in record.items()
+        if value != "" and not (key in WHERE_ANY and not value)
+    ]
     print_table(summary, ("fact", card.name), rows)
 
 

@@ -56,7 +56,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", ric
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="A local weights file, or hub:repo@revision.",
+        help="A local weights file or folder, or hub:repo@revision.",
         show_default=False,
         rich_help_panel=CODEC,
     ),

@@ -155,8 +155,8 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
     path = _look_into(Path(given))
     if not path.is_file():
         raise WeightsError(
-            f"no weights file at {path}: --weights takes a .safetensors, .ckpt or .bin file, "
-            "or hub:repo@revision"
+            f"no weights file at {path}: --weights takes a .safetensors, .ckpt or .bin file, a "
+            "folder that holds one, or hub:repo@revision"
         )
     return path
 

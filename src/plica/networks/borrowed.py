@@ -16,7 +16,8 @@ def borrow(name: str) -> Any:
         name: Of one of the library's autoencoders.
 
     Raises:
-        MissingExtra: The library is not installed, or is older than that autoencoder.
+        MissingExtra: The library is not installed, is older than that autoencoder, or fails on
+            another package, such as a torchvision made for another torch.
     """
     try:
         # Networks are made on the meta device, but tables that the library makes when it is
@@ -27,3 +28,7 @@ def borrow(name: str) -> Any:
             return getattr(diffusers, name)
     except (ImportError, AttributeError) as error:
         raise MissingExtra(f"{name} of the diffusers library", "diffusers", "foundation") from error
+    except RuntimeError as error:  # what its deferred imports make of any failure
+        said = str(error).strip().splitlines()[-1].rstrip(".")
+        purpose = f"{name} of the diffusers library"
+        raise MissingExtra(purpose, "diffusers", "foundation", said) from error
