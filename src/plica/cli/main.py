@@ -38,6 +38,7 @@ COMMANDS = Registry(
         ("evaluate", "plica.cli.evaluate:app"),
         ("bulk", "plica.cli.bulk:app"),
         ("demo", "plica.cli.demo:demo"),
+        ("doctor", "plica.cli.doctor:doctor"),
     ),
 )
 EXIT_INTERRUPTED = 130

@@ -29,3 +29,15 @@ def choose_device(asked: str) -> str:
             f"no device '{asked}' on this machine; there are: auto, {', '.join(here)}"
         )
     return asked
+
+
+def list_devices() -> list[str]:
+    """What networks can run on here, by name, and what it is: "cuda:0 (NVIDIA H200)", "cpu"."""
+    import torch
+
+    found = [
+        f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]

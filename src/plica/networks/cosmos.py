@@ -126,8 +126,7 @@ class Cosmos(nn.Module):
         """See `Framed`: keys and values at the codes' resolution, twice while one is added."""
         middles = (self.encoder.mid_block, self.decoder.mid_block)
         encode, decode = (
-            sum(2 * 2 * layer.to_k.out_channels for layer in one.temp_attentions)
-            for one in middles
+            sum(2 * 2 * layer.to_k.out_channels for layer in one.temp_attentions) for one in middles
         )
         return float(encode), float(decode)
 
