@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,8 +155,7 @@ class Reconstructor:
 
     def _own_window(self, image: Image) -> Range | None:
         """Beyond which the codec's own steps cut values off; None where they cut none."""
-        codec = self.codec
-        assert isinstance(codec, NetworkCodec | FrameCodec)  # checked when this was made
+        codec = self._runnable
         steps = codec.preparing.steps(
             image, intensity=codec.steps, in_channels=1, factor=(1, 1, 1), sliced=False
         )
@@ -181,8 +180,7 @@ class Reconstructor:
 
     def _ways(self, image: Image, window: Range | None) -> Iterator[NetworkCodec | FrameCodec]:
         """The codec, once for each axis and shift."""
-        codec = self.codec
-        assert isinstance(codec, NetworkCodec | FrameCodec)  # checked when this was made
+        codec = self._runnable
         for axis, shift in itertools.product(
             self._axes(image), spread_shifts(self.policy.shifts, self._cell)
         ):
@@ -208,6 +206,11 @@ class Reconstructor:
             return (*own, Shift(shift)) if any(shift) else own
 
         return steps
+
+    @property
+    def _runnable(self) -> NetworkCodec | FrameCodec:
+        """The codec; of which kind it is was checked when this was made."""
+        return cast("NetworkCodec | FrameCodec", self.codec)
 
     @property
     def _sees_slices(self) -> bool:
