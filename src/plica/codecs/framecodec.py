@@ -15,10 +15,11 @@ from plica.boxes import Readable, count_held, gather
 from plica.codecs.batches import Codes, Pushed
 from plica.codecs.budget import PROCESS_BYTES, choose_memory
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Begin, check_image, check_maker, check_way_back, in_memory
+from plica.codecs.codec import Begin, check_image, check_maker, in_memory
 from plica.codecs.plan import Plan, count_weights
 from plica.codecs.preparing import PadMode, Preparing, Steps
 from plica.codecs.running import Meter, Running
+from plica.codecs.wayback import absent, outline_decoded, revert_whole
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.image import Image
 from plica.latent import CodecIdentity, Latent, LatentKind, Trail
@@ -26,8 +27,8 @@ from plica.networks.frames import Framed
 from plica.networks.heap import keeping_freed
 from plica.networks.sending import send
 from plica.preparation.leadin import LeadIn
-from plica.preparation.trail import foresee, recall, recalls, revert
-from plica.preparation.view import Absent, View
+from plica.preparation.trail import foresee, recall, recalls
+from plica.preparation.view import View
 
 # Slices that are read, or codes that are handed on, at a time where the network wants all.
 _HANDFUL = 8
@@ -207,11 +208,12 @@ class FrameCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         self._check_latent(latent)
-        prepared = self._absent(latent)
+        prepared = absent(latent, self.card)
         if not recalls(latent.trail):
-            return self._decode_whole(latent, begin)
+            whole = replace(prepared, pixels=self.decode_prepared(latent))
+            return revert_whole(whole, latent, begin)
         view = recall(prepared, latent.trail)
-        outline = self._outline(view, latent)
+        outline = outline_decoded(view, latent)
         pixels = begin(outline)
         self._plan_decoding(latent, count_held(pixels))
         self._decode_codes(latent, Pushed(prepared.pixels, view.pixels, pixels))
@@ -225,7 +227,7 @@ class FrameCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         self._check_latent(latent)
-        prepared = self._absent(latent)
+        prepared = absent(latent, self.card)
         self._plan_decoding(latent, 4 * math.prod(prepared.shape))
         pixels = np.zeros(prepared.shape, np.float32)
         self._decode_codes(latent, pixels)
@@ -242,30 +244,6 @@ class FrameCodec:
         """
         self._check_latent(latent)
         return self._plan_decoding(latent, 0 if mapped else 4 * math.prod(latent.source.shape))
-
-    def _decode_whole(self, latent: Latent, begin: Begin) -> Image:
-        """Where the way back needs all voxels together."""
-        prepared = replace(self._absent(latent), pixels=self.decode_prepared(latent))
-        image = revert(prepared.collect(), latent.trail)
-        outline = self._outline(View.of(image), latent)
-        laid = begin(outline)
-        laid[...] = image.pixels
-        return replace(outline, pixels=laid)
-
-    def _absent(self, latent: Latent) -> View:
-        channels = latent.codes.shape[0] // self.card.channels * self.card.in_channels
-        absent = Absent((channels, *latent.prepared.shape), np.dtype(np.float32))
-        return View(absent, latent.prepared, provenance=latent.provenance, display=latent.display)
-
-    def _outline(self, view: View, latent: Latent) -> Image:
-        check_way_back(view.grid, latent.source)
-        return Image(
-            np.broadcast_to(np.zeros((), view.pixels.dtype), view.shape),
-            view.grid,
-            latent.unit,
-            view.provenance.after(f"decoded by {self.card.name}"),
-            view.display,
-        )
 
     @torch.inference_mode()
     def _decode_codes(self, latent: Latent, out: Any) -> None:

@@ -23,13 +23,14 @@ from plica.codecs.batches import (
     resize_k,
 )
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Begin, check_image, check_maker, check_way_back, in_memory
+from plica.codecs.codec import Begin, check_image, check_maker, in_memory
 from plica.codecs.leading import Leader
 from plica.codecs.plan import DEVICE_BATCH_VOXELS, Part, Plan, Planner
 from plica.codecs.preparing import PadMode, Preparing, Steps
 from plica.codecs.running import Meter, Running
 from plica.codecs.tiling import run_in_tiles
 from plica.codecs.together import find_alike, split_codes
+from plica.codecs.wayback import absent, outline_decoded, revert_whole
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
@@ -39,8 +40,8 @@ from plica.networks.heap import keeping_freed
 from plica.networks.precision import Precision, set_precision
 from plica.networks.sending import send
 from plica.preparation.step import Step
-from plica.preparation.trail import foresee, recall, recalls, revert
-from plica.preparation.view import Absent, Behind, View
+from plica.preparation.trail import foresee, recall, recalls
+from plica.preparation.view import Behind, View
 
 # How far the layers of the second latent see, in codes.
 _PROJECTION_REACH = 2
@@ -387,11 +388,11 @@ class NetworkCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         self._check_latent(latent)
-        prepared = self._absent(latent)
+        prepared = absent(latent, self.card)
         if not recalls(latent.trail):
             return self._decode_whole(latent, prepared, begin)
         view = recall(prepared, latent.trail)
-        outline = self._outline(view, latent)
+        outline = outline_decoded(view, latent)
         pixels = begin(outline)
         plan = self._plan_decoding(latent, prepared, count_held(pixels))
         with self._naming_lack_of_memory(latent.prepared):
@@ -407,7 +408,7 @@ class NetworkCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         self._check_latent(latent)
-        prepared = self._absent(latent)
+        prepared = absent(latent, self.card)
         pixels = np.empty(prepared.shape, np.float32)
         plan = self._plan_decoding(latent, prepared, pixels.nbytes)
         with self._naming_lack_of_memory(latent.prepared):
@@ -424,29 +425,12 @@ class NetworkCodec:
             TooLarge: The memory does not suffice; says what does.
         """
         self._check_latent(latent)
-        prepared = self._absent(latent)
+        prepared = absent(latent, self.card)
         if not recalls(latent.trail):
             return self._plan_decoding(latent, prepared, None)
-        outline = self._outline(recall(prepared, latent.trail), latent)
+        outline = outline_decoded(recall(prepared, latent.trail), latent)
         size = 0 if mapped else outline.pixels.size * outline.pixels.itemsize
         return self._plan_decoding(latent, prepared, size)
-
-    def _absent(self, latent: Latent) -> View:
-        """The prepared image before it is decoded."""
-        channels = latent.codes.shape[0] // self.card.channels * self.card.in_channels
-        absent = Absent((channels, *latent.prepared.shape), np.dtype(np.float32))
-        return View(absent, latent.prepared, provenance=latent.provenance, display=latent.display)
-
-    def _outline(self, view: View, latent: Latent) -> Image:
-        """The decoded image but for its values."""
-        check_way_back(view.grid, latent.source)
-        return Image(
-            np.broadcast_to(np.zeros((), view.pixels.dtype), view.shape),
-            view.grid,
-            latent.unit,
-            view.provenance.after(f"decoded by {self.card.name}"),
-            view.display,
-        )
 
     def _plan_decoding(self, latent: Latent, prepared: View, result: int | None) -> Plan:
         """The plan, for a result of so many bytes in memory; None where it needs all at once."""
@@ -472,12 +456,7 @@ class NetworkCodec:
         pixels = np.empty(prepared.shape, np.float32)
         with self._naming_lack_of_memory(latent.prepared):
             self._decode_codes(plan, latent, prepared, pixels)
-        image = revert(replace(prepared, pixels=pixels).collect(), latent.trail)
-        view = View.of(image)
-        outline = self._outline(view, latent)
-        laid = begin(outline)
-        laid[...] = image.pixels
-        return replace(outline, pixels=laid)
+        return revert_whole(replace(prepared, pixels=pixels), latent, begin)
 
     def _check_latent(self, latent: Latent) -> None:
         check_maker(latent, self.card, self.fingerprint)
