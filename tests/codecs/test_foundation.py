@@ -135,6 +135,17 @@ def test_a_ct_of_odd_sides_comes_back_on_its_own_grid(name, thin):
     assert decoded.pixels.dtype == image.pixels.dtype
 
 
+@pytest.mark.parametrize("slices", [1, 3, 300])
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card.period])
+def test_a_few_slices_or_many_come_back(name, slices, thin):
+    image = make_ct(9, 7, slices)
+    codec = load_thin(name)
+    latent = codec.encode(image)
+
+    assert latent.codes.shape[3] == 1 + -(-(slices - 1) // codec.card.period)
+    assert codec.decode(latent).grid == image.grid
+
+
 @pytest.mark.parametrize("name", ["wan2.1", "cosmos", "sdxl", "maisi"])
 def test_a_folder_in_the_librarys_layout_is_taken_as_its_file(name, thin, tmp_path):
     made = load_thin(name)
