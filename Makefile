@@ -7,20 +7,25 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where development images lie, if they do: radiographs for the demo, real files for the tests.
 SHARED ?= ../shared
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test coverage check format docs site bench dist packaging clean
 
 demo: $(VENV)/demo.installed
-	$(BIN)/plica demo --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
+	$(BIN)/plica demo --overwrite --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
 
+# Which lines and branches of the package the tests reach, those in processes of their own included.
+coverage: $(VENV)/test.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q --cov --cov-report=term --cov-report=json:.cache/coverage.json
+	$(BIN)/python ci/uncovered.py
+
 check: $(VENV)/test.installed
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell src tests docs README.md ARCHITECTURE.md CONTRIBUTING.md changes
+	$(BIN)/codespell src tests docs benchmarks robustness examples ci README.md ARCHITECTURE.md CONTRIBUTING.md changes
 
 format: $(VENV)/test.installed
 	$(BIN)/ruff check --fix .
@@ -28,10 +33,19 @@ format: $(VENV)/test.installed
 
 docs: $(VENV)/test.installed
 	$(BIN)/python docs/make_tree.py
+	$(BIN)/python docs/make_budgets.py
 	$(BIN)/python docs/make_protocols.py
+	$(BIN)/python docs/make_installing.py
+	$(BIN)/python docs/make_changelog.py
+	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_codecs.py
 	$(BIN)/python docs/make_formats.py --data $(SHARED)/data
 	$(BIN)/python benchmarks/linear_vs_interpolation.py --data $(SHARED)/data --write
-	$(BIN)/plica demo --json --out demo-output --radiographs $(SHARED) | $(BIN)/python docs/make_readme.py
+	$(BIN)/plica demo --json --overwrite --out demo-output --radiographs $(SHARED) | $(BIN)/python docs/make_readme.py
+
+# The documentation as pages with search; a warning ends it.
+site: $(VENV)/test.installed
+	$(BIN)/zensical build --clean --strict
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plica needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
@@ -65,5 +79,14 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/bulk_throughput.py --write
 	$(BIN)/python benchmarks/scale.py --write
 
+dist: $(VENV)/test.installed
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel -t sdist
+
+# Fresh environments, one after another: minutes each, and what torch takes on disk for each Python.
+PYTHONS ?= 3.11 3.12 3.13
+packaging:
+	$(PYTHON) ci/packaging.py --pythons $(PYTHONS) --keep ci/tried.jsonl --write
+
 clean:
-	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo-output dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

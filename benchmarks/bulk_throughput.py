@@ -34,7 +34,7 @@ import numpy as np
 from pages import DOCS, put_section
 
 PAGE = DOCS / "bulk.md"
-MARKS = ("<!-- throughput -->", "<!-- end of throughput -->")
+MARK = "throughput"
 CORES = os.cpu_count() or 1
 
 
@@ -176,7 +176,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if asked.write:
-        put_section(PAGE, *MARKS, text)
+        put_section(PAGE, MARK, text)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """How much the compact codecs keep, beside linear codecs and interpolation, on images unseen.
 
-    python benchmarks/compact_codecs.py --data DATA [--write] [--codec FOLDER …]
+    python benchmarks/compact_codecs.py --data DATA [--write] [--codec FOLDER …] [--add CODEC …]
 
 DATA holds MANIFEST.csv; --write puts the tables into docs/compact-codecs.md. Every image stands in
-the split "dev-test": nothing was trained on it.
+the split "dev-test": no compact codec was trained on it. --add makes the table of another codec
+alone, whoever made it: a name that `plica codecs` lists, or a folder; --write then puts it behind
+those that are on the page. What is at work is said on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import plica.codecs.catalogue as catalogue
+from plica.codecs.card import CodecCard
 from plica.cohort import Case, Cohort
 from plica.errors import NotAVolume
 from plica.formats.doors import read
@@ -29,10 +33,11 @@ from plica.image import Image
 from plica.metrics.metric import choose_data_range, measure
 
 PAGE = DOCS / "compact-codecs.md"
-BEGIN, END = "<!-- compact codecs -->", "<!-- / -->"
-FACTS_BEGIN, FACTS_END = "<!-- facts -->", "<!-- / facts -->"
+MARK = "compact codecs"
+FACTS = "facts"
 Array = NDArray[np.float64]
 Reconstruct = Callable[[Image], Image]
+NOTHING = "–"
 LEAST_SIDE = 16  # voxels: a volume of fewer along an axis has hardly a cell of 8 there
 
 
@@ -90,8 +95,16 @@ class Source:
     data_range: float
 
 
+def say(sentence: str) -> None:
+    """How it goes: on a terminal each line is written over the one before, elsewhere they stay."""
+    live = sys.stderr.isatty()
+    sys.stderr.write(f"\r\x1b[K{sentence}" if live else f"{sentence}\n")
+    sys.stderr.flush()
+
+
 def read_category(category: Category, cohort: Cohort) -> list[Source]:
     """Its images; volumes too thin for a cell are left out, and said."""
+    say(f"reading {category.name}")
     return [
         source for case in cohort.where(**category.where) for source in _read(case, category.dims)
     ]
@@ -150,13 +163,19 @@ def _resize(x: Tensor, sides: list[int]) -> Tensor:
     return x.contiguous()
 
 
-def score(way: Reconstruct, sources: list[Source], *, similarity: bool = False) -> Scores:
-    """PSNR in dB of each image and, where it is asked for, MS-SSIM, which takes longer."""
+def score(
+    way: Reconstruct, sources: list[Source], *, title: str = "", similarity: bool = False
+) -> Scores:
+    """PSNR in dB of each image and, where it is asked for, MS-SSIM, which takes longer.
+
+    Args:
+        title: What is judged on what, said with each image that is begun.
+    """
     metrics = ("psnr", "ms-ssim") if similarity else ("psnr",)
-    found = [
-        measure(one.image, way(one.image), metrics=metrics, data_range=one.data_range)
-        for one in sources
-    ]
+    found = []
+    for done, one in enumerate(sources, start=1):
+        say(f"{title}: image {done} of {len(sources)}")
+        found.append(measure(one.image, way(one.image), metrics=metrics, data_range=one.data_range))
     psnr, *others = ([one[metric] for one in found] for metric in metrics)
     return Scores(np.array(psnr), np.array(others[0] if others else []))
 
@@ -178,11 +197,12 @@ def make_table(
 ) -> str:
     """One row: a compact codec on one kind of images."""
     factor, dims = int(shape.split("x")[0]), category.dims
-    own = score(codec_way(name), images, similarity=True)
+    own = score(codec_way(name), images, title=f"{name}, {category.name}", similarity=True)
     linear = _remember(memory, f"linear-{shape}-{dims}d", category, images)
     bicubic = _remember(memory, f"bicubic-{factor}x-{dims}d", category, images)
     plain = _remember(memory, f"plain-{factor}-{dims}", category, images)
-    margin, on_plain = own.psnr - bicubic.psnr, own.psnr - plain.psnr
+    margin, on_plain = _margin(own, bicubic), _margin(own, plain)
+    others = [_margin(linear, other) for other in (bicubic, plain)]
     reported = category.reported.get(shape)
     cells = [
         f"{category.name} (n = {len(images)})",
@@ -192,7 +212,7 @@ def make_table(
         _spread(bicubic.psnr),
         f"**{_gain(margin)}**",
         f"**{_gain(on_plain)}**",
-        f"{(linear.psnr - bicubic.psnr).mean():+.2f}, {(linear.psnr - plain.psnr).mean():+.2f}",
+        ", ".join(f"{one.mean():+.2f}" for one in others if one.size) or NOTHING,
         "" if reported is None else f"{reported:+.1f}",
         "" if reported is None else _missing(reported, margin.mean(), on_plain.mean()),
     ]
@@ -206,17 +226,29 @@ def _remember(
     if key not in memory:
         kind, factor, dims = name.split("-")[0], *name.split("-")[1:]
         plain = kind == "plain"
+        if not plain and name not in catalogue.CODECS:
+            memory[key] = Scores(np.empty(0), np.empty(0))  # there is none of that shape
+            return memory[key]
         way = plain_bicubic_way(int(factor), int(dims)) if plain else codec_way(name)
-        memory[key] = score(way, images)
+        memory[key] = score(way, images, title=f"{name}, {category.name}")
     return memory[key]
 
 
+def _margin(one: Scores, other: Scores) -> Array:
+    """Image by image; empty where one of them is no codec of the table."""
+    return one.psnr - other.psnr if one.psnr.size and other.psnr.size else np.empty(0)
+
+
 def _spread(values: Array) -> str:
+    if not values.size:
+        return NOTHING
     deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
     return f"{values.mean():.2f}{deviation}"
 
 
 def _gain(values: Array) -> str:
+    if not values.size:
+        return NOTHING
     deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
     return f"{values.mean():+.2f}{deviation}"
 
@@ -228,25 +260,61 @@ def _missing(reported: float, margin: float, on_plain: float) -> str:
 
 
 def make_page(folders: dict[str, Path], data: Path) -> str:
-    """All tables, one per codec."""
-    cohort = Cohort.from_manifest(data / "MANIFEST.csv").of_split("dev-test")
-    parts = []
-    memory: dict[str, Scores] = {}
-    images = {category.name: read_category(category, cohort) for category in CATEGORIES}
+    """All tables, one per codec.
+
+    Args:
+        folders: Of compact codecs that are judged instead of the packaged ones, by their names.
+    """
+    asked = []
     for dims, shapes in SHAPES.items():
         for shape in shapes:
             name = f"compact-{shape}-{dims}d"
-            if name not in folders and name not in catalogue.CODECS:
-                continue
-            rows = [
-                make_table(folders.get(name, name), shape, category, images[category.name], memory)
-                for category in CATEGORIES
-                if category.dims == dims
-            ]
-            rule = "| --- " + "| ---: " * (len(HEAD) - 1) + "|"
-            parts += [f"### {name}\n", f"| {' | '.join(HEAD)} |", rule, *rows, ""]
-            sys.stderr.write("\n".join(parts[-len(rows) - 4 :]) + "\n")
-    return "\n".join(parts)
+            if name in folders or name in catalogue.CODECS:
+                asked.append((str(folders.get(name, name)), name, (shape, dims)))
+    return _make_tables(asked, data)
+
+
+def make_added(codecs: Sequence[str], data: Path) -> str:
+    """The tables of other codecs, each with its rivals; nothing else is computed."""
+    cards = {codec: catalogue.find_offer(codec).card for codec in codecs}
+    return _make_tables(
+        [(codec, card.name, (_shape(card), card.dims)) for codec, card in cards.items()], data
+    )
+
+
+def _make_tables(asked: Sequence[tuple[str, str, tuple[str, int]]], data: Path) -> str:
+    cohort = Cohort.from_manifest(data / "MANIFEST.csv").of_split("dev-test")
+    needed = {dims for _, _, (_, dims) in asked}
+    images = {one.name: read_category(one, cohort) for one in CATEGORIES if one.dims in needed}
+    memory: dict[str, Scores] = {}
+    lines = [_tabulate(codec, name, kind, images, memory) for codec, name, kind in asked]
+    return "\n".join(line for table in lines for line in table)
+
+
+def _shape(card: CodecCard) -> str:
+    return f"{card.factor}x{card.channels}"
+
+
+def _tabulate(
+    codec: str,
+    name: str,
+    kind: tuple[str, int],
+    images: dict[str, list[Source]],
+    memory: dict[str, Scores],
+) -> list[str]:
+    """The lines of one codec's table."""
+    shape, dims = kind
+    rows = [
+        make_table(codec, shape, category, images[category.name], memory)
+        for category in CATEGORIES
+        if category.dims == dims
+    ]
+    head = (HEAD[0], HEAD[1].replace("compact", name.split("-")[0]), *HEAD[2:])
+    rule = "| --- " + "| ---: " * (len(head) - 1) + "|"
+    lines = [f"### {name}\n", f"| {' | '.join(head)} |", rule, *rows, ""]
+    say("")
+    sys.stderr.write("\n".join(lines) + "\n")
+    return lines
 
 
 FACTS_HEAD = (
@@ -282,8 +350,20 @@ def make_facts() -> str:
 
 def write_page(tables: str) -> None:
     """Put facts and tables between their marks in the page."""
-    put_section(PAGE, FACTS_BEGIN, FACTS_END, f"\n{make_facts().strip()}\n")
-    put_section(PAGE, BEGIN, END, f"\n{tables.strip()}\n")
+    put_section(PAGE, FACTS, f"\n{make_facts().strip()}\n")
+    put_section(PAGE, MARK, f"\n{tables.strip()}\n")
+
+
+def add_to_page(tables: str) -> None:
+    """Put tables behind those between the marks, each in the place of its codec's old one."""
+    begin, end = f"<!-- {MARK} -->", f"<!-- /{MARK} -->"
+    there = PAGE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    heads = [line for line in tables.splitlines() if line.startswith("### ")]
+    kept = [
+        part for part in re.split(r"^(?=### )", there, flags=re.MULTILINE)
+        if part.partition("\n")[0] not in heads
+    ]  # fmt: skip
+    put_section(PAGE, MARK, f"\n{''.join(kept).strip()}\n\n{tables.strip()}\n")
 
 
 def main() -> None:
@@ -292,13 +372,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     parser.add_argument(
-        "--codec", type=Path, action="append", default=[], help="an exported codec, by its name"
-    )
+        "--codec", type=Path, action="append", default=[], metavar="FOLDER",
+        help="folder of an exported compact codec, called as the packaged one that it is judged "
+        "instead of, such as runs/compact-4x3-2d",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add", action="append", default=[], metavar="CODEC",
+        help="make the table of another codec alone: a name that `plica codecs` lists, or a folder",
+    )  # fmt: skip
     asked = parser.parse_args()
-    tables = make_page({folder.name: folder for folder in asked.codec}, asked.data)
+    if asked.add and asked.codec:
+        parser.error("--add makes the table of another codec alone: leave out --codec")
+    if asked.add:
+        tables = make_added(asked.add, asked.data)
+    else:
+        tables = make_page({folder.name: folder for folder in asked.codec}, asked.data)
     sys.stdout.write(tables + "\n")
     if asked.write:
-        write_page(tables)
+        (add_to_page if asked.add else write_page)(tables)
 
 
 if __name__ == "__main__":

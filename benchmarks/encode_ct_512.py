@@ -28,7 +28,7 @@ import numpy as np
 from pages import DOCS, put_section
 
 PAGE = DOCS / "performance.md"
-BEGIN, END = "<!-- benchmarks/encode_ct_512.py -->", "<!-- end of benchmarks/encode_ct_512.py -->"
+MARK = "benchmarks/encode_ct_512.py"
 SHAPE = (512, 512, 200)
 MOST_SECONDS, MOST_GIB = 60.0, 3.0
 
@@ -117,7 +117,7 @@ def main() -> int:
     text = describe(asked.codec, costs)
     sys.stdout.write(text + "\n")
     if asked.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
     chosen = next(cost for cost in costs if cost.command == "encode")
     slow = not chosen.tile and (chosen.seconds >= MOST_SECONDS or chosen.gib >= MOST_GIB)
     return 1 if slow else 0

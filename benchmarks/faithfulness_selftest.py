@@ -34,7 +34,7 @@ from plica.formats.doors import read
 from plica.image import Image
 
 PAGE = DOCS / "faithfulness.md"
-BEGIN, END = "<!-- self-test -->", "<!-- end of self-test -->"
+MARK = "self-test"
 FACTORS = (4, 8)
 FOR_THEIR_FORMAT = ("odd-formats", "bad-input")
 NONE = "none"
@@ -189,7 +189,7 @@ def main() -> None:
     text = write_text(found)
     print(text)
     if args.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
 
 
 if __name__ == "__main__":

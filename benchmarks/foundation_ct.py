@@ -84,7 +84,7 @@ def main() -> None:
     for name, text in sections.items():
         print(text, end="\n\n")
         if asked.write:
-            put_section(PAGE, f"<!-- {name} -->", f"<!-- end of {name} -->", text)
+            put_section(PAGE, name, text)
 
 
 # -- ways ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from machine import describe_machine
 from pages import DOCS, put_section
 
 PAGE = DOCS / "performance.md"
-BEGIN, END = "<!-- benchmarks/large_images.py -->", "<!-- end of benchmarks/large_images.py -->"
+MARK = "benchmarks/large_images.py"
 MEMORY = "8G"
 SLACK = 1.1
 CHILD = """
@@ -126,7 +126,7 @@ def main() -> int:
         ]
     )  # fmt: skip
     if asked.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
     return 0
 
 

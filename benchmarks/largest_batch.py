@@ -20,7 +20,7 @@ from plica.networks.memory import find_largest_batch, read_peak
 from plica.networks.probes import build_probe
 
 PAGE = DOCS / "efficiency.md"
-BEGIN, END = "<!-- foretold -->", "<!-- end of foretold -->"
+MARK = "foretold"
 PROBE = "hrnet-w64"
 GIB = 2**30
 
@@ -62,7 +62,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if args.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
 
 
 if __name__ == "__main__":

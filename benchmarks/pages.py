@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+sys.path.append(str(DOCS))  # a folder of pages and scripts, no package
+
+from parts import fill  # noqa: E402
 
 
-def put_section(page: Path, begin: str, end: str, text: str) -> None:
+def put_section(page: Path, name: str, text: str) -> None:
     """Replace what stands between the marks; where they are not on the page yet, at its end.
 
     Args:
         page: A file of docs/, which is there.
-        begin, end: Marks, each at most once on the page.
+        name: What the marks are called, `<!-- name -->` and `<!-- /name -->`.
         text: Markdown.
 
     Example:
-        >>> put_section(DOCS / "memory.md", "<!-- a -->", "<!-- end of a -->", "| a table |")
+        >>> put_section(DOCS / "memory.md", "benchmarks/memory.py", "| a table |")
     """
     said = page.read_text(encoding="utf-8")
-    if said.count(begin) > 1 or said.count(begin) != said.count(end):
-        raise SystemExit(f"{page.name} has {begin} twice, or not both of its marks: mend the page")
-    section = f"{begin}\n{text}\n{end}"
-    if begin not in said:
-        page.write_text(f"{said.rstrip()}\n\n{section}\n", encoding="utf-8")
-        return
-    before, _, rest = said.partition(begin)
-    page.write_text(f"{before}{section}{rest.partition(end)[2]}", encoding="utf-8")
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if begin not in said and end not in said:
+        said = f"{said.rstrip()}\n\n{begin}\n{end}\n"
+    page.write_text(fill(page, {name: text}, said), encoding="utf-8")

@@ -241,7 +241,7 @@ def main() -> None:
         print(f"\n{name}\n" + "\n".join(lines))
     if asked.write:
         for name, lines in tables.items():
-            put_section(PAGE, f"<!-- {name} -->", f"<!-- end of {name} -->", "\n".join(lines))
+            put_section(PAGE, name, "\n".join(lines))
 
 
 if __name__ == "__main__":

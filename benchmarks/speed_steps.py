@@ -27,7 +27,7 @@ from plica.networks.kl import KlAutoencoder
 from plica.networks.precision import set_precision
 
 PAGE = DOCS / "performance.md"
-BEGIN, END = "<!-- benchmarks/speed_steps.py -->", "<!-- end of benchmarks/speed_steps.py -->"
+MARK = "benchmarks/speed_steps.py"
 WIDTHS = (128, 256, 512)
 CASES = [(dims, side, p) for dims, side in ((2, 384), (3, 48)) for p in ("float32", "bfloat16")]
 RUNS = 3
@@ -131,7 +131,7 @@ def main() -> int:
     )  # fmt: skip
     print(text)
     if asked.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
     return 0
 
 

@@ -21,7 +21,7 @@ from pages import DOCS, put_section
 import plica
 
 PAGE = DOCS / "performance.md"
-BEGIN, END = "<!-- benchmarks/start.py -->", "<!-- end of benchmarks/start.py -->"
+MARK = "benchmarks/start.py"
 RUNS = 11
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     text = describe(seconds)
     print(text)
     if asked.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
 
 
 if __name__ == "__main__":

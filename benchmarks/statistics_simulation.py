@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from pages import DOCS, put_section
 from scipy.stats import norm, wilcoxon
 
 from plica.errors import InputError
@@ -25,8 +24,8 @@ from plica.evaluation.predictions import Predictions
 from plica.evaluation.probing import judge
 from plica.evaluation.wilcoxon import adjust_holm, signed_rank
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "statistics.md"
-MARKS = ("<!-- simulation -->", "<!-- end of simulation -->")
+PAGE = DOCS / "statistics.md"
+MARK = "simulation"
 PATIENTS, SLICES = 35, 20
 
 Draw = tuple[np.ndarray, tuple[str, ...]]
@@ -186,6 +185,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     table = make_table(given.runs)
     if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        pattern = re.compile(f"(?<={MARKS[0]}\n).*?(?={MARKS[1]})", re.DOTALL)
-        PAGE.write_text(pattern.sub(lambda _: table + "\n", text), encoding="utf-8")
+        put_section(PAGE, MARK, table)

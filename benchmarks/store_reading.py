@@ -32,7 +32,7 @@ from plica.formats.store_writing import ShardWriter
 from plica.latent import Latent
 
 PAGE = DOCS / "stores.md"
-BEGIN, END = "<!-- benchmarks/store_reading.py -->", "<!-- end of benchmarks/store_reading.py -->"
+MARK = "benchmarks/store_reading.py"
 RUNS = 5
 WORKERS = (0, 2)
 FORMS = {
@@ -234,7 +234,7 @@ def main() -> None:
         text = describe_all(lines, measure_index(folder / "index", asked.rows))
     print(text)
     if asked.write:
-        put_section(PAGE, BEGIN, END, text)
+        put_section(PAGE, MARK, text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from parts import fill, keep
+
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "efficiency.md"
 PICTURE = DOCS / "images" / "rate-distortion-cxr.png"
@@ -37,18 +39,19 @@ MARKS = {
 }
 
 
-def fill(page: str, report: str) -> str:
-    """The page with the report's tables between its marks."""
+def make_parts(report: str) -> dict[str, str]:
+    """What the page takes of a report, by mark."""
     tables = [(m["title"], m["rows"].rstrip()) for m in TABLE.finditer(report)]
+    parts = {}
     for mark, titles in MARKS.items():
         chosen = [(t, rows) for begin in titles for t, rows in tables if t.startswith(begin)]
         if chosen:
-            page = _replace(page, mark, "\n\n".join(f"**{t}**\n\n{rows}" for t, rows in chosen))
+            parts[mark] = "\n\n".join(f"**{t}**\n\n{rows}" for t, rows in chosen)
     if lossless := list_lossless(report, dict(tables)):
-        page = _replace(page, "lossless", lossless)
+        parts["lossless"] = lossless
     if setting := STANDS_ON.search(report):
-        page = _replace(page, "setting", setting["text"].strip())
-    return page
+        parts["setting"] = setting["text"].strip()
+    return parts
 
 
 def list_lossless(report: str, tables: dict[str, str]) -> str:
@@ -75,23 +78,15 @@ def _read(number: str) -> int:
     return int(number.replace(",", ""))
 
 
-def _replace(page: str, mark: str, text: str) -> str:
-    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
-    filled, n = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
-    if n != 1:
-        raise SystemExit(f"{PAGE.name} has no marks for {mark}, or has them twice")
-    return filled
-
-
 def main() -> None:
     """Fill the page from the reports named, later ones on top of earlier ones."""
-    page = PAGE.read_text(encoding="utf-8")
+    parts: dict[str, str] = {}
     for folder in map(Path, sys.argv[1:]):
-        page = fill(page, (folder / "report.md").read_text(encoding="utf-8"))
+        parts |= make_parts((folder / "report.md").read_text(encoding="utf-8"))
         figure = folder / "figures" / PICTURE.name
         if figure.is_file():
             shutil.copyfile(figure, PICTURE)
-    PAGE.write_text(page, encoding="utf-8")
+    keep(PAGE, fill(PAGE, parts), check=False)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from parts import fill, keep
+
 PAGE = Path(__file__).resolve().parent / "faithfulness.md"
 NAMES = ("CT slices", "Radiographs and mammograms", "Volumes")
 SECTION = re.compile(r"^## (?P<title>[^\n]+)\n(?P<body>.*?)(?=^## |\Z)", re.M | re.S)
@@ -72,13 +74,7 @@ def main() -> None:
     reports = [(Path(folder) / "report.md").read_text(encoding="utf-8") for folder in sys.argv[1:]]
     if len(reports) != len(NAMES):
         raise SystemExit(__doc__)
-    page = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(r"(<!-- measured -->\n).*?(<!-- end of measured -->)", re.DOTALL)
-    text = compose(reports).rstrip()
-    page, n = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
-    if n != 1:
-        raise SystemExit(f"{PAGE.name} has no marks for what was measured, or has them twice")
-    PAGE.write_text(page, encoding="utf-8")
+    keep(PAGE, fill(PAGE, {"measured": compose(reports).rstrip()}), check=False)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from parts import keep
+
 from plica.errors import AmbiguousSource, PlicaError
 from plica.formats.doors import FORMATS, WRITERS, read
 from plica.formats.sniff import ENDINGS
@@ -58,9 +60,10 @@ command line: `.dcm`).
   written under another name and renamed, and never over an existing file unless `overwrite=True`.
 
 - **Identity.** What we write carries no name, number, date or UID of the source, and of its texts
-  only a segment's label: neither latents, nor images, nor tables. Latents and JSON keep two one-way
-  hashes, of the series' UID and of the pixels as read: who has the source can tell that it is the
-  one. `identity=True` keeps patient and study attributes in memory only; `like=` (`--like`) copies
+  only terms of DICOM's lists: neither latents, nor images, nor tables. Latents and JSON keep two
+  one-way hashes, of the series' UID and of the pixels as read, by which who has either can link
+  them; `--no-marks` leaves them out. [identity.md](identity.md) goes through every output.
+  `identity=True` keeps patient and study attributes in memory only; `like=` (`--like`) copies
   them into a written DICOM series, with the study's UID and dates. Names of files and folders go on
   into the names of outputs and the titles of pictures; a head's face stays in a decoded head.
 
@@ -161,12 +164,7 @@ def main() -> int:
     page = make_page(options.data)
     if str(options.data.resolve()) in page:
         sys.exit("the page names a folder of this machine")
-    if options.check:
-        stale = not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page
-        print("docs/formats.md is out of date: run make docs" if stale else "up to date")
-        return int(stale)
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
+    return keep(PAGE, page, check=options.check)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ import sys
 from pathlib import Path
 
 from make_faithfulness import GLANCE, PLANTED, TISSUES, list_tables
+from parts import fill, keep, tabulate
 
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import cards
 
 PAGE = Path(__file__).resolve().parent / "foundation.md"
-BEGIN, END = "<!-- cards -->", "<!-- end of cards -->"
-AUDIT = ("<!-- audit -->", "<!-- end of audit -->")
 FAMILIES = ("tiny", "foundation")
 COLUMNS = (
     "codec", "folds", "factor i, j, k", "codes", "order of slices", "normalises over", "posterior",
@@ -30,8 +29,7 @@ COLUMNS = (
 def make_table() -> str:
     """A row for each."""
     rows = [tell(card) for card in cards() if card.family in FAMILIES]
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return tabulate(COLUMNS, rows)
 
 
 def tell(card: CodecCard) -> tuple[str, ...]:
@@ -75,37 +73,16 @@ def compose_audit(report: str) -> str:
     return "\n".join([*parts, *([f"> {said[0]}"] if said else [])]).rstrip()
 
 
-def replace_between(page: str, begin: str, end: str, text: str) -> str:
-    """The page with another text between two marks.
-
-    Raises:
-        SystemExit: It lacks a mark.
-    """
-    before, _, rest = page.partition(begin)
-    _, mark, after = rest.partition(end)
-    if not mark:
-        raise SystemExit(f"{PAGE.name} lacks {begin} or {end}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def main() -> int:
     """Rewrite the page, or compare it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--audit", type=Path)
     asked = parser.parse_args()
-    page = PAGE.read_text(encoding="utf-8")
-    renewed = replace_between(page, BEGIN, END, make_table())
+    parts = {"cards": make_table()}
     if asked.audit:
-        report = (asked.audit / "report.md").read_text(encoding="utf-8")
-        renewed = replace_between(renewed, *AUDIT, compose_audit(report))
-    if asked.check:
-        if renewed != page:
-            sys.stdout.write(f"{PAGE.name} is out of date: python docs/make_foundation.py\n")
-            return 1
-        return 0
-    PAGE.write_text(renewed, encoding="utf-8")
-    return 0
+        parts["audit"] = compose_audit((asked.audit / "report.md").read_text(encoding="utf-8"))
+    return keep(PAGE, fill(PAGE, parts), check=asked.check)
 
 
 if __name__ == "__main__":

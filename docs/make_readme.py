@@ -6,25 +6,27 @@ plica demo --json --out demo-output --radiographs ../shared | python docs/make_r
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from parts import fill, keep, tabulate
+
 README = Path(__file__).resolve().parent.parent / "README.md"
-COLUMNS = "| image | voxels | codec | fewer values | PSNR dB | MS-SSIM | MAE | seconds |"
-RULE = "|---|---|---|---:|---:|---:|---:|---:|"
+COLUMNS = (
+    "image", "voxels", "codec", "fewer values", "PSNR dB", "MS-SSIM", "MAE", "seconds",
+)  # fmt: skip
 
 
 def make_table(rows: list[dict[str, Any]]) -> str:
     """The rows of the demo as a Markdown table."""
-    return "\n".join([COLUMNS, RULE, *(_row(row) for row in rows)])
+    return tabulate(COLUMNS, map(_row, rows), "lllrrrrr")
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
     values = {value["metric"]: value["value"] for value in row["values"]}
     shape = "×".join(str(side) for side in row["shape"] if side > 1)
-    cells = (
+    return (
         row["image"],
         shape,
         f"`{row['codec']}`",
@@ -34,15 +36,7 @@ def _row(row: dict[str, Any]) -> str:
         f"{values['mae']:.3g} {row['unit']}",
         f"{row['seconds']:.2f}",
     )
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    table = make_table(json.load(sys.stdin))
-    text = README.read_text(encoding="utf-8")
-    filled, count = re.subn(
-        r"(<!-- demo -->\n).*?(<!-- /demo -->)", rf"\1{table}\n\2", text, flags=re.DOTALL
-    )
-    if count != 1:
-        sys.exit(f"{README} has no place <!-- demo --> … <!-- /demo -->")
-    README.write_text(filled, encoding="utf-8")
+    keep(README, fill(README, {"demo": make_table(json.load(sys.stdin))}), check=False)

@@ -14,10 +14,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+from parts import fill, keep
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "plica"
 PAGE = ROOT / "ARCHITECTURE.md"
-BEGIN, END = "<!-- tree -->", "<!-- /tree -->"
 
 
 def make_tree(package: Path = PACKAGE) -> str:
@@ -61,19 +62,6 @@ def _rooms(package: Path) -> list[Path]:
     return sorted(rooms, key=lambda room: order.index(room.name) if room.name in order else 99)
 
 
-def replace_tree(page: str, tree: str) -> str:
-    """The page with the tree between its marks.
-
-    Raises:
-        SystemExit: The page has no such marks.
-    """
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        sys.exit(f"ARCHITECTURE.md needs the two lines {BEGIN!r} and {END!r} once each")
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n```text\n{tree}\n```\n{END}{after}"
-
-
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -84,15 +72,8 @@ def main() -> int:
     if options.print:
         print(make_tree())
         return 0
-    page = PAGE.read_text(encoding="utf-8")
-    renewed = replace_tree(page, make_tree())
-    if renewed == page:
-        return 0
-    if options.check:
-        print("the tree in ARCHITECTURE.md is outdated; run: python docs/make_tree.py")
-        return 1
-    PAGE.write_text(renewed, encoding="utf-8")
-    return 0
+    tree = f"```text\n{make_tree()}\n```"
+    return keep(PAGE, fill(PAGE, {"tree": tree}), check=options.check)
 
 
 if __name__ == "__main__":

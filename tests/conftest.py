@@ -2,9 +2,12 @@
 
 import os
 import runpy
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_CPU = Path(__file__).resolve().parent / "torchvision_beside_cpu"
@@ -24,3 +27,23 @@ def shared() -> Path:
     if not (folder / "data" / "MANIFEST.csv").is_file():
         pytest.skip(f"no real images at {folder}: set PLICA_SHARED to the folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fill a folder once for all workers that test beside each other; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = base / f"once-{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.with_suffix(".done").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed at it
+                folder.mkdir()
+                fill(folder)
+                folder.with_suffix(".done").touch()
+        return folder
+
+    return make

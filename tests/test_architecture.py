@@ -2,7 +2,7 @@
 
 import ast
 import re
-import statistics
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +15,8 @@ import plica
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "plica"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PLACES = [place for place in ("src", "tests", "docs", "benchmarks") if (ROOT / place).is_dir()]
+PLACES = ("src", "tests", "docs", "benchmarks", "robustness", "examples", "ci")
 
-MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, MOST_ARGUMENTS = 500, 60, 7
-FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 # NRRD has a kind of axis called "stub", and other libraries raise what we catch.
 UNFINISHED = re.compile(
     r"\b(TODO|FIXME|XXX|(?<!\")stubs?|placeholder|dummy|for now|raise NotImplementedError)\b", re.I
@@ -42,31 +40,15 @@ def parse(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def find_functions():
-    """Every function of the package: where, lines without docstring, arguments.
-
-    A command's signature is its options with their help, and is not counted.
-    """
-    for path in MODULES:
-        for node in ast.walk(parse(path)):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            first = node.body[0]
-            doc = first if ast.get_docstring(node, clean=False) is not None else None
-            begun = first if name_of(path).startswith("cli/") else node
-            lines = node.end_lineno - begun.lineno + 1
-            lines -= doc.end_lineno - doc.lineno + 1 if doc else 0
-            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            named = [argument.arg for argument in given if argument.arg not in {"self", "cls"}]
-            yield f"{name_of(path)}:{node.lineno} {node.name}", lines, len(named)
+def run_budgets():
+    """The script's names; it imports its neighbours as it does when run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        return runpy.run_path(str(ROOT / "docs" / "make_budgets.py"))
 
 
-FUNCTIONS = list(find_functions())
-
-
-def describe(numbers):
-    tenth = statistics.quantiles(numbers, n=10)[-1] if len(numbers) > 1 else numbers[0]
-    return f"median {statistics.median(numbers):4.0f}   p90 {tenth:4.0f}   most {max(numbers):4d}"
+BUDGETS = run_budgets()
+MEASURED = BUDGETS["measure"]()
 
 
 # -- imports -------------------------------------------------------------------------------------
@@ -106,35 +88,38 @@ def test_the_public_names_are_few_sorted_and_there():
         assert getattr(plica, name) is not None
 
 
-# -- sizes ---------------------------------------------------------------------------------------
+# -- budgets -------------------------------------------------------------------------------------
 
 
-def test_files_are_small():
-    sizes = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    print(f"\nlines of a file       {describe(list(sizes.values()))}")
+@pytest.mark.parametrize("budget", MEASURED, ids=[one.what for one in MEASURED])
+def test_every_budget_is_kept(budget):
+    print(f"\n{budget.what:55} {budget.found:35} {budget.allowed}")
 
-    assert {name: n for name, n in sizes.items() if n > MOST_LINES_OF_A_FILE} == {}
-
-
-def test_functions_are_small():
-    print(f"\nlines of a function   {describe([lines for _, lines, _ in FUNCTIONS])}")
-
-    assert [f"{where}: {n}" for where, n, _ in FUNCTIONS if n > MOST_LINES_OF_A_FUNCTION] == []
-    assert statistics.median(lines for _, lines, _ in FUNCTIONS) <= 10
+    assert budget.holds, "\n".join(budget.offenders)
 
 
-def test_functions_take_few_arguments():
-    # A command's arguments are its options: each is a flag somebody may want. So are those of the
-    # one door for images, all of them by name.
-    doors = ("cli/", "formats/doors.py")
-    ours = [(where, n) for where, _, n in FUNCTIONS if not where.startswith(doors)]
-    print(f"\narguments             {describe([n for _, n in ours])}")
+def test_rings_of_imports_are_found():
+    rings = BUDGETS["find_rings"]({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()})
 
-    assert [f"{where}: {n}" for where, n in ours if n > MOST_ARGUMENTS] == []
+    assert rings == [["b", "c"]]
 
 
-def test_rooms_are_two_deep():
-    assert [name_of(path) for path in MODULES if len(path.relative_to(PACKAGE).parts) > 2] == []
+def test_the_page_that_measures_the_house_says_what_is_measured():
+    page = ROOT / "docs" / "house.md"
+    made = BUDGETS["fill"](page, {"budgets": BUDGETS["tabulate_budgets"](MEASURED)})
+
+    assert page.read_text(encoding="utf-8") == made, "run python docs/make_budgets.py"
+
+
+def test_a_copied_file_is_found_wherever_its_lines_stand():
+    lines = [(number, f"line {number}") for number in range(1, BUDGETS["SAME"] + 1)]
+    moved = [(number + 7, text) for number, text in lines]
+    find = BUDGETS["find_repetitions"]
+
+    assert list(find({"a.py": lines, "b.py": lines})) == ["a.py:1 ~ b.py:1"]
+    assert list(find({"a.py": lines, "b.py": moved})) == ["a.py:1 ~ b.py:8"]
+    assert list(find({"a.py": lines + moved})) == ["a.py:1 ~ a.py:8"]
+    assert list(find({"a.py": lines, "b.py": lines[1:]})) == []
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -161,12 +146,6 @@ def test_nothing_is_left_unfinished(path):
     assert found == []
 
 
-def test_no_file_has_a_name_that_says_nothing():
-    names = {name_of(path): {*Path(name_of(path)).with_suffix("").parts} for path in MODULES}
-
-    assert {name: parts for name, parts in names.items() if parts & FORBIDDEN_NAMES} == {}
-
-
 def test_no_file_knows_one_machine():
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
@@ -186,12 +165,3 @@ def test_the_spelling_is_right():
     done = run("-m", "codespell_lib", *PLACES)
 
     assert done.returncode == 0, done.stdout
-
-
-def test_the_drawn_tree_is_the_tree():
-    if not (ROOT / "ARCHITECTURE.md").is_file():
-        pytest.skip("there is no ARCHITECTURE.md here")
-
-    done = run("docs/make_tree.py", "--check")
-
-    assert done.returncode == 0, done.stdout + done.stderr

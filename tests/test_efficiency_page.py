@@ -40,7 +40,7 @@ def test_what_types_of_numbers_cost_is_in_the_tables():
 
 
 def test_what_is_stored_without_loss_is_in_the_tables():
-    table = re.search(r"<!-- lossless -->(.*?)<!-- end", PAGE, re.DOTALL)[1]
+    table = re.search(r"<!-- lossless -->(.*?)<!-- /", PAGE, re.DOTALL)[1]
     shares = [int(share) for share in re.findall(r"\((\d+) %\) \|$", table, re.MULTILINE)]
 
     assert len(shares) == 3

@@ -1,6 +1,7 @@
 """The examples are run, on a small store that is made for them."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,53 @@ def test_a_classifier_learns_a_finding_from_a_store(tmp_path, capsys):
     assert f"AUROC {area:.3f} on 15 images" in capsys.readouterr().out
     again = train.main([str(store), str(labels), *options])
     assert again == area
+
+
+def test_a_training_on_a_store_divides_patients_and_goes_on(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path)
+    rows = [line.split(",") for line in labels.read_text().splitlines()]
+    labels.write_text("\n".join(",".join((path, who, found)) for path, who, _, found in rows))
+    options = ["--side", "16", "--batch", "8", "--rate", "3e-3", "--save", str(tmp_path / "run.pt")]
+    train = load_example("train_on_store")
+    whole = train.main([str(store), str(labels), *options, "--epochs", "2"])
+    said = capsys.readouterr()
+    assert "no column 'split': patients divided by seed 0, 54 train and 6 dev-test" in said.err
+    assert re.search(r"epoch 2 of 2: cross-entropy [\d.]+ nats, [\d.]+ s", said.err)
+
+    (tmp_path / "run.pt").unlink()
+    train.main([str(store), str(labels), *options, "--epochs", "1"])
+    again = train.main([str(store), str(labels), *options, "--epochs", "2", "--resume"])
+    assert "1 epochs are done already" in capsys.readouterr().err
+    assert again == whole
+
+
+def test_a_training_on_a_store_says_in_a_sentence_what_is_wrong(tmp_path):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path, count=6)
+    labels.write_text(labels.read_text() + "\nabsent.png,q,train,1")
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "train_on_store.py", store, labels],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 1 of ")
+    assert "absent.png" in done.stderr
+    assert "leave such rows out by --leave-out-missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_training_on_a_store_leaves_rows_without_a_latent_out(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path)
+    train = load_example("train_on_store")
+    options = ["--side", "16", "--batch", "8", "--epochs", "1"]
+    area = train.main([str(store), str(labels), *options])
+    assert "left out" not in capsys.readouterr().err
+    labels.write_text(labels.read_text() + "\nabsent.png,q,train,1")
+    again = train.main([str(store), str(labels), *options, "--leave-out-missing"])
+    assert again == area
+    assert "train: 1 rows without a latent left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

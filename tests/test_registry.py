@@ -64,11 +64,45 @@ def test_other_packages_may_add_names(monkeypatch):
     assert asked == ["plica.fruits"]
 
 
+def test_how_a_name_might_get_in_is_said_where_there_is_none():
+    table = Registry("fruit", (("apple", "json:dumps"),), hint="Plant a tree.")
+
+    with pytest.raises(UnknownName, match=r"did you mean apple\? Plant a tree\.$"):
+        table["aple"]
+    with pytest.raises(UnknownName, match=r"there are 1: apple\. Plant a tree\.$"):
+        table["xyzzy"]
+
+
+def test_how_a_name_might_get_in_may_name_it():
+    table = Registry("fruit", (("apple", "json:dumps"),), hint="Plant '{name}'.")
+
+    with pytest.raises(UnknownName, match=r"Plant '\{kiwi\}'\.$"):
+        table["{kiwi}"]
+
+
+def test_another_packages_thing_without_weights_was_imported(monkeypatch, tmp_path):
+    (tmp_path / "weightless_fruit.py").write_text(
+        "from plica.errors import WeightsError\nraise WeightsError('no folder x')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = importlib.metadata.EntryPoint("kiwi", "weightless_fruit:OFFER", "plica.fruits")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
+    table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
+
+    with pytest.raises(UnknownName, match=r"was imported, but.*no folder x.*plica export") as told:
+        table.get_thing("kiwi")
+    assert "cannot be imported" not in str(told.value)
+
+
 def test_another_packages_name_that_is_taken_is_refused_every_time(monkeypatch):
     entry = importlib.metadata.EntryPoint("apple", "json:loads", "plica.fruits")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
-    table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
+    table = Registry(
+        "fruit", (("apple", "json:dumps"), ("pear", "json:loads")), group="plica.fruits"
+    )
 
     for _ in range(2):
         with pytest.raises(UnknownName, match="json:loads of another package"):
             table.get_thing("apple")
+    assert list(table) == ["apple", "pear"]
+    assert table["pear"] == "json:loads"

@@ -1,5 +1,6 @@
 """A run's folder holds what was asked for and what came of it, and nothing of the machine."""
 
+import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
@@ -7,12 +8,48 @@ from dataclasses import dataclass
 import pytest
 
 from plica.errors import OutputError, UnreadableFile
-from plica.run import Run, describe_environment
+from plica.evaluation.journal import Journal
+from plica.run import Run, describe_environment, find_commit, say_version
+
+
+@pytest.mark.parametrize(
+    ("text", "commit"),
+    [
+        ('{"vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}', "0123456789abcdef"),
+        ('{"url": "file:///plica", "dir_info": {"editable": true}}', ""),
+        ('{"vcs_info": {"commit_id": "; rm"}}', ""),
+        ("[]", ""),
+        ("not JSON", ""),
+        (None, ""),
+    ],
+)
+def test_the_commit_is_what_pip_noted_of_a_repository(monkeypatch, text, commit):
+    class Installed:
+        def read_text(self, name):
+            return text if name == "direct_url.json" else None
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed())
+    assert find_commit() == commit
+    assert say_version("0.1") == (f"0.1 (commit {commit})" if commit else "0.1")
 
 
 @dataclass(frozen=True)
 class Recipe:
     rate: float = 0.5
+
+
+def test_a_start_that_was_stopped_before_its_recipe_is_begun_anew(tmp_path):
+    Run.start(tmp_path / "whole", Recipe())
+    for name in ("environment.json", ".recipe.toml.0123abcd.part"):
+        (tmp_path / "cut").mkdir(exist_ok=True)
+        (tmp_path / "cut" / name).write_text("{}")
+    journal = Journal.begin(tmp_path / "cut", Recipe(0.25), resume=True)
+    assert journal.run.recipe(Recipe) == Recipe(0.25)
+    assert journal.run.environment() == Run.open(tmp_path / "whole").environment()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("a")
+    with pytest.raises(OutputError, match="not empty"):
+        Journal.begin(tmp_path / "other", Recipe(), resume=True)
 
 
 def test_a_run_keeps_recipe_environment_log_and_results(tmp_path):

@@ -21,10 +21,13 @@ def called(names):
 
 
 @pytest.fixture(scope="module")
-def report(shared, tmp_path_factory):
+def report(shared, once):
     """The report of one command over radiographs, mammograms, CT and MR."""
     pytest.importorskip("matplotlib", reason="the report's charts need the extra 'eval'")
-    out = tmp_path_factory.mktemp("shared") / "report"
+    return once("judged", lambda folder: judge(shared, folder / "report")) / "report"
+
+
+def judge(shared, out):
     result = CliRunner().invoke(
         app,
         ["evaluate", "reconstruction", str(shared / "data"), "--codec", *FLAT, *DEEP,
@@ -34,7 +37,6 @@ def report(shared, tmp_path_factory):
          "wavelet-detail", "--worst", "1", "--quiet"],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    return out
 
 
 def rows(report):

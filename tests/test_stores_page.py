@@ -1,36 +1,103 @@
-"""The code of docs/stores.md is run, block after block, on a small made store."""
+"""The code of docs/stores.md is run, block after block, on a store `plica bulk encode` made."""
 
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.test_examples import make_archive
+
+import plica
+from plica.formats.store import Store
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "stores.md").read_text(encoding="utf-8")
 
 
-def test_its_blocks_run_one_after_another(tmp_path, monkeypatch):
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "plica", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(once):
+    """A store made in the documented way, of radiographs whose folders are patients' names."""
     pytest.importorskip("pyarrow")
-    pytest.importorskip("pandas")
-    store, labels = make_archive(tmp_path, count=12)
-    shutil.move(store, tmp_path / "archive.store")
-    shutil.move(labels, tmp_path / "labels.csv")
-    monkeypatch.chdir(tmp_path)
+    return once("store", make_store)
+
+
+def make_store(folder):
+    chance = np.random.default_rng(0)
+    lines = ["path,patient,split,finding"]
+    for n in range(12):
+        path = f"images/SMITH_JOHN_{n // 2}/{n}.png"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        save(chance.integers(0, 255, (64, 64), np.uint8), folder / path)
+        split = "dev-test" if n // 2 == 5 else "train"
+        lines.append(f"{path.removeprefix('images/')},p{n // 2},{split},{n % 2}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    run("bulk", "encode", folder / "images", "-o", folder / "archive.store", "-c", "linear-4x1-2d")
+    run("bulk", "status", folder / "archive.store", "-o", folder / "keys.csv")
+
+
+def save(pixels, path):
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path)
+
+
+def test_its_blocks_run_one_after_another(made, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(made)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 3
-    seen = {}
+    assert len(blocks) == 7
+    seen, sizes = {}, []
     for block in blocks:
         code = block.replace("num_workers=4", "num_workers=0").replace("range(10)", "range(2)")
         exec(compile(code, "docs/stores.md", "exec"), seen)
+        sizes.append(len(seen["data"]))
 
     assert seen["batch"]["codes"].shape == (12, 1, 16, 16, 1)
-    assert len(seen["data"]) == 9
+    assert sizes == [12, 10, 10, 12, 12, 12, 12]
+    assert len(seen["train"]) + len(seen["held_out"]) == 12
+    assert {type(seen["data"][0]["finding"]), type(seen["data"][0]["patient"])} == {np.float32, str}
     assert seen["image"].grid.shape == (64, 64, 1)
+    stored = seen["store"].codes(seen["row"]["key"])
+    assert np.array_equal(seen["numbers"].numpy(), np.asarray(stored, np.float32))
+
+
+def test_a_copy_without_the_ledger_opens_and_names_nobody(made, tmp_path):
+    line = next(line for line in PAGE.splitlines() if line.startswith("rsync"))
+    words = shlex.split(line)
+    left = [words[n + 1] for n, word in enumerate(words) if word == "--exclude"]
+    assert words[-2:] == ["archive.store/", "copy.store/"]
+    packing = shlex.split(next(x for x in PAGE.splitlines() if x.startswith("tar")), comments=True)
+    assert left == [packing[n + 1] for n, word in enumerate(packing) if word == "--exclude"]
+    copy = tmp_path / "copy.store"
+    shutil.copytree(made / "archive.store", copy, ignore=shutil.ignore_patterns(*left))
+    assert sorted(path.name for path in copy.iterdir()) == ["index", "shards", "store.json"]
+    assert not any(b"SMITH" in path.read_bytes() for path in copy.rglob("*") if path.is_file())
+    assert any(b"SMITH" in path.read_bytes() for path in (made / "archive.store").glob("ledger*"))
+    assert len(plica.open_store(copy)) == 12
+    store = Store.open(copy)
+    assert store.read(store.keys[0]).source.shape == (64, 64, 1)
 
 
 def test_it_names_every_column_of_the_index():
     from plica.formats.store_index import COLUMNS
 
-    listed = PAGE[PAGE.index("Columns of the index") : PAGE.index("No patient's name")]
+    listed = PAGE[PAGE.index("Columns of the index") : PAGE.index("## Whose names")]
+    listed = listed[: listed.index("What `plica bulk encode`")]
     assert set(re.findall(r"`([a-z_0-9]+)`", listed)) == set(COLUMNS)
+
+
+def test_it_shows_everything_that_lies_in_a_store(made):
+    tree = PAGE[PAGE.index("archive.store/\n") : PAGE.index("Needs `pip")]
+    names = {path.name for path in (made / "archive.store").iterdir()}
+    assert {name for name in names if name not in tree} == set()

@@ -16,6 +16,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 def test_every_command_and_every_block_runs(tmp_path, monkeypatch):
     packaged = Path(find_spec("pydicom").origin).parent / "data/test_files/dicomdirtests/98892001"
     shutil.copytree(packaged / "CT5N", tmp_path / "study" / "ct")
+    shutil.copytree(packaged / "CT2N", tmp_path / "export" / "z")
+    shutil.copytree(packaged / "CT5N", tmp_path / "export" / "a")
+    shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path / "export")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(console|python)\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
     assert {kind for kind, _ in blocks} == {"console", "python"}

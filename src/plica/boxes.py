@@ -44,11 +44,6 @@ def all_of(pixels: Readable) -> Box:
     return tuple(slice(0, side) for side in pixels.shape)
 
 
-def count_voxels(box: Box) -> int:
-    """How many values a box holds."""
-    return math.prod(span.stop - span.start for span in box)
-
-
 def find_slowest_axis(pixels: Readable) -> int:
     """The axis of space along which neighbours lie farthest apart in memory or in the file."""
     told = getattr(pixels, "slowest_axis", None)
@@ -85,6 +80,11 @@ def gather(pixels: Readable, box: Box, dtype: Any = None) -> NDArray[Any]:
         pixels: What is read.
         box: One slice per axis.
         dtype: Of the copy; None keeps the pixels' own.
+
+    Example:
+        >>> gather(np.arange(24).reshape(4, 6), (slice(1, 3), slice(0, 2)), np.float32)
+        array([[ 6.,  7.],
+               [12., 13.]], dtype=float32)
     """
     kind = pixels.dtype if dtype is None else np.dtype(dtype)
     out = np.empty([span.stop - span.start for span in box], kind)

@@ -82,7 +82,9 @@ class Cohort:
             InputError: The table cannot be read, lacks a column, or breaks the rules of a cohort.
 
         Example:
-            train = Cohort.from_manifest("data/MANIFEST.csv").of_split("train")
+            >>> train = Cohort.from_manifest("data/MANIFEST.csv").of_split("train")
+            >>> len(train), sorted({case.patient for case in train})
+            (4, ['p0', 'p1'])
         """
         table = Path(path)
         columns = {"path": "path", "patient": "group_id", "split": "split", "series": "path"}
@@ -117,7 +119,9 @@ class Cohort:
             MissingExtra: Parquet needs pyarrow.
 
         Example:
-            cohort = Cohort.from_table("images.parquet", patient="subject", split="fold")
+            >>> cohort = Cohort.from_table("images.csv", patient="patient", split="split")
+            >>> len(cohort), len(cohort.of_split("train"))
+            (6, 4)
         """
         table = Path(path)
         columns = {
@@ -143,7 +147,9 @@ class Cohort:
             InputError: There are no subjects with images, or participants.tsv does not fit them.
 
         Example:
-            brains = Cohort.from_bids("ds000001").where(datatype="anat")
+            >>> brains = Cohort.from_bids("ds000001").where(datatype="anat")
+            >>> [case.patient for case in brains]
+            ['sub-01', 'sub-02']
         """
         tree = Path(root)
         images = sorted(image for folder in tree.glob("sub-*") for image in _bids_images(folder))
@@ -184,7 +190,9 @@ class Cohort:
             InputError: There is no such split: an empty set is never what was meant.
         """
         if split not in self.splits:
-            raise InputError(f"no split '{split}'; there are: {', '.join(map(repr, self.splits))}")
+            named = [repr(name) for name in self.splits if name]
+            there = f"there are: {', '.join(named)}" if named else "the cohort is not divided"
+            raise InputError(f"no split '{split}'; {there}")
         return self.filter(lambda case: case.split == split)
 
     def with_splits(self, shares: Mapping[str, float], *, seed: int = 0) -> Cohort:
@@ -199,7 +207,10 @@ class Cohort:
             SettingsError: A share is not above zero, or they do not add up to 1.
 
         Example:
-            cohort.with_splits({"train": 0.8, "dev-test": 0.2})
+            >>> unsplit = Cohort(tuple(replace(case, split="") for case in cohort))
+            >>> dealt = unsplit.with_splits({"train": 2 / 3, "dev-test": 1 / 3})
+            >>> len(dealt.of_split("train")), len(dealt.of_split("dev-test"))
+            (4, 2)
         """
         if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
             raise SettingsError(f"shares are above zero and add up to 1, but got {dict(shares)}")

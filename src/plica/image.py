@@ -106,6 +106,9 @@ class Display:
         return display
 
 
+_DECODED = "decoded by "
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where an image came from, without who the patient is.
@@ -130,9 +133,19 @@ class Provenance:
     steps: tuple[str, ...] = ()
     identity: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def decoder(self) -> str:
+        """The codec that decoded the image last, as its steps say; "" where none did."""
+        said = [step for step in self.steps if step.startswith(_DECODED)]
+        return said[-1].removeprefix(_DECODED) if said else ""
+
     def after(self, step: str) -> Provenance:
         """The same, with one more step."""
         return replace(self, steps=(*self.steps, step))
+
+    def without_marks(self) -> Provenance:
+        """The same without the hashes by which who has the source knows it again."""
+        return replace(self, series="", content="")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; `from_json` gives an equal one."""

@@ -7,13 +7,28 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from plica.errors import UnknownName
+from plica.errors import PlicaError, UnknownName, WeightsError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 # How many names a message lists before it ends in dots.
 _SHOWN = 12
+# What importing another's module raises when it is broken: it runs their code.
+_BROKEN = (
+    PlicaError,
+    ImportError,
+    AttributeError,
+    SyntaxError,
+    NameError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ArithmeticError,
+    AssertionError,
+)
 
 
 class Registry(Mapping[str, str]):
@@ -23,19 +38,30 @@ class Registry(Mapping[str, str]):
         kind: What the table holds, in the singular, for messages: "codec".
         table: Pairs of name and "module:thing". Pairs, not a dict, so that a name
             written twice is refused instead of the first one vanishing.
-        group: Entry point group through which other packages may add names.
+        group: Entry point group through which other packages may add names. One that cannot be
+            used, since its name is taken or it cannot be imported, is refused when it is asked
+            for by name, and stands in no other's way.
+        hint: Added to the message for a name that is not there: how it might get in; "{name}" in
+            it stands for that name.
 
     Raises:
         ValueError: A name stands twice in the table.
     """
 
     def __init__(
-        self, kind: str, table: tuple[tuple[str, str], ...], group: str | None = None
+        self,
+        kind: str,
+        table: tuple[tuple[str, str], ...],
+        *,
+        group: str | None = None,
+        hint: str = "",
     ) -> None:
         self.kind = kind
         self._group = group
+        self._hint = hint
         self._table: dict[str, str] = {}
         self._others: dict[str, str] = {}  # name → the package that added it
+        self._clashes: dict[str, str] = {}  # name → why nothing can be had under it
         self._asked_others = False
         for name, target in table:
             self._add(name, target)
@@ -54,7 +80,7 @@ class Registry(Mapping[str, str]):
 
             for entry in entry_points(group=self._group):
                 self._add_another(entry)
-            self._asked_others = True  # only now: a name refused once is refused every time
+            self._asked_others = True
         return self._table
 
     def _add_another(self, entry: EntryPoint) -> None:
@@ -62,10 +88,12 @@ class Registry(Mapping[str, str]):
             return
         package = entry.dist.name if entry.dist is not None else "another package"
         if entry.name in self._table:
-            raise UnknownName(
+            # Which of the two was meant? Neither is had, and all other names are as they were.
+            self._clashes[entry.name] = (
                 f"two things are registered as {self.kind} '{entry.name}': "
                 f"{self._table[entry.name]} and {entry.value} of {package}; uninstall {package}"
             )
+            return
         self._table[entry.name] = entry.value
         self._others[entry.name] = package
 
@@ -73,6 +101,8 @@ class Registry(Mapping[str, str]):
         table = self._with_others()
         if name not in table:
             raise UnknownName(self._unknown(name))
+        if name in self._clashes:
+            raise UnknownName(self._clashes[name])
         return table[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -89,23 +119,41 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownName: Nothing does; the message offers the nearest names. Or another package
-                added the name, and what it leads to cannot be imported.
+                added the name, and what it leads to cannot be imported, or the name was taken.
         """
         module, _, attribute = self[name].partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except _BROKEN as error:
             if name not in self._others:
                 raise
-            raise UnknownName(
-                f"the {self.kind} '{name}' of {self._others[name]} cannot be imported ({error}): "
-                f"update or uninstall {self._others[name]}"
-            ) from error
+            raise self.blame(name, error) from error
+
+    def blame(self, name: str, error: Exception) -> UnknownName:
+        """What to say where the thing that another package added under `name` cannot be used.
+
+        Example:
+            >>> fruits = Registry("fruit", (("apple", "json:dumps"),))
+            >>> str(fruits.blame("apple", ImportError("no seeds")))[:41]
+            "the fruit 'apple' of plica cannot be impo"
+        """
+        package = self._others.get(name, "plica")
+        if isinstance(error, WeightsError):
+            return UnknownName(
+                f"the {self.kind} '{name}' of {package} was imported, but has no "
+                f"weights to use yet ({error}). Put a folder as `plica export` writes it "
+                f"there, and install {package} again"
+            )
+        return UnknownName(
+            f"the {self.kind} '{name}' of {package} cannot be imported "
+            f"({type(error).__name__}: {error}): update or uninstall {package}"
+        )
 
     def _unknown(self, name: str) -> str:
+        after = f" {self._hint.format(name=name)}" if self._hint else ""
         near = difflib.get_close_matches(name, self._table, n=3, cutoff=0.5)
         if near:
-            return f"no {self.kind} '{name}'; did you mean {' or '.join(near)}?"
+            return f"no {self.kind} '{name}'; did you mean {' or '.join(near)}?{after}"
         names = sorted(self._table)
         shown = f"{', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
-        return f"no {self.kind} '{name}'; there are {len(names)}: {shown}"
+        return f"no {self.kind} '{name}'; there are {len(names)}: {shown}{after and '.' + after}"

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,15 +43,17 @@ class Run:
             OutputError: The folder exists and is not empty, or cannot be written.
 
         Example:
-            run = Run.start("runs/linear", recipe)
-            run.log("fitted", codec="linear-4x1-2d", seconds=3.1)
-            run.finish({"psnr_db": 33.2})
+            >>> run = Run.start("runs/linear", recipe)
+            >>> run.log("fitted", codec="linear-4x1-2d", seconds=3.1)
+            >>> run.finish({"psnr_db": 33.2})
         """
         run = cls(Path(folder))
         text = settings.to_toml(recipe)
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
-            occupied = any(run.folder.iterdir())
+            # A start that was stopped left no recipe: there is nothing of a run yet.
+            occupied = any(path.name != ENVIRONMENT for path in run.folder.iterdir()
+                           if not path.name.startswith("."))  # fmt: skip
         except OSError as error:
             raise OutputError(f"the run's folder {folder} cannot be made: {error}") from error
         if occupied:
@@ -67,7 +70,9 @@ class Run:
             UnreadableFile: The folder is not there, or is no run's.
 
         Example:
-            recipe = Run.open("runs/linear").recipe(Recipe)
+            >>> Run.start("runs/mine", recipe).finish({"psnr_db": 33.2})
+            >>> Run.open("runs/mine").recipe(Recipe) == recipe
+            True
         """
         run = cls(Path(folder))
         if not (run.folder / RECIPE).is_file():
@@ -173,7 +178,8 @@ def describe_environment() -> dict[str, Any]:
     No host name, user name or path: the record may be published with the results.
 
     Example:
-        describe_environment()["packages"]["torch"]
+        >>> "torch" in describe_environment()["packages"]
+        True
     """
     return {
         "python": platform.python_version(),
@@ -183,6 +189,33 @@ def describe_environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def find_commit() -> str:
+    """The commit plica was installed from, where pip was given a git repository; "" elsewhere.
+
+    Example:
+        >>> find_commit() == "" or len(find_commit()) >= 7
+        True
+    """
+    try:
+        text = importlib.metadata.distribution("plica").read_text("direct_url.json")
+        vcs = json.loads(text or "{}").get("vcs_info", {})
+        commit = str(vcs.get("commit_id", ""))
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError, AttributeError):
+        return ""  # what another program wrote there says nothing of a commit
+    return commit if re.fullmatch("[0-9a-f]{7,64}", commit) else ""
+
+
+def say_version(version: str) -> str:
+    """A version of plica, and its commit where that is known.
+
+    Example:
+        >>> say_version("0.1.0").split(" (commit ")[0]
+        '0.1.0'
+    """
+    commit = find_commit()
+    return f"{version} (commit {commit})" if commit else version
 
 
 def _version(package: str) -> str:

@@ -31,7 +31,8 @@ def read(cls: type[Settings], path: str | Path) -> Settings:
             wrong kind. The message names the setting's path inside the file.
 
     Example:
-        recipe = settings.read(Recipe, "recipes/linear.toml")
+        >>> read(Recipe, "recipe.toml").name
+        'small'
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -50,7 +51,9 @@ def parse(cls: type[Settings], text: str) -> Settings:
         SettingsError: As for `read`.
 
     Example:
-        parse(Recipe, "rate = 0.5")
+        >>> from plica.training.recipe import Optimiser
+        >>> parse(Optimiser, "rate = 0.5").rate
+        0.5
     """
     try:
         table = tomllib.loads(text)
@@ -73,7 +76,9 @@ def to_toml(settings: Any) -> str:
         SettingsError: A value is of a kind TOML has no form for.
 
     Example:
-        to_toml(Recipe(rate=0.5))
+        >>> from plica.training.recipe import Optimiser
+        >>> print(to_toml(Optimiser(rate=0.5)).splitlines()[0])
+        kind = "adam"
     """
     table = _plain(settings, ())
     if not isinstance(table, dict):

@@ -13,6 +13,7 @@ from plica.augmentation.labelled import find_labelled
 from plica.augmentation.surveying import survey
 from plica.augmentation.views import parse_views
 from plica.errors import InputError, OutputError
+from plica.formats.doors import read
 from plica.image import Unit
 
 VIEWS = parse_views(["mixed", "residual"], [0.5])
@@ -206,3 +207,43 @@ def test_labels_with_gaps_are_refused_or_numbered_anew(tmp_path):
     np.testing.assert_array_equal(after, np.where(before == 7, 2, before))
     assert made.labels == {"background": 0, "organ1": 1, "organ7": 2}
     assert not (made.folder / "splits_final.json").exists()
+
+
+def test_regions_go_on_into_the_data_set_that_is_made(tmp_path):
+    folder = write_nnunet(tmp_path / "Dataset009_Regions")
+    record = json.loads((folder / "dataset.json").read_text())
+    record |= {"labels": {"background": 0, "whole": [1, 2], "inner": 2},
+               "regions_class_order": [1, 2]}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(record))
+    found = make(folder, tmp_path / "Dataset501_Views").folder
+    written = json.loads((found / "dataset.json").read_text())
+    assert written["regions_class_order"] == [1, 2]
+    assert written["labels"]["whole"] == [1, 2]
+
+
+def test_a_file_in_the_folders_place_is_refused_and_an_empty_folder_filled(source, tmp_path):
+    (tmp_path / "Dataset501_File").write_text("")
+    with pytest.raises(OutputError, match="is a file, but a data set is a folder"):
+        make(source, tmp_path / "Dataset501_File", existing="overwrite")
+    (tmp_path / "Dataset502_Empty").mkdir()
+    assert make(source, tmp_path / "Dataset502_Empty", existing="overwrite").left == 0
+
+
+@pytest.mark.parametrize("cases", [3, [4], [{"files": {}}]])
+def test_a_manifest_of_another_form_is_refused(source, made, tmp_path, cases):
+    folder = tmp_path / made.folder.name
+    shutil.copytree(made.folder, folder)
+    path = folder / "plica-augmentation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cases": cases}))
+    with pytest.raises(InputError, match="is damaged: begin anew"):
+        make(source, folder, existing="resume")
+
+
+def test_labels_that_read_back_otherwise_are_not_kept(source, tmp_path, monkeypatch):
+    def garble(path):
+        image = read(path)
+        return image.with_pixels(image.pixels * 0)
+
+    monkeypatch.setattr("plica.augmentation.dataset.read", garble)
+    with pytest.raises(OutputError, match="reads back otherwise than it was written"):
+        make(source, tmp_path / "Dataset501_Views")

@@ -10,6 +10,7 @@ from plica.augmentation.labelled import find_labelled
 from plica.augmentation.opening import open_pair
 from plica.augmentation.surveying import survey
 from plica.errors import InputError, SettingsError, UnreadableFile, UnusablePixels
+from plica.image import Unit
 
 
 def test_a_folder_of_nnunet_keeps_its_names_channels_and_labels(tmp_path):
@@ -176,3 +177,68 @@ def test_a_label_without_a_name_and_no_label_at_all_are_refused(tmp_path):
     (folder / "dataset.json").write_text(json.dumps(record | {"labels": {"background": 0}}))
     with pytest.raises(InputError, match="nothing but background"):
         survey(find_labelled(folder))
+
+
+def describe(folder, **changes):
+    record = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(record | changes))
+
+
+def name_without_channel(folder):
+    (folder / "imagesTr" / "p1_a_0000.nii.gz").rename(folder / "imagesTr" / "p1_a.nii.gz")
+
+
+def enlarge_description(folder):
+    with (folder / "dataset.json").open("ab") as file:
+        file.truncate((1 << 30) + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        (name_without_channel, InputError, "does not end in a channel such as _0000.nii.gz"),
+        (enlarge_description, UnreadableFile, "larger than any such file"),
+        (lambda folder: describe(folder, labels={"a": 1.5}), InputError, "a label is 1.5"),
+        (lambda folder: describe(folder, labels={"a": True}), InputError, "a label is True"),
+    ],
+)
+def test_a_folder_that_is_not_of_nnunet_v2_is_refused(tmp_path, change, kind, said):
+    folder = write_nnunet(tmp_path / "Dataset009_Odd")
+    change(folder)
+    with pytest.raises(kind, match=said):
+        find_labelled(folder)
+
+
+def test_two_folders_that_do_not_fit_are_refused(tmp_path):
+    image, labels = draw()
+    images, drawn = tmp_path / "images", tmp_path / "labels"
+    save(images / "a.nii.gz", image)
+    with pytest.raises(InputError, match="there is no folder at"):
+        find_labelled(images, drawn)
+    save(drawn / "a.nii.gz", labels)
+    (images / ".hidden").write_text("")
+    assert [pair.case for pair in find_labelled(images, drawn).pairs] == ["a"]
+    save(images / "a.nii", image)
+    with pytest.raises(InputError, match=r"a\.nii and a\.nii\.gz would be one case"):
+        find_labelled(images, drawn)
+
+
+def test_cases_of_unequal_channels_are_refused(tmp_path):
+    image, labels = draw()
+    for name in ("a_0000", "a_0001", "b_0000"):
+        save(tmp_path / "images" / f"{name}.nii.gz", image)
+    for name in ("a", "b"):
+        save(tmp_path / "labels" / f"{name}.nii.gz", labels)
+    with pytest.raises(InputError, match="case b has 1 channels and a has 2"):
+        find_labelled(tmp_path / "images", tmp_path / "labels")
+
+
+def test_channels_of_two_folders_are_named_by_their_unit(tmp_path):
+    image, labels = draw()
+    for channel in (0, 1):
+        save(tmp_path / "images" / f"a_000{channel}.nii.gz", image)
+    save(tmp_path / "labels" / "a.nii.gz", labels)
+    data = find_labelled(tmp_path / "images", tmp_path / "labels")
+    names = {"one": 1, "two": 2}
+    assert survey(data, unit=Unit.HU, names=names).channels == ("CT", "CT")
+    assert survey(data, unit=Unit.RELATIVE, names=names).channels == ("image0", "image1")

@@ -1,12 +1,15 @@
 """The small demonstration: labels by rule, equal training for every arm, patients held out."""
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
 
 from plica.augmentation.rules import LABELS, draw_air_and_dense
 from plica.augmentation.segmenting import Scale, Slice, Training, build_network, judge_arms, train
-from plica.errors import InputError, UnusablePixels
+from plica.errors import InputError, MissingExtra, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -25,6 +28,7 @@ def draw_body(side=96):
     return Image(values[None, :, :, None], Grid.from_spacing((side, side, 1), (MM, MM, 3)), Unit.HU)
 
 
+@pytest.mark.skipif(find_spec("scipy") is None, reason="rules need it; it comes with 'eval'")
 def test_the_rule_finds_air_and_bone_inside_the_body_and_nothing_outside():
     image = draw_body()
     labels = draw_air_and_dense(image).pixels[0, :, :, 0]
@@ -37,6 +41,7 @@ def test_the_rule_finds_air_and_bone_inside_the_body_and_nothing_outside():
     assert not labels[:, 85:].any()
 
 
+@pytest.mark.skipif(find_spec("scipy") is None, reason="rules need it; it comes with 'eval'")
 def test_the_rule_refuses_what_has_no_hounsfield_units_or_no_body():
     image = draw_body()
     with pytest.raises(UnusablePixels, match="Hounsfield"):
@@ -113,3 +118,9 @@ def test_the_scale_is_of_labelled_voxels_alone():
     blank = [Slice(s.key, s.views, np.zeros_like(s.labels), s.grid) for s in make_slices()]
     with pytest.raises(InputError, match="no label"):
         Scale.of(blank, "raw")
+
+
+def test_without_monai_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "monai.losses", None)
+    with pytest.raises(MissingExtra, match=r"plica\[cad\]"):
+        train((), (), Training(classes=2), Scale(0.0, 1.0, 0.5, 0.5))

@@ -1,16 +1,23 @@
 """Transforms for MONAI and TorchIO change values alone, by the formula, the same for one seed."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
 from tests.augmentation.made import AFFINE, draw, soften
 
-from plica.augmentation.transform import Remake, for_monai, for_torchio, mix
+from plica.augmentation.remake import Remake, mix
+from plica.augmentation.transform import for_monai, for_torchio
 from plica.errors import InputError, SettingsError
 
 X = torch.from_numpy(draw(3)[0])[None].to(torch.int16)
 FIRST = 0, 0, 0, 0
 LABELS = torch.from_numpy(draw(3)[1])[None]
+
+
+needs_monai = pytest.mark.skipif(find_spec("monai") is None, reason="it comes with 'cad'")
+needs_torchio = pytest.mark.skipif(find_spec("torchio") is None, reason="it comes with 'interop'")
 
 
 def monai_item(dtype=torch.int16):
@@ -34,6 +41,7 @@ def subject(dtype=torch.int16):
     )
 
 
+@needs_monai
 @pytest.mark.parametrize("dtype", [torch.int16, torch.float32, torch.float64])
 @pytest.mark.parametrize("source", [{"beside": {"image": "remade"}}, {"reconstruct": soften}])
 def test_monai_keeps_geometry_type_and_labels(dtype, source):
@@ -52,6 +60,7 @@ def test_monai_keeps_geometry_type_and_labels(dtype, source):
     torch.testing.assert_close(item["image"].as_tensor(), X.to(dtype))  # the item itself is whole
 
 
+@needs_torchio
 @pytest.mark.parametrize("source", [{"beside": {"image": "remade"}}, {"reconstruct": soften}])
 def test_torchio_keeps_geometry_type_and_labels(source):
     before = subject()
@@ -66,6 +75,8 @@ def test_torchio_keeps_geometry_type_and_labels(source):
     torch.testing.assert_close(before["image"].data, X)
 
 
+@needs_monai
+@needs_torchio
 def test_one_seed_draws_the_same_and_another_does_not():
     def draw_monai(seed):
         transform = for_monai("image", beside={"image": "remade"}, strength=(0.0, 1.0))
@@ -81,6 +92,7 @@ def test_one_seed_draws_the_same_and_another_does_not():
         assert 0 < draws(3).count(float(X[FIRST])) < 8
 
 
+@needs_monai
 def test_a_pipeline_of_monai_takes_it():
     from monai.transforms import Compose, RandFlipd
 
@@ -92,6 +104,7 @@ def test_a_pipeline_of_monai_takes_it():
     torch.testing.assert_close(shown["image"].as_tensor(), (X // 2).flip(1))
 
 
+@needs_monai
 def test_flat_pictures_are_shown_to_the_codec_as_one_slice():
     seen = []
 
@@ -122,6 +135,7 @@ def test_settings_that_make_no_sense_are_refused(options):
         Remake(**options)
 
 
+@needs_monai
 def test_a_reconstruction_that_is_missing_or_of_another_shape_is_named():
     missing = for_monai("image", prob=1.0, beside={"image": "gone"})
     with pytest.raises(InputError, match="no 'gone'"):
@@ -131,3 +145,10 @@ def test_a_reconstruction_that_is_missing_or_of_another_shape_is_named():
     item["remade"] = item["remade"][:, 1:]
     with pytest.raises(InputError, match="transforms of space belong after"):
         other(item)
+
+
+def test_an_image_that_no_reconstruction_is_named_for_is_told():
+    transform = for_monai(["image", "other"], prob=1.0, beside={"image": "remade"})
+    x = torch.zeros(1, 4, 4, 4)
+    with pytest.raises(InputError, match="which of the item is the reconstruction of 'other'"):
+        transform({"image": x, "remade": x, "other": x})

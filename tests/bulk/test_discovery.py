@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,73 @@ def test_several_processes_find_what_one_finds(archive: Path, tmp_path: Path):
             found.append(list(ledger.others("waiting")))
     assert found[0] == found[1]
     assert len(found[0]) > 80
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.zip", "is a zip: unpack it"), ("a.nii", "is a file: put it into")]
+)
+def test_an_archive_that_is_a_file_is_refused(tmp_path: Path, ledger: Ledger, name, said):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(UnreadableFile, match=said):
+        discover(tmp_path / name, ledger)
+
+
+class Entry:
+    """One of a folder, which may be gone, or closed, by when it is asked."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self.name, self.path, self.entry = entry.name, entry.path, entry
+
+    def is_dir(self, **_: object) -> bool:
+        return self.entry.is_dir()
+
+    def is_file(self) -> bool:
+        return self.entry.is_file()
+
+    def stat(self) -> os.stat_result:
+        if self.name == "gone.png":
+            raise FileNotFoundError(2, "No such file or directory")
+        if self.name == "closed.png":
+            raise PermissionError(13, "Permission denied")
+        return self.entry.stat()
+
+
+def test_what_goes_or_is_closed_while_it_is_looked_at_stops_nothing(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    archive = tmp_path / "tree"
+    for name in ("closed.png", "gone.png", "later.nii", "sound.nii"):
+        (archive / name).parent.mkdir(exist_ok=True)
+        (archive / name).write_bytes(b"\x5c\x01\x00\x00" + b"\x00" * 400)
+    (archive / "folder").mkdir()
+    real = os.scandir
+
+    @contextmanager
+    def scandir(path: Path):
+        if path.name == "folder":
+            raise FileNotFoundError(2, "No such file or directory")
+        with real(path) as entries:
+            yield [Entry(entry) for entry in entries]
+
+    monkeypatch.setattr("plica.bulk.discovery.os.scandir", scandir)
+    monkeypatch.setattr(
+        "plica.bulk.discovery.list_files",
+        lambda path, names: (
+            (_ for _ in ()).throw(UnreadableFile("later.nii is gone"))
+            if path.name == "later.nii"
+            else [(path.name, 1, 1)]
+        ),
+    )
+    assert discover(archive, ledger)
+    assert dict(ledger.left_out()) == {
+        "closed.png": "Permission denied", "later.nii": "later.nii is gone",
+    }  # fmt: skip
+    assert ledger.count()["waiting"] == 1
+
+    def refuse(path: Path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("plica.bulk.discovery.os.scandir", refuse)
+    with pytest.raises(UnreadableFile, match="tree cannot be listed: Permission denied"):
+        discover(archive, ledger)
+    assert ledger.count()["waiting"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from plica.bulk import worker
 from plica.bulk.crew import OwnProcess
 from plica.bulk.engine import (
     Habits,
+    Ran,
     Watcher,
     clean,
     encode_archive,
@@ -26,10 +28,12 @@ from plica.bulk.engine import (
 )
 from plica.bulk.ledger import Ledger
 from plica.bulk.lock import find_driver, hold
-from plica.bulk.task import Death, Order
+from plica.bulk.task import Clock, Death, Order, Task, Unbegun
 from plica.bulk.worker import CHANGED, load_codec
 from plica.errors import LatentError, OutputError, SettingsError
 from plica.formats.store import Store
+from plica.image import Image
+from plica.latent import Latent
 
 Orders = Callable[..., Order]
 SMALL = Habits(shard_series=4)
@@ -316,6 +320,122 @@ def test_the_first_signal_lets_shards_be_finished(order: Orders):
     assert states(made) == states(undisturbed)
 
 
+def test_who_stops_is_told_at_once_what_is_finished_and_nothing_else_is_begun(order: Orders):
+    made, told = order(), []
+    crew = OwnProcess(made)
+    crew._worker.codec = SlowCodec(crew._worker.codec, [])  # type: ignore[assignment]
+
+    def stop(series: int, size: int) -> None:
+        if series and not told:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert len(told) == 1  # within the call: nothing was waited for
+
+    watcher = Watcher(through=stop, stopping=lambda shards, left: told.append((shards, left)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plica.bulk.engine._PATIENCE_S", 0.01)
+        patch.setattr("plica.bulk.engine._LOOKING", 0)
+        ran = encode_archive(made, lambda: crew, habits=Habits(shard_series=8), watcher=watcher)
+    assert ran.interrupted
+    [(shards, left)] = told
+    assert (shards, left < 8) == (1, True)
+    assert states(made)["waiting"] == 8  # the shard that was only read ahead was given back
+    assert not list((made.store / "work").iterdir())
+    assert not run(made, Habits(shard_series=8)).interrupted
+    assert states(made) == {"done": 15, "failed": 1, "duplicate": 1}
+
+
+def test_a_worker_that_was_told_to_halt_begins_nothing(order: Orders):
+    made = order()
+    crew = OwnProcess(made)
+    crew.halt()
+    assert crew.submit(Task("s", ()))
+    assert crew.collect(5) == [Unbegun("s")]
+    crew.close()
+
+
+def test_a_shard_is_encoded_before_the_next_is_begun(order: Orders, monkeypatch):
+    """So that a death costs one shard, though the next one's images are read meanwhile."""
+    made, codec, seen = order(), load_codec(order("other")), []
+    crew = OwnProcess(made)
+    monkeypatch.setattr(crew._worker, "codec", SlowCodec(codec, seen))
+    encode_archive(made, lambda: crew, habits=SMALL)
+    with Ledger(made.store) as ledger:
+        shards = [row.name for row in ledger.shards()]
+    store = Store.open(made.store)
+    hashes = {row["source_hash"]: row["shard"]
+              for row in store.rows(("source_hash", "shard")).to_pylist()}  # fmt: skip
+    order_of = [hashes[one] for one in seen if one in hashes]
+    assert len(shards) > 2
+    runs = [name for n, name in enumerate(order_of) if n == 0 or order_of[n - 1] != name]
+    assert len(runs) == len(set(runs))
+
+
+class SlowCodec:
+    """A codec that notes what it encodes and lets others have their turn meanwhile."""
+
+    def __init__(self, codec: object, seen: list[str]) -> None:
+        self._codec, self._seen = codec, seen
+
+    def encode(self, image: Image, *, kind: str | None = None) -> Latent:
+        self._seen.append(image.provenance.content)
+        time.sleep(0.05)
+        return self._codec.encode(image, kind=kind)  # type: ignore[attr-defined]
+
+
+def test_series_are_counted_as_they_are_encoded(order: Orders):
+    """All sixteen are one shard, and yet the bar moves."""
+    made, seen = order(), []
+    crew = OwnProcess(made)
+    crew._worker.codec = SlowCodec(crew._worker.codec, [])  # type: ignore[assignment]
+    begun = time.monotonic()
+
+    def through(series: int, size: int) -> None:
+        seen.append((series, size))
+
+    slow = Watcher(through=through, planned=lambda waiting, done: seen.append((waiting, 0)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plica.bulk.engine._PATIENCE_S", 0.02)
+        patch.setattr("plica.bulk.engine._LOOKING", 0)
+        encode_archive(made, lambda: crew, watcher=slow)
+    counts = [series for series, _ in seen[1:]]
+    assert time.monotonic() - begun > 0.3
+    assert any(0 < one < 16 for one in counts)
+    assert counts[-1] == 0  # the shard is booked
+    assert all(size > 0 for series, size in seen[1:] if series > 2)
+
+
+def test_a_limit_is_kept_and_the_rest_comes_without_it(order: Orders):
+    made, whole = order(), order("whole")
+    run(whole)
+    assert run(made, Habits(shard_series=4, limit=6)).done == 6
+    assert states(made)["waiting"] == 10
+    assert run(made, Habits(shard_series=4, limit=3)).done == 3
+    run(made)
+    assert states(made) == states(whole)
+    one, other = Store.open(made.store), Store.open(whole.store)
+    assert sorted(one.keys) == sorted(other.keys)
+    assert all(np.array_equal(one.codes(key), other.codes(key)) for key in one.keys)
+    with pytest.raises(SettingsError, match="limit"):
+        Habits(limit=0)
+
+
+def test_a_store_begins_with_small_shards(order: Orders, monkeypatch):
+    monkeypatch.setattr("plica.bulk.ledger.FIRST_SERIES", 2)
+    made = order()
+    run(made, Habits(shard_series=8))
+    counts = {row.name: 0 for row in made_shards(made)}
+    with Ledger(made.store) as ledger:
+        sizes = sorted(len(ledger.keys(name)) for name in counts)
+    assert len(sizes) == 4  # of 2, 4, 8 and the 3 that are left, less those that failed
+    assert sizes[-1] <= 8
+    assert sizes[0] <= 2
+
+
+def made_shards(order: Order):
+    with Ledger(order.store) as ledger:
+        return list(ledger.shards())
+
+
 def test_who_kills_workers_is_found_and_set_aside(order: Orders):
     """A crew whose worker dies whenever it is at one series, whichever shard that is in."""
     made = order()
@@ -343,6 +463,9 @@ def test_who_kills_workers_is_found_and_set_aside(order: Orders):
             ready, self.events = self.events, []
             return ready or run_until.collect(seconds)
 
+        def halt(self) -> None:
+            run_until.halt()
+
         def close(self) -> None:
             run_until.close()
 
@@ -354,3 +477,32 @@ def test_who_kills_workers_is_found_and_set_aside(order: Orders):
     assert set(failed) == {"ward1/ct4.nii", "broken.nii"}
     assert crew.deaths == 4  # once with others, then three times alone
     assert states(made)["done"] == 14
+
+
+@pytest.mark.parametrize("name", ["shard_series", "shard_bytes", "most_deaths", "lookers"])
+def test_habits_that_would_do_nothing_are_refused(name: str):
+    with pytest.raises(SettingsError, match=f"{name} is at least 1, but got 0"):
+        Habits(**{name: 0})
+
+
+def test_where_the_codec_works_all_the_time_it_is_the_bottleneck():
+    assert Ran(clock=Clock(encoding=19.0, writing=1.0), wall=10.0, workers=2).bottleneck == (
+        "the codec"
+    )
+
+
+def test_a_run_that_is_stopped_while_it_looks_encodes_nothing_and_may_be_no_main_thread(
+    order: Orders,
+):
+    made, ran = order(), []
+
+    def stop(folders: int, files: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = run(made, watcher=Watcher(looked=stop))
+    assert stopped.interrupted
+    assert (stopped.done, stopped.wall) == (0, 0)
+    thread = threading.Thread(target=lambda: ran.append(run(made)))  # signals are others'
+    thread.start()
+    thread.join()
+    assert ran[0].done == 16

@@ -17,8 +17,8 @@ from tests.bulk.stores import contents, needs_ray
 from plica.bulk import discovery, worker
 from plica.bulk.crew import OwnProcess, RayCrew
 from plica.bulk.discovery import NO_TEXT, discover
-from plica.bulk.engine import Habits, encode_archive, open_store
-from plica.bulk.ledger import LEDGER, Ledger
+from plica.bulk.engine import Habits, Watcher, encode_archive, open_store
+from plica.bulk.ledger import BEGUN, LOOKING, Ledger
 from plica.bulk.look import SCATTERED
 from plica.bulk.planning import group
 from plica.bulk.task import Death, Found, Made, Order, Outcome
@@ -26,6 +26,7 @@ from plica.bulk.worker import Worker, load_codec
 from plica.errors import OutputError, SettingsError
 from plica.formats.doors import read, write
 from plica.formats.store import Store
+from plica.formats.store_paths import LEDGER
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -270,6 +271,9 @@ def test_workers_that_die_at_nothing_do_not_die_for_ever(empty: Order):
         def collect(self, seconds: float) -> list[Death]:
             return [Death(self.at.pop(), reason="killed")]
 
+        def halt(self) -> None:
+            pass
+
         def close(self) -> None:
             pass
 
@@ -345,10 +349,10 @@ def test_no_more_is_read_ahead_than_may_be_held(
     begin, end = worker.Marker.begin, worker.Marker.end
 
     def count(change, act):
-        def counting(marker, key):
+        def counting(marker, key, *size):
             change(key)
             most.append(len(at))
-            act(marker, key)
+            act(marker, key, *size)
 
         return counting
 
@@ -374,14 +378,55 @@ def test_a_codec_works_in_what_its_worker_may_hold(empty: Order):
 # -- how fast it goes ------------------------------------------------------------------------------
 
 
-def test_the_rate_is_of_the_last_minutes_that_saw_work(tmp_path: Path, monkeypatch):
-    now = iter([0.0, 5000.0, 5010.0, 5020.0])
-    monkeypatch.setattr("plica.bulk.ledger.time.time", lambda: next(now))
+def test_the_rate_is_over_the_time_of_the_last_run(tmp_path: Path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("plica.bulk.ledger.time.time", lambda: clock[0])
     with Ledger(tmp_path) as ledger:
-        assert ledger.rate() == 0
+        assert ledger.rate(working=True) == 0
         with ledger.looking() as look:
             look.record(".", "", [Found(str(n), f"{n}.nii", None, 1, "") for n in range(8)], ())
         ledger.plan(most_series=2, most_bytes=9)
-        for task in list(ledger.tasks()):
+        for begun, booked, rate in ((None, 5, 0), (5000, 5010, 2 / 10), (5000, 5010.001, 4 / 10)):
+            if begun:
+                ledger.note(BEGUN, str(begun))
+            clock[0] = booked
+            task = next(ledger.tasks())
             ledger.book(Made(task.shard, tuple(Outcome(item.key) for item in task.items), 1))
-        assert ledger.rate() == pytest.approx(4 / 20)  # the first of the three only starts it
+            assert ledger.rate() == pytest.approx(rate, rel=1e-3)  # two booked at once, too
+        clock[0] = 5040.0
+        assert ledger.rate(through=4, working=True) == pytest.approx(8 / 40)
+        assert ledger.rate() == pytest.approx(4 / 10, rel=1e-3)
+
+
+def test_the_rate_of_long_shards_is_over_the_time_they_took(tmp_path: Path, monkeypatch):
+    """A series each 60 s, and the last 120 are in a shard that is not written yet."""
+    clock = [0.0]
+    monkeypatch.setattr("plica.bulk.ledger.time.time", lambda: clock[0])
+    with Ledger(tmp_path) as ledger:
+        with ledger.looking() as look:
+            look.record(".", "", [Found(str(n), f"{n}.nii", None, 1, "") for n in range(200)], ())
+        ledger.plan(most_series=2, most_bytes=9)
+        ledger.note(BEGUN, "1000")
+        for number, task in zip(range(1, 4), list(ledger.tasks()), strict=False):
+            clock[0] = 1000 + number * 120
+            ledger.book(Made(task.shard, tuple(Outcome(item.key) for item in task.items), 1))
+        clock[0] += 120 * 60
+        assert ledger.rate(through=120, working=True) == pytest.approx(1 / 60)
+        ledger.note(LOOKING, "yes")  # another run looks through the archive
+        assert ledger.rate(working=True) == 0
+        assert ledger.rate() == pytest.approx(1 / 60)
+
+
+def test_while_the_archive_is_looked_through_no_speed_is_told(empty: Order):
+    make_volume(empty.archive / "a.nii")
+    rates: list[float] = []
+
+    def ask(*_: int) -> None:
+        with Ledger(empty.store) as ledger:
+            rates.append(ledger.rate(working=True))
+
+    run(empty)
+    encode_archive(empty, lambda: OwnProcess(empty), watcher=Watcher(planned=ask))
+    assert rates == [0]
+    with Ledger(empty.store) as ledger:
+        assert ledger.rate() > 0

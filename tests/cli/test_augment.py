@@ -69,7 +69,7 @@ def test_images_alone_need_no_codec(source, tmp_path):
         ((), SettingsError, "name it with --codec"),
         (("--resume", "--overwrite"), SettingsError, "say one"),
         (("--validate-on", "some"), SettingsError, "raw or all"),
-        (("--label", "liver"), SettingsError, "liver=1"),
+        (("--name", "liver"), SettingsError, "liver=1"),
         (("-c", "identity", "--shifts", "2"), SettingsError, "no network"),
         (("-c", "identity", "--folds", "9"), InputError, "4 patients"),
     ],
@@ -118,6 +118,22 @@ def test_segmentation_is_compared_by_one_command(tmp_path):
     assert "NSD tolerance" in report
     assert "says nothing of nnU-Net" in report
     assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_nothing_is_said_by_a_quiet_comparison_of_segmentations(tmp_path):
+    for number in range(3):
+        values = np.full((40, 40, 1), 30 + number)
+        values[:3], values[12:18, 12:18], values[24:28] = -1000, -900, 400
+        save(tmp_path / "images" / f"p{number}" / "ct.nii.gz", values.astype(np.int16), AFFINE)
+    (tmp_path / "images" / "p2" / "ct.nii.gz").write_bytes(b"\x1f\x8bdamaged")
+    words = ("evaluate", "segmentation", tmp_path / "images", "-o", tmp_path / "report",
+             "--rule", "air-and-dense", "--tolerance", 1, "-c", "bicubic-4x-2d", "--steps", 1,
+             "--seeds", 1, "--folds", 2, "--unit", "HU", "--overwrite")  # fmt: skip
+
+    assert "left out: " in run(*words).stderr
+    done = run(*words, "--quiet")
+
+    assert (done.exit_code, done.output) == (0, "")
 
 
 def test_a_rule_there_is_not_and_raw_alone_are_refused(tmp_path):

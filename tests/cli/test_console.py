@@ -1,12 +1,24 @@
 """What is printed can be read in any terminal, and by any program."""
 
+import io
 import json
 import re
 import sys
 
 import pytest
+from rich.console import Console
 
-from plica.cli.console import format_bytes, format_shape, print_json, print_table
+from plica.cli import console
+from plica.cli.console import (
+    describe_failure,
+    estimate_left,
+    format_bytes,
+    format_duration,
+    format_shape,
+    print_json,
+    print_table,
+)
+from plica.errors import PlicaError
 
 COLUMNS = ("image", "codec", "voxels", "unit", "codes", "fewer", "kept", "not kept")
 ROWS = [
@@ -63,6 +75,29 @@ def test_a_name_that_begins_like_a_number_stands_at_the_left(terminal):
     assert any(line.startswith("-9") for line in terminal(140))
 
 
+@pytest.mark.parametrize("width", [30, 140])
+def test_names_with_brackets_are_printed_as_they_are(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    name = "scan[a][/b].nii"
+
+    print_table(f"{name}!", ("fact", f"{name}?"), [("unit", "HU")], caption=f"{name}.")
+
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    for word in (f"{name}!", f"{name}?", f"{name}."):
+        assert word in said
+
+
+def test_progress_tells_names_with_brackets_as_they_are():
+    bar = console.progress(quiet=True)
+    task = bar.add_task("reading scan[a][/b].nii", total=2)
+    text = Console(file=io.StringIO(), width=200)
+
+    text.print(bar.make_tasks_table([bar.tasks[task]]))
+
+    assert "reading scan[a][/b].nii" in text.file.getvalue()
+
+
 def test_json_has_no_word_for_what_is_not_finite_and_is_ascii(capsys):
     print_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": "größer \udcff"})
 
@@ -77,3 +112,108 @@ def test_sizes_are_written_for_people():
     ]  # fmt: skip
     assert format_shape((512, 512, 40)) == "512×512×40"
     assert format_shape((512, 1, 1)) == "512×1"
+
+
+def test_an_error_of_the_system_is_a_sentence_about_its_file():
+    error = OSError(30, "Read-only file system", "out/codec")
+    assert describe_failure(error) == "out/codec cannot be used: Read-only file system"
+    full = OSError(28, "No space left on device")
+    assert describe_failure(full) == "reading or writing failed: No space left on device"
+    assert describe_failure(MemoryError()) == "there is not enough memory"
+    assert describe_failure(PlicaError("choose volume=0")) == "choose --volume 0"
+
+
+def test_the_time_left_is_told_from_the_first_piece_on():
+    assert estimate_left(10.0, 0.0, 1) is None
+    assert estimate_left(None, 0.5, 1) is None
+    assert estimate_left(28.0, 0.25, 1) == 84
+    assert estimate_left(28.0, 1.0, 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (4.2, "4 s"),
+        (95, "1 min 35 s"),
+        (1290, "21 min"),
+        (11_100, "3 h 05 min"),
+        (200 * 3600, "8.3 days"),
+        (float("inf"), "unknown"),
+    ],
+)
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert format_duration(seconds) == said
+
+
+def test_a_file_in_work_shows_how_far_it_is(monkeypatch):
+    drawn = io.StringIO()
+    terminal = Console(file=drawn, force_terminal=True, width=120)
+    monkeypatch.setattr(console, "stderr", lambda: terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with console.progress(quiet=False) as bar:
+        task = bar.add_task("decoding ct", total=1)
+        bar.update(task, completed=0.25)
+        bar.refresh()
+    shown = drawn.getvalue()
+    assert "25 %" in shown
+    assert "left" in shown
+    assert "-:--:--" not in shown
+
+
+class Clock:
+    """A time that passes when told to."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(console, "time", clock)
+    return clock
+
+
+def count(clock, seconds, *, quiet=False, lines=True, cases=4):
+    """Cases that take so many seconds each."""
+    with console.progress(quiet=quiet, lines=lines) as bar:
+        task = bar.add_task("judging", total=cases)
+        for number in range(cases):
+            bar.update(task, description=f"case {number}")
+            clock.now += seconds
+            bar.advance(task)
+
+
+def test_long_work_is_told_in_lines_where_there_is_no_terminal(clock, capsys):
+    count(clock, 5)
+
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" done")[0] for line in said] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert [line.split(" · ")[1] for line in said] == ["case 0", "case 1", "case 2", "case 3"]
+
+
+def test_lines_of_quick_work_are_few(clock, capsys):
+    count(clock, 0.01, cases=1000)
+
+    assert len(capsys.readouterr().err.splitlines()) <= 10 / console.LINE_EACH
+
+
+def test_a_case_that_takes_long_is_told_meanwhile(clock, capsys):
+    with console.progress(quiet=False, lines=True) as bar:
+        task = bar.add_task("judging", total=1)
+        for part in ("tissues", "edges"):
+            bar.update(task, description=f"ct · codec: {part}")
+            clock.now += 25
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("0 of 1 done in ")
+    assert said.endswith(" · ct · codec: edges")
+
+
+@pytest.mark.parametrize("how", [{"quiet": True}, {"lines": False}])
+def test_lines_are_for_those_who_want_them(clock, capsys, how):
+    count(clock, 60, **how)
+
+    assert capsys.readouterr().err == ""

@@ -45,6 +45,18 @@ def test_names_and_patterns_stand_beside_each_other():
         name_contenders(["nothing?shifts=4"], policies=True)
 
 
+def test_codecs_that_are_none_and_weights_of_others_are_refused():
+    with pytest.raises(UnknownName, match=r"no codec is called like 'nothing-\*'"):
+        name_contenders(["nothing-*"])
+    with pytest.raises(SettingsError, match="no codec to judge"):
+        name_contenders([])
+    with pytest.raises(SettingsError, match="no such codec is judged here"):
+        load_contenders(["identity"], weights=["taef2=a.pth"])
+    for pair in ("identity", "=a.pth", "identity="):
+        with pytest.raises(SettingsError, match="--weights takes NAME=FILE"):
+            load_contenders(["identity"], weights=[pair])
+
+
 def test_where_latents_are_wanted_there_is_no_policy():
     with pytest.raises(SettingsError, match="leave out what follows bicubic-4x-2d"):
         name_contenders([NAMED])

@@ -89,4 +89,4 @@ def test_a_folder_without_a_report_is_an_error_in_words(run, reports, tmp_path):
     code, _, err = run(reports / "before", tmp_path)
 
     assert code == 1
-    assert "cannot be read as a report" in err
+    assert "holds no report" in err or "there is no report" in err

@@ -158,20 +158,36 @@ def test_what_cannot_be_read_is_left_out_and_said(real, tmp_path):
 def test_a_number_that_cannot_be_computed_stops_no_other(tmp_path):
     few = write_pictures(tmp_path / "few", patients=4)
 
-    done = run("evaluate", "distribution", few, "--codec", "identity", *ON_LINEAR, *QUICK, "--json",
-               "--metric", "kid", "recall")  # fmt: skip
+    words = ("evaluate", "distribution", few, "--codec", "identity", *ON_LINEAR, *QUICK,
+             "--metric", "kid", "recall")  # fmt: skip
+    done = run(*words, "--json")
 
     assert done.exit_code == 1
     found = json.loads(done.stdout)
     assert [one["metric"] for one in found["distances"]] == ["kid"]
     assert "recall of identity" in found["failures"][0]
+    told = run(*words, "-q")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "error: " in told.stderr
+    assert "recall of identity" in told.stderr
     assert "at least 6" in found["failures"][0]
 
 
-def test_a_codec_that_judges_itself_is_said_to(real):
-    found = judge(real, "--codec", "linear-4x1-2d", "--metric", "fid", *ON_LINEAR, "--limit", 6)
+def test_a_codec_that_judges_itself_is_said_to(real, monkeypatch):
+    monkeypatch.chdir(real)
+    found = judge(".", "--codec", "linear-4x1-2d", "--metric", "fid", *ON_LINEAR, "--limit", 6)
 
     assert any("features of its own" in line for line in found["distances"][0]["warnings"])
+    assert found["setting"]["real images"].startswith("real: "), "by its name, not as a dot"
+
+
+def test_the_machine_is_the_device_that_was_asked_for(real, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)  # of which nothing is known
+
+    found = judge(real, "--codec", "identity", "--metric", "diversity", "--device", "cpu")
+
+    assert "; CPU, " in found["setting"]["machine"]
 
 
 def test_people_get_tables_with_floors_and_notes(real):

@@ -9,7 +9,7 @@ from plica.cli.main import main
 from plica.errors import MissingExtra
 from plica.evaluation.storage import Match, Point
 
-SMALL = ("--probe", "small-2d", "--size", "64", "32", "16", "--repeats", "2")
+SMALL = ("--probe", "small-2d", "--sides", "64", "32", "16", "--repeats", "2")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_images_and_latents_are_measured_side_by_side(capsys):
 
 
 def test_what_would_take_too_long_is_left_out_and_said(capsys):
-    words = ("--probe", "small-2d", "--size", "2048", "16", "--seconds", "0.1", "--repeats", "1")
+    words = ("--probe", "small-2d", "--sides", "2048", "16", "--seconds", "0.1", "--repeats", "1")
     code, out, err = run(capsys, *words, "--only", "latency")
     assert code == 0
     assert "2048×2048: forward pass: foretold to take" in " ".join(err.split())
@@ -69,7 +69,7 @@ def test_what_would_take_too_long_is_left_out_and_said(capsys):
 
 
 def test_the_largest_batch_is_foretold_on_a_processor(capsys):
-    words = ("--probe", "small-2d", "--size", "512", "--only", "memory", "--memory", "2G")
+    words = ("--probe", "small-2d", "--sides", "512", "--only", "memory", "--memory", "2G")
     code, out, _ = run(capsys, *words, "--device", "cpu", "--json")
     capacity = json.loads(out)["inputs"][0]["forward_capacity"]
     assert code == 0
@@ -78,13 +78,15 @@ def test_the_largest_batch_is_foretold_on_a_processor(capsys):
     assert 10 < capacity["batch"] < 60
 
 
-def test_storage_is_measured_on_a_cohort_and_reported(cohort, capsys, tmp_path):
+def test_storage_is_measured_on_a_cohort_and_reported(cohort, capsys, tmp_path, monkeypatch):
     out = tmp_path / "report"
     words = (cohort, "-c", "bicubic-4x-2d", "--only", "flops", "storage", *SMALL, "-o", out,
              "--most-pixels", 128 * 128, "--standard", "jpeg2000", "--dtype", "float32", "int8",
              "--json")  # fmt: skip
-    code, printed, _ = run(capsys, *words)
+    monkeypatch.chdir(cohort)
+    code, printed, _ = run(capsys, ".", *words[1:])
     record = json.loads(printed)
+    assert "images, 3 images" in (out / "report.md").read_text(), "by its name, not as a dot"
     assert code == 1, "an image was left out, and scripts must know"
     by_codec = [(one["codec"], bool(one["error"])) for one in record["storage"]]
     assert by_codec == [("bicubic-4x-2d", False), ("jpeg2000", False)] * 2 + [
@@ -108,14 +110,16 @@ def test_storage_is_measured_on_a_cohort_and_reported(cohort, capsys, tmp_path):
     ("words", "said"),
     [
         (("--only", "storage"), "name a cohort"),
-        (("--only", "speed"), "--only takes flops, latency, memory, storage"),
+        (("--only", "flops", "--resume"), "--resume goes on in a report's folder: name it"),
+        (("--resume", "-o", "no-such"), "the storage of none is measured"),
+        (("--only", "speed"), "--only takes flops, latency, memory or storage"),
         (("-c", "jpeg2000", "--only", "flops"), "no latents a probe could look at"),
         (("-c", "identity", *SMALL), "no latents a probe could look at"),
         (("-c", "linear-4x1-3d", *SMALL), "folds volumes"),
         (("-c", "linear-16x1-2d", *SMALL), "linear-16x1-2d"),
-        (("-c", "linear-8x1-2d", "--probe", "small-2d", "--size", "16"), "larger first --size"),
-        (("--probe", "small-2d", "--size", "2"), "sides of 4 at least"),
-        (("--probe", "small-2d", "--size", "64", "64"), "one size twice"),
+        (("-c", "linear-8x1-2d", "--probe", "small-2d", "--sides", "16"), "larger first --sides"),
+        (("--probe", "small-2d", "--sides", "2"), "sides of 4 at least"),
+        (("--probe", "small-2d", "--sides", "64", "64"), "one side twice"),
         (("--probe", "large-2d"), "no probe 'large-2d'"),
         (("--memory", "much", *SMALL), "--memory takes an amount"),
         (("--device", "cuda:77", *SMALL), "no device"),
@@ -143,6 +147,21 @@ def test_what_cannot_be_kept_is_said(words, said, cohort, capsys):
     code, _, err = run(capsys, cohort, *words)
     assert code == 1
     assert said in " ".join(err.split())
+
+
+def test_storage_alone_is_told_without_a_report_and_what_was_left_out_is_an_error(cohort, capsys):
+    words = (cohort, "-c", "bicubic-4x-2d", "--only", "storage", "--standard", "jpeg2000",
+             "--dtype", "int8")  # fmt: skip
+    code, out, err = run(capsys, *words, "--most-pixels", 128 * 128)
+    assert code == 1
+    assert "bicubic-4x-2d" in out
+    assert err.count("error: p2.png, ") == 2
+    quiet = run(capsys, *words, "--most-pixels", 128 * 128, "-q")
+    assert quiet[:2] == (1, "")
+    assert quiet[2].count("error: p2.png, ") == 2
+    code, out, err = run(capsys, *words, "--most-pixels", 9)
+    assert (code, out) == (1, "")
+    assert "no image could be kept; the first: " in " ".join(err.split())
 
 
 def test_a_missing_extra_is_said_before_any_work(cohort, capsys, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from tests.evaluation.phantoms import body, make, smooth_noise
 from typer.testing import CliRunner
 
-from plica.cli import faithful
+from plica.cli import console, faithful, needing
 from plica.cli.console import EXIT_FAILED
 from plica.cli.faithful import factor_of, group_of
 from plica.cli.main import app
@@ -66,6 +66,9 @@ def test_the_terminal_says_what_the_report_says(report):
     assert "the codec loses nothing, so there is no loss a control could match" in said
     assert "planted lesion was found in 9 " in said
     assert "accused in 0" in said
+    assert "slices in HU: contrast kept by lesions" in said
+    assert "retention 6 mm 20 HU" in said
+    assert "None stood in lung" in said
 
 
 def test_the_record_holds_the_self_test_and_summaries(report):
@@ -117,6 +120,22 @@ def test_what_is_there_is_not_judged_again(report, cohort, tmp_path, monkeypatch
     assert "begun with other settings" in said_by(other)
 
 
+def test_a_report_is_gone_on_with_and_then_begun_anew(cohort, tmp_path, monkeypatch):
+    asked = ("--codec", "bicubic-4x-2d", "--limit", 1, "--worst", 0)
+    assert run(cohort, tmp_path / "r", *asked, "--quiet").exit_code == 0
+    judged = []
+    real = faithful.judge_faithfulness
+    monkeypatch.setattr(
+        faithful, "judge_faithfulness", lambda *a, **o: judged.append(1) or real(*a, **o)
+    )
+
+    again = run(cohort, tmp_path / "r", *asked, "--resume")
+    assert "1 results were there already" in again.stderr
+    assert not judged
+    assert run(cohort, tmp_path / "r", *asked, "--overwrite").exit_code == 0
+    assert judged
+
+
 def test_quiet_prints_nothing_where_all_is_well(cohort, tmp_path):
     done = run(
         cohort, tmp_path / "r", "--codec", "bicubic-4x-2d", "--limit", 1, "--worst", 0, "--quiet"
@@ -126,28 +145,65 @@ def test_quiet_prints_nothing_where_all_is_well(cohort, tmp_path):
     assert done.output.strip() == ""
 
 
-def test_volumetric_codecs_judge_volumes_alone(cohort, tmp_path):
-    done = run(cohort, tmp_path / "r", "--codec", "bicubic-4x-3d", "--worst", 0, "--json")
+def test_what_goes_on_is_told_where_there_is_no_terminal(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EACH", 0.0)
+    monkeypatch.setattr(console, "LINE_MEANWHILE", 0.0)
+
+    done = run(cohort, tmp_path / "r", "--codec", "bicubic-4x-2d", "--limit", 1, "--worst", 0)
+
+    told = [line for line in done.stderr.splitlines() if "bicubic-4x-2d" in line]
+    assert any(line.startswith("1 of 1 done") for line in told), done.stderr
+    for question in ("tissues", "planted lesions", "edges", "hallucination"):
+        assert any(line.endswith(f"bicubic-4x-2d: {question}") for line in told), question
+
+
+def test_volumetric_codecs_judge_volumes_alone(cohort, tmp_path, monkeypatch):
+    monkeypatch.chdir(cohort)
+    done = run(".", tmp_path / "r", "--codec", "bicubic-4x-3d", "--worst", 0, "--json")
     record = json.loads(done.stdout)
 
     assert done.exit_code == 0, done.output
     assert {row["group"] for row in record["summary"]} == {"volumes in HU"}
     assert record["failures"] == []
+    assert f"{cohort.name}: 3 images" in (tmp_path / "r" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(("words", "said"), [
     (("--control", "bm3d"), "there is no control 'bm3d'; there are: tv, nlm"),
     (("--crop", "12"), "three whole numbers such as 256,256,64"),
-    (("--crop", "0,4,4"), "voxels from 1"),
+    (("--crop", "0,4,4"), "1 voxel or more"),
     (("--codec", "bicubi-4x-2d"), "bicubi-4x-2d"),
     (("--where", "modality=CT"), "no case has the label"),
     (("--diameter", "-3"), "diameters above zero"),
+    (("--lesions-in", "liver"), "cannot be planted in 'liver'"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_a_sentence(cohort, tmp_path, words, said):
     done = run(cohort, tmp_path / "r", *words)
 
     assert done.exit_code != 0
     assert said in said_by(done)
+
+
+def test_what_is_not_installed_is_said_before_anything_is_read(tmp_path, monkeypatch):
+    absent = {"scipy", "skimage"}
+    monkeypatch.setattr(needing, "find_spec", lambda name: None if name in absent else True)
+
+    done = run(tmp_path / "nowhere", tmp_path / "r")
+
+    assert "judging faithfulness needs the package 'scipy'" in said_by(done)
+    assert not (tmp_path / "r").exists()
+    absent.remove("scipy")
+    assert "'scikit-image'" in said_by(run(tmp_path / "nowhere", tmp_path / "r", "--control", "tv"))
+
+
+def test_a_run_begun_before_is_refused_with_what_can_be_done(cohort, tmp_path):
+    (tmp_path / "r" / "run").mkdir(parents=True)
+    (tmp_path / "r" / "run" / "recipe.toml").touch()
+
+    said = said_by(run(cohort, tmp_path / "r"))
+
+    assert "--resume" in said
+    assert "--overwrite" in said
 
 
 def test_an_empty_cohort_is_refused(tmp_path):
@@ -166,6 +222,7 @@ def test_images_nothing_can_be_told_of_are_refused(tmp_path):
 
     assert done.exit_code != 0
     assert "no image could be judged" in said_by(done)
+    assert not (tmp_path / "r" / "run").exists()
 
 
 # -- factors -------------------------------------------------------------------------------------

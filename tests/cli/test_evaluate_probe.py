@@ -96,10 +96,18 @@ def test_what_is_there_is_resumed_or_refused(judged):
         probe(*words, *WORDS)
     with pytest.raises(SettingsError, match="begun with another epochs"):
         probe(*words, *WORDS, "--resume", "--epochs", "41")
+    trained = written_at(Path("report", "run"))
     resumed = json.loads(probe(*words, *WORDS, "--resume", "--json").stdout)
 
     assert resumed["codecs"] == judged["codecs"]
-    assert resumed["seconds"] < judged["seconds"]
+    again = written_at(Path("report", "run"))
+    assert trained
+    assert [path for path in trained if again[path] != trained[path]] == []
+
+
+def written_at(run: Path) -> dict[Path, int]:
+    """Each file of a run by when it was written."""
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
 
 
 def test_folds_test_every_patient_once():
@@ -152,14 +160,18 @@ def test_any_codec_can_be_the_baseline_and_decoded_images_can_be_shown():
     assert {tuple(one["shown"]) for one in said["codecs"]} == {(1, 32, 32)}
 
 
-def test_a_table_for_people_names_the_report():
+def test_a_table_for_people_names_the_report_which_names_what_was_used(place, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)  # of which nothing is known
+
     done = probe(
         "--codec", "area-4x-2d", "--label", "texture", *WORDS, "--epochs", 1, "--seeds", 1,
-        "-o", "people",
+        "-o", "people", "--device", "cpu",
     )  # fmt: skip
 
     assert "AUROC" in done.stdout
     assert "full-resolution" in done.stdout
+    assert "; CPU, " in (place / "people" / "report.md").read_text()
 
 
 def test_an_interrupted_command_goes_on(place, judged):
@@ -192,7 +204,7 @@ def test_a_margin_is_answered_and_codecs_ceilings_are_held_against_probes(place)
          "-o", "kept", "--quiet"],
         catch_exceptions=False, standalone_mode=False,
     )  # fmt: skip
-    words = (*codecs, "--label", "texture", *WORDS, "--margin", "0.05", "--ceiling", "kept")
+    words = (*codecs, "--label", "texture", *WORDS, "--margin", "auroc=0.05", "--ceiling", "kept")
     said = json.loads(probe(*words, "-o", "held", "--json").stdout)
 
     assert said["margin"] == 0.05

@@ -6,9 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 import plica
+from plica.cli import worst
 from plica.cli.main import app
 from plica.errors import PlicaError
 from plica.metrics.metric import measure
@@ -130,6 +132,28 @@ def test_an_image_that_cannot_be_read_is_counted_and_named(pictures, tmp_path):
     assert all(summary["n"] == 2 for summary in record["summaries"])
 
 
+def test_people_are_told_what_failed_and_what_was_there_already(pictures, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "good.png").write_bytes((pictures.parent / "0.png").read_bytes())
+    for n in range(7):
+        (folder / f"cut{n}.png").write_bytes((pictures.parent / "0.png").read_bytes()[:300])
+    words = (folder, "--codec", *CODECS, "--baseline", CODECS[1], "-o", tmp_path / "r",
+             "--worst", "0")  # fmt: skip
+    first, again, quiet = judge(*words), judge(*words, "--resume"), judge(*words, "--resume", "-q")
+
+    assert [done.exit_code for done in (first, again, quiet)] == [1, 1, 1]
+    assert "already" not in first.stderr
+    assert "results that were there already: 16" in again.stderr
+    assert quiet.stdout == ""
+    assert "each folder or file directly below counts as a patient" in first.stderr
+    assert "counts as a patient" not in quiet.stderr
+    assert "whoever the files name" in (tmp_path / "r" / "index.html").read_text("utf-8")
+    for done in (first, again, quiet):
+        assert done.stderr.count("error: cut") == 5
+        assert "error: and 9 more, which the report lists" in done.stderr
+
+
 def test_volumetric_codecs_do_not_judge_pictures(pictures, tmp_path):
     with pytest.raises(PlicaError, match="judge volumes"):
         judge(pictures, "--codec", "compact-4x1-3d", "-o", tmp_path / "report")
@@ -147,7 +171,7 @@ def test_a_margin_without_a_second_codec_is_refused(pictures, tmp_path):
         (("--margin", "psnr=-1"), "above 0"),
         (("--margin", "psnr=inf"), "above 0"),
         (("--margin", "lpips-vgg=1"), "not measured"),
-        (("--crop", "16,16"), "three sides"),
+        (("--crop", "16,16"), "three whole numbers"),
         (("--where", "category"), "LABEL=VALUE"),
         (("--where", "category=c"), "no case"),
         (("--where", "colour=red"), "no case has the label"),
@@ -161,6 +185,28 @@ def test_what_is_asked_wrongly_is_said_before_any_work(pictures, tmp_path, words
     with pytest.raises(PlicaError, match=said):
         judged(pictures, tmp_path / "report", *words)
     assert not (tmp_path / "report" / "index.html").exists()
+
+
+def test_of_codecs_in_passes_and_of_streams_no_latent_is_drawn_or_spoken_of(
+    pictures, tmp_path, monkeypatch
+):
+    drawn = {}
+
+    def draw(*_, latent, title):
+        drawn[title.partition(" · ")[2]] = latent is not None
+        return Pillow.new("L", (2, 2))
+
+    monkeypatch.setattr(worst, "panel", draw)
+    passes = "bicubic-4x-2d?shifts=2"
+    judge(pictures, "--codec", "bicubic-4x-2d", passes, "jpeg2000", "-o", tmp_path / "r",
+          "--limit", "1", "--worst", "1", "--quiet")  # fmt: skip
+
+    assert drawn == {"bicubic-4x-2d": True, passes: False, "jpeg2000": False}
+    report = (tmp_path / "r" / "report.md").read_text()
+    for name, there in drawn.items():
+        (caption,) = {line for line in report.splitlines()
+                      if f"{name} on " in line and "Source, " in line}  # fmt: skip
+        assert ("Source, latent, decoded" in caption) == there
 
 
 def test_made_weights_are_called_random_wherever_their_numbers_are(pictures, tmp_path):
@@ -218,3 +264,16 @@ def test_a_distance_that_is_none_is_refused_before_any_work(pictures, tmp_path, 
     for name, said in (("inception", "DISTANCE-FEATURES"), ("fid-inception", "inception")):
         with pytest.raises(PlicaError, match=said):
             judged(pictures, tmp_path / "r", "--distance", name)
+
+
+def test_a_codec_judged_on_what_it_was_trained_on_is_told_of(pictures, tmp_path):
+    table = pictures.parent / "known.csv"
+    table.write_text("path,patient,split,source\n0.png,p0,train,cdd-cesm\n")
+
+    said = judge(
+        table, "--codec", *CODECS, "--metric", "psnr", "--split", "train", "-o", tmp_path / "report"
+    )
+
+    words = "1 of 1 images are of sources and a split that compact-4x3-2d was trained on"
+    assert words in " ".join(said.output.split())
+    assert words in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")

@@ -47,6 +47,7 @@ def hub(monkeypatch, tmp_path):
         return str(held / repo_id / filename)
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("plica.codecs.fetching.can_reach", lambda address: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
     return held
 

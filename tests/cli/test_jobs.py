@@ -122,7 +122,7 @@ def test_a_source_is_never_replaced_by_its_own_decoded_image(tmp_path):
         for option in ("--overwrite", "--resume"):
             done = run("reconstruct", volume, "-o", out, option)
             assert isinstance(done.exception, OutputError)
-            assert "its own source" in str(done.exception)
+            assert "what it is made of" in str(done.exception)
     assert volume.read_bytes() == before
 
 
@@ -247,6 +247,16 @@ def test_quiet_prints_nothing_but_errors_and_those_on_stderr(tmp_path):
     assert done.stderr.startswith("error: bad: ")
 
 
+def test_an_error_names_its_source_though_it_speaks_of_slices(tmp_path):
+    made = [make_slice(at) for at in (0, 1, 2, 9)]
+    save_all(made, tmp_path / "thorax")
+    for words in (("encode", tmp_path / "thorax", "-o", tmp_path / "out"),
+                  ("inspect", tmp_path / "thorax")):  # fmt: skip
+        done = run(*words)
+        assert done.exit_code == 1
+        assert "thorax: slices are" in f"{done.stderr}{done.exception}"
+
+
 def test_codes_can_be_exported_as_a_series_too(tmp_path):
     volume = write_volume(tmp_path / "ct.nii.gz")
 
@@ -262,4 +272,26 @@ def test_a_series_asked_for_is_the_only_one_encoded(tmp_path):
 
     assert done.exit_code == 0, done.output
     assert [one["shape"][2] for one in json.loads(done.stdout)["results"]] == [2]
-    assert outputs(tmp_path / "out") == ["export.latent"]
+    assert outputs(tmp_path / "out") == ["1.2.4.latent"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("reconstruct", "-o", "out", "--panel", "p.png"), "2 images cannot share p.png"),
+        (("reconstruct", "-o", "out", "--residual", "r.nii.gz"), "such as *.nii.gz"),
+        (("reconstruct", "-o", "out", "--outside", "report"), "--outside speaks of the windows"),
+        (("reconstruct", "-o", "out.mgz"), ".mgz is read but not written; choose one of .nii.gz"),
+        (("encode", "-o", "out", "--latent", "project"), "did you mean projected?"),
+    ],
+)
+def test_what_could_not_be_done_is_refused_before_the_work(tmp_path, monkeypatch, words, why):
+    for seed, name in enumerate(("a.nii.gz", "b.nii.gz")):
+        write_volume(tmp_path / "in" / name, seed)
+    monkeypatch.chdir(tmp_path)
+    verb, *rest = words
+
+    done = run(verb, "in", *rest, "-c", "bicubic-4x-3d")
+
+    assert why in str(done.exception)
+    assert outputs(tmp_path) == ["in/a.nii.gz", "in/b.nii.gz"]

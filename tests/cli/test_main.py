@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_written(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-c", code, "encode", str(tmp_path / "ct.nii.gz"),
-         "-o", str(tmp_path / "out" / "ct.latent")],
+         "-o", str(tmp_path / "out" / "ct.latent"), "-c", "compact-4x1-3d"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -157,7 +157,9 @@ def test_progress_is_for_terminals_only(tmp_path):
     array = np.zeros((8, 8, 8), np.int16)
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
 
-    running = start("encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent")
+    running = start(
+        "encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent", "-c", "compact-4x1-3d"
+    )
     _, err = running.communicate(timeout=60)
 
     assert running.returncode == 0
@@ -189,7 +191,8 @@ def test_help_says_every_option_in_its_section(width, monkeypatch, capsys):
         "Arguments", "Output", "Codec", "Running", "Latent", "Preparing", "Reading", "Options",
     }  # fmt: skip
     assert len(heads) == len(set(heads))
-    assert max(map(len, lines)) <= width
+    # An example stands in one line, to be copied.
+    assert max(len(line) for line in lines if "Example:" not in line) <= width
 
 
 def test_a_shell_completes_commands_and_options(tmp_path):
@@ -200,6 +203,16 @@ def test_a_shell_completes_commands_and_options(tmp_path):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                               check=False, env={**os.environ, **words})  # fmt: skip
         assert done.stdout.split() == [offered]
+
+
+def test_verify_of_a_latent_names_the_command_that_checks_one(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["plica", "verify", "ct.latent"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "whether a latent is whole says plica inspect FILE.latent --check" in (
+        " ".join(capsys.readouterr().err.split())
+    )
 
 
 def test_a_latent_inspected_at_once_says_what_the_usual_way_says(tmp_path, monkeypatch, capsys):

@@ -152,7 +152,7 @@ def test_a_refusal_names_every_data_set_that_is_missing(tmp_path):
         (("--protocol", "medvae-table-1"), UnknownName, "did you mean"),
         (("--protocol", "medvae-table-4", "--group", "Skull"), UnknownName, "did you mean 'Skull"),
         (("--label", "x", "--group", "Skull"), SettingsError, "--group names columns"),
-        (("--label", "x", "--margin", "0"), SettingsError, "between 0 and 1"),
+        (("--label", "x", "--margin", "auroc=1"), SettingsError, "between 0 and 1"),
     ],
 )
 def test_what_fits_no_table_is_refused(tmp_path, words, error, said):

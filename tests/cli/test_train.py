@@ -10,10 +10,12 @@ import pytest
 from tests.cli.trainings import write_cohort, write_picture, write_recipe, write_table
 from typer.testing import CliRunner
 
+from plica.cli import watching
 from plica.cli.main import app, main
-from plica.cli.watching import Watching, format_duration
+from plica.cli.watching import Watching
 from plica.errors import InputError, OutputError, SettingsError, UnknownName, WeightsError
 from plica.run import Run
+from plica.training.data import Progress
 
 
 def train(*words):
@@ -114,8 +116,8 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_nothing_had_be
     monkeypatch.setattr(Watching, "advanced", advanced)
 
     assert stopped.value.code == 130
-    assert "plica train --resume b --cache cache" in said
-    resumed = json.loads(train("--resume", "b", "--cache", "cache", "--json").stdout)
+    assert "plica train --resume -o b --cache cache" in said
+    resumed = json.loads(train("--resume", "-o", "b", "--cache", "cache", "--json").stdout)
     assert resumed["steps"] == 4
     assert resumed["last"] == whole["last"]
 
@@ -167,8 +169,8 @@ def test_two_processes_that_torchrun_starts_train_as_one(place):
         (["small.toml", "--set", "optimiser.rate"], SettingsError, "NAME=VALUE"),
         (["small.toml", "--set", "objective.divisor=2"], SettingsError, "no setting 'divisor'"),
         (["small.toml", "--data", "nowhere"], InputError, "nowhere"),
-        (["--resume", "images"], InputError, "no run's folder"),
-        (["--resume", "images", "-o", "x"], SettingsError, "leave out --out"),
+        (["--resume"], SettingsError, "or the run's folder with --out"),
+        (["--resume", "-o", "images"], InputError, "no run's folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_before_anything_is_made(words, error, said, place):
@@ -185,7 +187,7 @@ def test_an_unknown_setting_in_the_recipe_is_named_with_its_file(place):
 
 
 def test_a_folder_that_holds_something_is_no_new_run(place):
-    with pytest.raises(OutputError, match="--resume images"):
+    with pytest.raises(OutputError, match="--resume -o images"):
         train("small.toml", "--data", "images/images.csv", "-o", "images")
 
 
@@ -239,20 +241,14 @@ def test_a_run_does_not_go_on_by_another_recipe(place):
 
     with pytest.raises(SettingsError, match=r"another recipe.*optimiser\.rate"):
         train(
-            "small.toml", "--data", "images/images.csv", "--resume", "runs/small",
+            "small.toml", "--data", "images/images.csv", "--resume",
             "--set", "optimiser.rate=1e-3", "--set", "steps=2",
         )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (4.2, "4 s"),
-        (95, "1 min 35 s"),
-        (1290, "21 min"),
-        (11_100, "3 h 05 min"),
-        (float("inf"), "unknown"),
-    ],
-)
-def test_durations_are_said_as_people_say_them(seconds, said):
-    assert format_duration(seconds) == said
+def test_preparing_is_told_line_by_line_where_there_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(watching, "EVERY_SECONDS", 0.0)
+    for quiet in (False, True):
+        watching.Watching("small", 9, quiet=quiet).preparing(Progress(1, 163, "1.png"))
+
+    assert capsys.readouterr().err.count("preparing image 2 of 163") == 1

@@ -1,6 +1,8 @@
 """`plica verify` finds what is exact exact, says what is not, and exits as it promises."""
 
 import json
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,11 @@ from typer.testing import CliRunner
 
 from plica.cli import verifying
 from plica.cli.main import app
+from plica.cli.reading import Reading
 from plica.cli.verifying import Trial
 from plica.codecs.difference import Difference, Half
+from plica.errors import SettingsError
+from plica.formats.sources import Source
 
 
 def plica(*words: object):
@@ -68,7 +73,7 @@ def tried(monkeypatch):
     return asked
 
 
-PLANS = {"whole": "whole", "asked": "8 exact tiles", "full": "8 exact tiles"}
+PLANS = {"whole": "whole", "asked": "8 tiles", "full": "8 tiles"}
 ERRORS = {
     ("whole", None): 0.0, ("asked", None): 2e-6, ("whole", "bfloat16"): 0.02, ("full", None): 0.0,
 }  # fmt: skip
@@ -98,6 +103,46 @@ def test_what_does_not_hold_is_an_error(volume, tried, monkeypatch, way, error, 
     assert said in done.output
 
 
+def test_one_piece_against_one_piece_proves_nothing(volume, tried, monkeypatch):
+    from plica.cli import verify
+
+    half = Half(np.ones(9, np.float32), 1.0, 1, "whole")
+    trial = Trial(half, half, (1, 1), (1, 3, 3, 1), 2**30)
+    monkeypatch.setattr(verify, "run_apart", lambda task: trial)
+
+    done = plica("verify", "linear-4x1-3d", volume, "--json")
+
+    rows = json.loads(done.stdout)["rows"]
+    assert done.exit_code == 0
+    assert [row["verdict"] for row in rows if row["how"] == "in pieces"] == [verify.NOT_TRIED] * 2
+
+
+class Mishap:
+    """Something sent to another process, which does this there instead of arriving."""
+
+    def __init__(self, does, *words):
+        self.does, self.words = does, words
+
+    def __reduce__(self):
+        return self.does, self.words
+
+
+@pytest.mark.parametrize(
+    ("mishap", "said"),
+    [
+        (Mishap(signal.raise_signal, signal.SIGTERM), "less memory than it was allowed"),
+        (Mishap(int, "no number"), "ended with an error, which stands above"),
+    ],
+    ids=["ended", "error"],
+)
+def test_only_what_the_system_ended_lacked_memory(mishap, said):
+    options = {"here": mishap}
+    task = verifying.Task("taef2", None, "cpu", options, Source("v", Path("v")), Reading(), "full")
+
+    with pytest.raises(SettingsError, match=said):
+        verifying.run_apart(task)
+
+
 def test_windows_promise_nothing(volume, tried, monkeypatch):
     monkeypatch.setitem(ERRORS, ("asked", None), 0.3)
     done = plica("verify", "linear-4x1-3d", volume, "--tiling", "window")
@@ -109,6 +154,14 @@ def test_windows_promise_nothing(volume, tried, monkeypatch):
 def test_not_a_number_is_no_small_difference(volume, tried, monkeypatch):
     monkeypatch.setitem(ERRORS, ("asked", None), float("nan"))
     assert plica("verify", "linear-4x1-3d", volume).exit_code == 1
+
+
+def test_several_images_are_not_verified_at_once(volume):
+    (volume.parent / "w.npz").write_bytes(volume.read_bytes())
+
+    done = plica("verify", "linear-4x1-3d", volume.parent)
+
+    assert "verify takes one image, and there are 2 below" in str(done.exception)
 
 
 def test_a_codec_without_a_network_and_weights_said_twice_are_refused(volume):

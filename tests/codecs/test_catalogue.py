@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import plica
-from plica.codecs.catalogue import CODECS, cards, default_name, load
+from plica.codecs.catalogue import CODECS, cards, default_name, find_offer, load
 from plica.errors import UnknownName
 from plica.grid import Grid
 from plica.image import Image
@@ -75,6 +76,7 @@ def test_the_default_codec_follows_the_images_dimensions():
         assert default_name(image) == name
 
 
+OURS = Path(plica.__file__).parents[1]
 THEIR_MODULE = """
 import dataclasses
 from plica.codecs.codec import Offer
@@ -98,7 +100,7 @@ def install(site, *entries: str) -> None:
 def run_with(site, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{OURS}", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
@@ -122,23 +124,44 @@ def test_an_installed_package_enrols_its_codec_by_an_entry_point(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "sentence"),
+    ("command", "entry", "sentence"),
     [
-        ("linear-4x1-3d = theirs:OFFER", "two things are registered as codec 'linear-4x1-3d'"),
-        ("broken = theirs:NOTHING", "'broken'"),
-        ("broken = absent.module:OFFER", "'broken'"),
-        ("broken = theirs:_CARD", "'broken'"),
+        ("codecs", "linear-4x1-3d = theirs:OFFER", "two things are registered as codec 'linear-"),
+        ("codecs", "broken = theirs:NOTHING", "'broken'"),
+        ("codecs", "broken = absent.module:OFFER", "'broken'"),
+        ("codecs", "broken = theirs:_CARD", "'broken'"),
+        ("doctor", "broken = damaged:OFFER", "(ZeroDivisionError: "),
     ],
 )
-def test_a_package_whose_entry_leads_nowhere_is_named(tmp_path, entry, sentence):
-    install(tmp_path, entry)
+def test_a_package_that_cannot_be_used_is_named_and_stands_in_no_others_way(
+    tmp_path, command, entry, sentence
+):
+    install(tmp_path, entry, "theirs-4x1-2d = theirs:OFFER")
+    (tmp_path / "damaged.py").write_text("1 / 0\n")
 
     done = run_with(tmp_path, "from plica.cli.main import main; import sys\n"
-                    "sys.argv = ['plica', 'codecs']; main()")  # fmt: skip
+                    f"sys.argv = ['plica', '{command}']; main()")  # fmt: skip
+    other = run_with(tmp_path, "import plica; print(plica.load('theirs-4x1-2d').card.name)")
 
-    assert done.returncode == 1
+    assert done.returncode == 0, done.stderr
     assert sentence in done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.count("note: ") - (command == "doctor") <= 1, done.stderr
+    assert "bicubic-4x-2d" in done.stdout or command == "doctor"
+    assert other.stdout == "theirs-4x1-2d\n", other.stderr
+
+
+def test_asked_for_by_name_what_cannot_be_used_is_an_error(tmp_path):
+    install(tmp_path, "linear-4x1-3d = theirs:OFFER")
+
+    done = run_with(tmp_path, "import plica; plica.load('linear-4x1-3d')")
+
+    assert "uninstall theirs" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["./nofolder", "nofolder/", "there/not", "../x", "~/codec"])
+def test_a_name_like_a_path_is_told_that_there_is_no_such_folder(name):
+    with pytest.raises(UnknownName, match="no such folder"):
+        find_offer(name)
 
 
 def test_what_is_no_image_and_no_latent_is_refused_in_a_sentence():

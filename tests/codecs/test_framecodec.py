@@ -14,7 +14,7 @@ from plica.codecs.framecodec import FrameCodec
 from plica.codecs.medvae import picture_steps
 from plica.codecs.preparing import Preparing
 from plica.codecs.running import Running
-from plica.errors import LatentError, SettingsError, TooLarge
+from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.formats import latents
 from plica.grid import Grid
 from plica.image import Image, Unit
@@ -194,3 +194,9 @@ def test_a_network_that_needs_all_slices_is_not_shown_a_few():
     image = make_ct((6, 6, 6))
     codec = codec_of(network)
     np.testing.assert_array_equal(codec.decode(codec.encode(image)).pixels, image.pixels)
+
+
+def test_numbers_of_classes_are_refused():
+    labels = make_ct((4, 4, 4))
+    with pytest.raises(UnusablePixels, match="name classes, which folding would blend"):
+        codec_of(Folding()).encode(labels.with_pixels(labels.pixels, unit=Unit.LABEL))

@@ -19,6 +19,7 @@ def asked(monkeypatch, tmp_path):
         calls.append((repo, filename, revision))
         return str(folder / filename)
 
+    monkeypatch.setattr("plica.codecs.fetching.can_reach", lambda address: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
     return folder, calls
 
@@ -53,6 +54,7 @@ def test_a_hub_that_does_not_answer_is_said(monkeypatch):
     def refuse(repo, filename, *, revision=None):
         raise OSError("nobody is there")
 
+    monkeypatch.setattr("plica.codecs.fetching.can_reach", lambda address: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     with pytest.raises(WeightsError, match=r"card\.json of the hub repository someone/mine"):
         plica.load("hub:someone/mine")

@@ -2,11 +2,12 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
 from plica.codecs.card import CodecCard, WeightsSource
-from plica.codecs.catalogue import cards
+from plica.codecs.catalogue import cards, find_offer
 from plica.codecs.modelcard import write_model_card
 
 SECTIONS = (
@@ -30,6 +31,7 @@ def test_every_codec_has_a_whole_model_card(card):
     assert [line[3:] for line in body.splitlines() if line.startswith("## ")] == [
         *SECTIONS[:2],
         *(["Training", "Metrics"] if "training" in card.extras else []),
+        *(["Lesions"] if "lesions_kept" in card.extras else []),
         *SECTIONS[2:],
     ]
     assert card.summary.split(":")[0] in body
@@ -40,6 +42,36 @@ def test_what_a_hub_has_no_word_for_is_another_licence_by_name():
     assert "license: mit\n" in write_model_card(CARD)
     other = write_model_card(dataclasses.replace(CARD, licence='Ask "first"'))
     assert 'license: other\nlicense_name: "Ask \\"first\\""\n' in other
+
+
+def test_the_default_for_volumes_says_what_it_keeps_costs_and_is_not_for():
+    page = write_model_card(find_offer("compact-4x1-3d").card)
+
+    assert "| multiply-adds per voxel | 12215 to encode, 43241 to decode |" in page
+    assert "- **Not for small findings.**" in page
+    assert "Measured on spheres of 20 HU" in page
+    assert "By the plica developers (recipes/compact-4x1-3d.toml): cite plica" in page
+    assert "the weights' SHA-256" in page
+    assert "small findings" not in write_model_card(find_offer("compact-4x3-2d").card)
+    assert "SHA-256" not in write_model_card(find_offer("identity").card)
+
+
+def test_what_lesions_keep_is_what_the_page_on_faithfulness_has():
+    page = (Path(__file__).parents[2] / "docs" / "faithfulness.md").read_text("utf-8")
+    table = page.partition("| share of a lesion's contrast that is kept | ")[2]
+    names = [name.strip() for name in table.partition("\n")[0].split("|") if name.strip()]
+    told = {name: {} for name in names}
+    for size, row in re.findall(r"^\| retention (\d+ mm) 20 HU ↑ \|(.+)\|$", table, re.MULTILINE):
+        for name, share in zip(names, row.split("|"), strict=True):
+            told[name][size] = float(share)
+
+    kept = {card.name: dict(card.extras["lesions_kept"]) for card in cards()
+            if "lesions_kept" in card.extras}  # fmt: skip
+    assert kept.keys() == told.keys() - {"bicubic-4x-3d"}
+    for name, shares in kept.items():
+        assert shares.pop("measured_on")
+        assert shares == told[name]
+        assert ("limit" in find_offer(name).card.extras) == (shares["3 mm"] < 0.5)
 
 
 def test_training_becomes_tables():
@@ -56,6 +88,21 @@ def test_training_becomes_tables():
     assert "| seed | 0 |" in page
     assert "judged by" not in page
     assert "| SHA-256 | ab1 |" in page
+
+
+def test_images_that_chose_the_checkpoint_stand_apart_from_those_trained_on():
+    seen = {"source": "seen", "split": "train", "images": 3, "patients": 2, "licence": "CC0"}
+    judges = {**seen, "source": "judges", "split": "dev-test"}
+    training = {"data": [seen, judges], "metrics": [{"metric": "psnr", "split": "dev-test"}]}
+
+    page = write_model_card(dataclasses.replace(CARD, extras={"training": training}))
+
+    trained, chose = page.split("### Chose the checkpoint; not trained on")
+    assert "| seen | train |" in trained
+    assert "| judges |" not in trained
+    assert "| judges | dev-test |" in chose
+    alone = write_model_card(dataclasses.replace(CARD, extras={"training": {"data": [seen]}}))
+    assert "Chose the checkpoint" not in alone
 
 
 @pytest.mark.parametrize("training", ["text", {"data": "text", "metrics": [1]}, {"metrics": {}}])

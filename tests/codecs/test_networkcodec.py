@@ -355,7 +355,7 @@ def test_the_smallest_images_of_every_type_come_back(dtype, shape):
     assert decoded.grid.agrees_with(image.grid)
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", [unit for unit in Unit if unit is not Unit.LABEL])
 def test_a_constant_image_comes_back_constant(unit):
     image = Image(np.full((1, 9, 9, 5), 7, np.int16), Grid((9, 9, 5), AFFINE), unit)
 

@@ -5,7 +5,7 @@ import pytest
 
 import plica
 from plica.codecs.catalogue import load
-from plica.errors import LatentError, PlicaError
+from plica.errors import LatentError, PlicaError, WeightsError
 
 
 @pytest.fixture
@@ -33,6 +33,14 @@ def test_their_latents_are_not_taken_for_those_of_the_real_codec(picture):
     latent = load("medvae-8x1-2d", "random").encode(picture)
     with pytest.raises(LatentError, match="random weights"):
         load("compact-8x1-2d").decode(latent)
+
+
+def test_codecs_of_ours_have_random_weights_where_they_are_trained(picture):
+    codec = load("compact-4x3-2d", "random")
+    assert codec.card.name == "compact-4x3-2d (random weights)"
+    assert codec.decode(codec.encode(picture)).grid == picture.grid
+    with pytest.raises(WeightsError, match="computed, not trained"):
+        load("linear-4x3-2d", "random")
 
 
 def test_what_has_no_weights_cannot_have_random_ones():

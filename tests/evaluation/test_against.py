@@ -102,6 +102,35 @@ def test_equal_images_have_no_difference_of_infinities():
     assert math.isfinite(one.difference.value)
 
 
+@pytest.mark.parametrize("known", [0, 12])
+def test_equal_numbers_of_many_patients_are_the_same_and_not_of_too_few(known):
+    rows = [
+        (f"p{k}", "a", codec, 30.0 + k if k < known else math.inf, "psnr", "higher")
+        for k in range(12)
+        for codec in ("base", "new")
+    ]
+    (one,) = compare_with(results(rows), "base", margins={})
+    assert (one.verdict, one.to_json()["verdict"], one.left_out) == ("the same",) * 2 + (
+        12 - known,
+    )
+    said = show_comparisons((one,), "base")
+    assert [row[said.tables[0].columns.index("verdict")] for row in said.tables[0].rows] == [
+        "the same"
+    ]
+    for figure in said.figures:
+        assert "too few" not in figure.caption + figure.alt
+
+
+def test_three_of_twelve_patients_that_differ_are_too_few_to_tell():
+    rows, _ = paired(0.3)
+    rows = [(p, s, c, 30.0 if int(p[1:]) > 2 else v, m, b) for p, s, c, v, m, b in rows]
+    (one,) = compare_with(results(rows), "base", margins={})
+    said = show_comparisons((one,), "base")
+    assert one.verdict == "too few patients"
+    assert "needs 6 patients that differ" in said.prose[0]
+    assert "Crossed: too few patients to tell." in said.figures[0].caption
+
+
 def test_codecs_of_volumes_are_not_compared_on_pictures():
     rows, _ = paired(0.3)
     whole = Results((*results(rows).all, Result(("v", "", "x"), "volumes", "h")))
@@ -155,7 +184,11 @@ def test_a_margin_that_was_asked_for_is_answered_however_few_there_are(n):
     (one,) = compare_with(results(rows), "base", margins={"psnr": 0.5})
     said = " ".join(show_comparisons((one,), "base").prose)
     people = "1 patient" if n == 1 else f"{n} patients"
-    assert f"the margin of 0.5000 dB cannot be tested with {people}: it needs 5" in said
+    assert said.count("cannot be tested") == 1
+    assert (
+        f"new keep within 0.5000 dB of psnr of base on g cannot be tested with {people}: it" in said
+    )
+    assert "unknown" not in str(show_comparisons((one,), "base").tables)
 
 
 def test_margins_of_several_codecs_are_corrected_together():

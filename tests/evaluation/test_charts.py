@@ -90,3 +90,21 @@ def test_differences_without_an_interval_are_still_drawn():
 def test_differences_of_nothing_are_refused():
     with pytest.raises(InputError, match="differences"):
         difference_chart([Difference("a", np.nan, np.nan, np.nan)], "x")
+
+
+def test_what_too_few_patients_cannot_tell_has_a_mark_of_its_own():
+    few, noise = Difference("a", 0.1, 0.0, 0.2, enough=False), Difference("b", 0.1, 0.0, 0.2)
+    drawn = difference_chart([few, noise], "x")
+
+    assert "hollow: not. Crossed: too few patients to tell." in drawn.caption
+    assert "0.200), too few patients to tell; b: 0.100 (0.000 to 0.200)." in drawn.alt
+    assert "Crossed" not in difference_chart([noise], "x").caption
+    assert "hollow" not in difference_chart([few], "x").caption
+
+
+def test_where_zero_is_best_no_side_is_said_to_be_better():
+    one = [Difference("a", 0.1, 0.0, 0.2)]
+    pictures = {
+        way: difference_chart(one, "x", better=way).png for way in ("higher", "nearer zero")
+    }
+    assert pictures["higher"] != pictures["nearer zero"]

@@ -238,3 +238,15 @@ def test_a_comparison_becomes_a_report(changed):
     assert len(said) == 32
     assert said[0]["sentence"] == str(changed.changes[0])
     assert report.sections[2].tables[0].rows == (("Machine", "2 cores", "1 H200"),)
+
+
+def test_a_metric_that_is_finite_nowhere_is_noted_and_one_that_is_the_same_not_drawn():
+    before = reworded(WHOLE, value=lambda v: math.nan if v.metric == "mae" else v.value)
+    after = reworded(before, value=lambda v: v.value + 0.5 * (v.metric == "psnr"))
+    found = compare(record(results=before), record("b", after))
+    assert f"{CODECS[0]}: no case has a finite mae in both reports." in found.notes
+    assert "mae" not in {change.like.metric for change in found.changes}
+    pytest.importorskip("matplotlib")
+    report = report_comparison(found)
+    figures = [figure.name for section in report.sections for figure in section.figures]
+    assert figures == ["difference-psnr"]

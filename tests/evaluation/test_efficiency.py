@@ -6,6 +6,7 @@ import pytest
 from plica.evaluation.efficiency import (
     Capacity,
     Fed,
+    Ratio,
     compare_times,
     record_operations,
     repay,
@@ -93,3 +94,8 @@ def test_what_latents_save_is_said_in_a_sentence():
 @pytest.mark.parametrize("passes", [0, 1])
 def test_nothing_measured_is_no_number(passes):
     assert math.isnan(Fed("x", (1, 8, 8), batch=passes + 1).throughput)
+
+
+def test_one_turn_has_no_range_and_no_full_batch_no_ratio():
+    assert str(Ratio(2.0, 2.0, 2.0, 1)) == "2× (one turn)"
+    assert str(Ratio(2.0, 1.5, 2.5, 3)) == "2× (1.5 to 2.5)"

@@ -1,5 +1,7 @@
 """No difference is claimed where the data speak for it, and no oftener than the level says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -130,3 +132,28 @@ def test_the_least_difference_has_the_power_it_says():
     least = find_least_difference(0.7, 40)
     power = TTestPower().power(least / 0.7, 40, 0.05)
     assert power == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("claim", "error", "said"),
+    [
+        (lambda: hold_to_margin(np.r_[np.zeros(8), np.inf], names(9), 1.0), InputError, "finite"),
+        (lambda: hold_to_margin(np.ones(9), names(9), 1.0, alpha=0.5), SettingsError, "alpha"),
+        (lambda: judge_draws(0.0, np.zeros(9), 1.0, patients=9), InputError, "9 draws"),
+        (lambda: judge_draws(0.0, np.full(300, np.nan), 1.0, patients=9), InputError, "finite"),
+        (lambda: judge_draws(0.0, np.zeros(300), 1.0, patients=3), InputError, "3 patients"),
+        (lambda: compare_rates(0.5, 1.5), InputError, "between 0 and 1, but got 1.5"),
+        (lambda: find_least_difference(1.0, 1), InputError, "1 patients with a spread of 1.0"),
+        (lambda: find_least_difference(-1.0, 9), InputError, "no least difference"),
+        (lambda: find_least_difference(1.0, 9, power=1.0), SettingsError, "power and alpha"),
+    ],
+)
+def test_statements_without_ground_are_refused(claim, error, said):
+    with pytest.raises(error, match=said):
+        claim()
+
+
+def test_a_margin_whose_least_difference_is_unknown_says_none_of_it():
+    found = hold_to_margin(np.random.default_rng(0).normal(0, 1, 9), names(9), 0.1)
+    assert "with a power of 80 %" in str(found)
+    assert "with a power" not in str(replace(found, least=float("nan")))

@@ -153,6 +153,9 @@ def test_an_image_too_small_for_most_parts_keeps_the_rest():
 def test_an_unknown_part_is_refused():
     with pytest.raises(SettingsError, match="no part of faithfulness is called 'beauty'"):
         judge(body(), parts=["beauty"])
+    for part in ("beauty", "plan"):  # the latter is an attribute of what is judged
+        with pytest.raises(SettingsError, match=f"called '{part}'"):
+            judge(body(), parts=iter(["tissues", part]))
     assert len(PARTS) == 6
 
 
@@ -189,3 +192,9 @@ def test_real_images_under_bicubic(shared, path, unit):
     kept = [one.retention for one in found.lesions if one.kind == "planted"]
     assert 0.2 < min(kept) < max(kept) < 1.0
     assert found.edges.blur > 0
+
+
+def test_an_image_of_which_nothing_can_be_told_is_refused():
+    speck = make(smooth_noise((12, 12, 1), 1))
+    with pytest.raises(UnusablePixels, match="nothing can be told of this image"):
+        judge(speck, parts=["edges", "residual"])

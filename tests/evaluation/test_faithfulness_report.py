@@ -1,5 +1,7 @@
 """The report: patients are counted once, numbers carry their unit, refusals are said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -149,8 +151,8 @@ def test_the_report_says_it_all(judged):
     titles = [section.title for section in report.sections]
 
     assert titles == [
-        "At a glance", "Tissues", "Lesions planted", "Structures removed", "Edges",
-        "What is in the residual", "What was invented",
+        "At a glance", "Tissues", "Lesions planted", "How easily lesions are seen",
+        "Structures removed", "Edges", "What is in the residual", "What was invented",
     ]  # fmt: skip
     assert report.summary[0].startswith("2 images of 2 patients under 2 codecs")
     assert "found in 4" in report.summary[1]
@@ -158,6 +160,66 @@ def test_the_report_says_it_all(judged):
     for section in report.sections:
         for table in section.tables:
             assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_lesions_head_the_report_by_size_and_it_says_where_they_stood(judged):
+    report = report_faithfulness(judged)
+    sections = {section.title: section for section in report.sections}
+    (glance,) = sections["At a glance"].tables
+    (planted,) = sections["Lesions planted"].tables
+    note = next(iter(judged.results)).value("retention 6 mm 20 HU").note
+
+    kept = [name for name in glance.columns if name.startswith("retention")]
+    assert kept == [f"retention {size} mm 20 HU ↑" for size in (3, 6, 12)]
+    assert "Lesions stood in soft tissue (means of " in planted.caption
+    assert "None stood in lung" in planted.caption
+    assert "stood in soft tissue (means of " in note
+
+
+def test_how_easily_lesions_are_seen_is_a_table_beside_the_source(judged):
+    (seen,) = next(
+        s for s in report_faithfulness(judged).sections if s.title == "How easily lesions are seen"
+    ).tables
+    rows = {row[0]: row[1:] for row in seen.rows}
+
+    assert seen.columns == ("", "source", "blur", "keep")
+    assert rows["6 mm 20 HU ↑"][0] == rows["6 mm 20 HU ↑"][2] != rows["6 mm 20 HU ↑"][1]
+
+
+def test_a_tissue_of_few_voxels_has_a_count_and_a_dash():
+    values = 40 + 8 * np.random.default_rng(0).normal(size=(64, 64, 1))
+    values[20:28, 20:28] = -1000.0  # air, of 36 voxels within its border
+    parts = ["tissues", "residual"]
+    found = judge_faithfulness(make(values), mapped(lambda x: x + 5), factor=(4, 4, 1), parts=parts)
+    one = Result(("ann", "", ""), "a", GROUP, list_values(found), {FACTS: found.to_json()})
+
+    (table,) = report_faithfulness(Judged(Results((one,)), {}, {})).sections[1].tables
+    rows = {row[0]: row[1:] for row in table.rows}
+
+    assert 0 < int(rows["bias, air (HU) →0"][0]) < 100
+    assert rows["bias, air (HU) →0"][1] == "–"
+    assert int(rows["bias, soft tissue (HU) →0"][0]) > 1000
+    assert rows["bias, soft tissue (HU) →0"][1] == "5.00"
+    assert table.caption.endswith("bone.")
+
+
+def test_structures_of_the_images_own_stand_with_their_size_and_number(judged):
+    (table,) = next(
+        s for s in report_faithfulness(judged).sections if s.title == "Structures removed"
+    ).tables
+
+    assert table.columns[1] == "structures of an image"
+    assert all(row[1].endswith(" of about 6 mm") for row in table.rows)
+
+
+def test_what_was_cut_from_volumes_is_said_first(judged):
+    cut = {"volumes": "the middle (96, 96, 40) voxels"}
+    volumes = Results(tuple(replace(r, group="volumes in HU") for r in judged.results))
+
+    said = report_faithfulness(Judged(volumes, cut, {})).summary[0]
+
+    assert said.endswith("judged by itself; of volumes, the middle (96, 96, 40) voxels.")
+    assert "middle" not in report_faithfulness(replace(judged, setting=cut)).summary[0]
 
 
 def test_a_self_test_that_failed_is_said():

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.evaluation.conftest import TURNED, mark
 
-from plica.errors import InputError, OutputError
+from plica.errors import InputError, OutputError, SettingsError
 from plica.evaluation import figures
-from plica.evaluation.figures import panel, write_panel
+from plica.evaluation.figures import Focus, panel, write_panel
 from plica.grid import Grid
 from plica.image import Display, Image, Provenance, Unit
 
@@ -45,7 +45,7 @@ def centre_of_light(rgb):
 def test_a_mark_lands_at_its_place_of_the_finished_picture(grid, drawn):
     image = mark(grid, (-12.0, 9.0, 1.5))
 
-    page = panel(image, image, planes=("axial",), window=(0, 1000))
+    page = panel(image, image, focus=Focus(planes=("axial",)), window=(0, 1000))
 
     left, top, rgb = drawn[0]
     across, down = centre_of_light(rgb)
@@ -97,6 +97,61 @@ def test_what_is_too_bright_is_warm_and_what_is_too_dark_is_cold(drawn):
     assert residual[5, -5, 0] < residual[5, -5, 2]
 
 
+@pytest.fixture
+def said(monkeypatch):
+    """The captions of the panels that are drawn."""
+    captions = []
+    compose = figures._compose
+
+    def keep(columns, views, *, heading, caption):
+        captions.append(caption)
+        return compose(columns, views, heading=heading, caption=caption)
+
+    monkeypatch.setattr(figures, "_compose", keep)
+    return captions
+
+
+def apart(*differences):
+    """A source of 100, and images that lie so far above it."""
+    source = np.full((1, 20, 20, 1), 100.0)
+    return picture(source), *(picture(source + one) for one in differences)
+
+
+def test_panels_in_one_window_have_one_scale_of_residuals(drawn, said):
+    source, near, far = apart(5, 60)
+
+    for decoded in (near, far):
+        panel(source, decoded, window=(-160, 240))
+
+    near_drawn, far_drawn = drawn[4][2], drawn[10][2]
+    assert near_drawn[5, 5].tolist() == figures.diverge(np.array(0.05)).tolist()
+    assert far_drawn[5, 5].tolist() == figures.diverge(np.array(0.60)).tolist()
+    assert all("from −100 to 100 display values (a quarter of the window)" in one for one in said)
+
+
+def test_a_scale_of_residuals_can_be_asked_for(drawn, said):
+    source, decoded = apart(60)
+
+    panel(source, decoded, window=(-160, 240), focus=Focus(residual_range=50))
+    panel(source, source, focus=Focus(residual_range=50))
+
+    assert drawn[4][2][5, 5].tolist() == figures.diverge(np.array(1.0)).tolist()
+    assert "from −50 to 50 display values (as asked for); 100 % of values lie beyond" in said[0]
+    assert "no value differs" in said[1]
+
+
+def test_a_scale_chosen_for_one_pair_says_so(drawn, said):
+    panel(*apart(60))
+
+    assert "from −60 to 60 display values (chosen for this pair: not comparable with" in said[0]
+
+
+@pytest.mark.parametrize("asked", [0, -5, float("nan"), float("inf")])
+def test_a_scale_of_residuals_is_above_zero(asked):
+    with pytest.raises(SettingsError, match="above 0"):
+        panel(*apart(60), focus=Focus(residual_range=asked))
+
+
 def test_codes_are_drawn_where_they_lie_on_the_source(drawn):
     grid = TURNED[13]
     image = mark(grid, (-12.0, 9.0, 1.5))
@@ -105,7 +160,7 @@ def test_codes_are_drawn_where_they_lie_on_the_source(drawn):
     pixels[(0, *np.rint(coarse.to_index((-12.0, 9.0, 1.5))).astype(int))] = 1
     codes = Image(pixels, coarse, Unit.NORMALISED)
 
-    panel(image, image, latent=codes, planes=("axial",), window=(0, 1000))
+    panel(image, image, latent=codes, focus=Focus(planes=("axial",)), window=(0, 1000))
 
     source, latent = drawn[0][2], drawn[2][2]
     assert latent.shape == source.shape
@@ -202,7 +257,7 @@ def test_a_real_chest_has_its_heart_at_the_right_of_the_picture(shared, drawn):
     pixels = np.asarray(file.dataobj).astype(np.int16)[None]
     image = Image(pixels, Grid(pixels.shape[1:], file.affine), Unit.HU, Provenance(modality="CT"))
 
-    panel(image, image, planes=("axial",), window=(-160, 240))
+    panel(image, image, focus=Focus(planes=("axial",)), window=(-160, 240))
 
     # The heart is the bright mass inside the chest in front of the spine: left of the patient.
     rgb = drawn[0][2][..., 0]
@@ -216,5 +271,69 @@ def test_values_that_are_not_finite_are_counted_in_each_picture_by_itself():
     pixels[0, 0, :3] = np.nan
     source = Image(pixels, Grid.from_spacing((4, 4, 1)))
     tone = figures.choose_tone(source)
-    said = " ".join(figures._explain(source, source.with_pixels(0 * pixels), tone, (0.0, 0.0)))
+    said = " ".join(
+        figures._explain(source, source.with_pixels(0 * pixels), tone, figures.Reach(1.0, None, ""))
+    )
     assert "3 values of the source and 3 values of the decoded are not finite" in said
+
+
+def test_a_region_is_outlined_where_it_lies_and_its_inside_is_left_alone(drawn):
+    pixels = np.zeros((1, 40, 40, 1), np.uint8)
+    region = np.zeros((40, 40, 1), bool)
+    region[10:20, 24:34] = True
+
+    page = panel(picture(pixels), picture(pixels), focus=Focus(region=region))
+
+    pictures = [rgb for _, _, rgb in drawn if min(rgb.shape[:2]) > 100]  # and no scales
+    assert len(pictures) == 3
+    for rgb in pictures:
+        green = (rgb == figures.OUTLINE).all(axis=-1)
+        down, across = np.nonzero(green)
+        assert across.mean() / rgb.shape[1] == pytest.approx(15 / 40, abs=0.02)
+        assert down.mean() / rgb.shape[0] == pytest.approx(29 / 40, abs=0.02)
+        assert not green[int(29 / 40 * rgb.shape[0]), int(15 / 40 * rgb.shape[1])]
+    assert page.size[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("at", "voxel", "said"),
+    [(2, 2, "The region is outlined in green."), (5, 2, "The region is in no slice shown.")],
+)
+def test_an_outline_is_said_where_one_is_drawn(at, voxel, said, drawn, monkeypatch):
+    captions = []
+    compose = figures._compose
+    monkeypatch.setattr(
+        figures, "_compose", lambda *a, **o: captions.append(o["caption"]) or compose(*a, **o)
+    )
+    side = 2000  # drawn at a quarter: a region of two voxels fills less than half a pixel
+    volume = Image(np.zeros((1, side, side, 8), np.uint8), Grid.from_spacing((side, side, 8)))
+    region = np.zeros(volume.grid.shape, bool)
+    region[900 : 900 + voxel, 900 : 900 + voxel, 2] = True
+
+    panel(volume, volume, focus=Focus(planes=("axial",), centre=(0, 0, at), region=region))
+
+    green = [(rgb == figures.OUTLINE).all(axis=-1).any() for _, _, rgb in drawn]
+    assert any(green) is said.endswith("green.")
+    assert captions[0].endswith(said)
+
+
+def test_an_outline_is_not_said_of_a_region_that_fills_the_picture(monkeypatch):
+    captions = []
+    compose = figures._compose
+    monkeypatch.setattr(
+        figures, "_compose", lambda *a, **o: captions.append(o["caption"]) or compose(*a, **o)
+    )
+    image = picture(np.zeros((1, 30, 30, 1), np.uint8))
+    panel(image, image, focus=Focus(region=np.ones(image.grid.shape, bool)))
+    assert "region" not in captions[0]
+
+
+def test_a_latent_is_not_outlined(drawn):
+    pixels = np.zeros((1, 40, 40, 1), np.uint8)
+    region = np.zeros((40, 40, 1), bool)
+    region[10:20, 24:34] = True
+    latent = Image(np.zeros((1, 10, 10, 1), np.float32), Grid((10, 10, 1), FLAT, calibrated=False))
+    panel(picture(pixels), picture(pixels), latent=latent, focus=Focus(region=region))
+    pictures = [rgb for _, _, rgb in drawn if min(rgb.shape[:2]) > 100]  # and no scales
+    green = [bool((rgb == figures.OUTLINE).all(axis=-1).any()) for rgb in pictures]
+    assert green == [True, False, True, True]

@@ -1,6 +1,6 @@
 """A run that is cut off goes on where it was, or not at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -57,3 +57,27 @@ def test_no_case_name_leads_out_of_the_folder(tmp_path):
     journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
     journal.add(OTHER)
     assert len(list((tmp_path / "run" / "results").iterdir())) == 1
+
+
+def test_a_result_that_says_why_there_is_nothing_has_failed(tmp_path):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+    journal.add(RESULT)
+    journal.add(replace(OTHER, error="too small"))
+    absent = (("p3", "", "z.png"), "a", 0)
+    assert [journal.failed(one) for one in (RESULT.where, OTHER.where, absent)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_result_that_cannot_be_written_leaves_nothing_half_written(tmp_path, monkeypatch):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+
+    def fail(*_):
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OutputError, match=r"cannot be written: .*no space left"):
+        journal.add(RESULT)
+    assert not list((tmp_path / "run").rglob("*.partial"))

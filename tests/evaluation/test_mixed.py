@@ -124,6 +124,7 @@ def test_equal_names_in_two_data_sets_are_two_people():
     ("change", "said"),
     [
         (lambda x, y, p, d: (x[:-1], y, p, d), "names|shapes"),
+        (lambda x, y, p, d: (x[:, None], y[:, None], p, d), r"shapes \(200, 1\)"),
         (lambda x, y, p, d: (np.where(x == x[0], np.nan, x), y, p, d), "finite"),
         (lambda x, y, p, d: (x[:3], y[:3], p[:3], d[:3]), "too few|vary"),
         (
@@ -135,3 +136,10 @@ def test_equal_names_in_two_data_sets_are_two_people():
 def test_what_has_no_slope_is_refused(change, said):
     with pytest.raises(InputError, match=said):
         regress(*change(*made(0.5, sets=2)))
+
+
+def test_a_ceiling_that_does_not_vary_within_patients_has_no_slope_of_theirs():
+    _, y, people, datasets = made(0.5, sets=2)
+    ceilings = np.array([float(name[1:]) for name in people])
+    with pytest.raises(InputError, match="within any patient"):
+        regress(ceilings, y, people, datasets, method="fixed")

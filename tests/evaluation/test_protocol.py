@@ -218,7 +218,7 @@ def test_crops_and_samples_are_the_papers():
 def test_protocols_travel_in_wheel_and_sdist():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     assert build["targets"]["wheel"]["force-include"]["protocols"] == "plica/protocols"
-    assert "protocols" in build["targets"]["sdist"]["include"]
+    assert "/protocols" in build["targets"]["sdist"]["include"]
 
 
 def test_the_page_lists_every_protocol_task_and_data_set():

@@ -107,3 +107,12 @@ def test_the_figure_has_both_planes():
 def test_nothing_is_no_figure():
     with pytest.raises(InputError, match="no finite number"):
         draw_plane([], "chest", 0)
+
+
+def test_where_some_win_and_some_lose_and_where_nothing_compares_it_is_said():
+    won, lost = (list(results(gain=gain)) for gain in (-3.0, 3.0))
+    mixed = [Kept.of(result) for result in (won[0], *lost[2:])]
+    assert "in 1 of 2 comparisons" in describe_winners(mixed)
+    assert describe_winners(mixed).endswith("depends on the codec and the image.")
+    alone = [Kept.of(result) for result in won if result.codec == "stream"]
+    assert describe_winners(alone) == "No standard codec has a file of as many bytes as a latent."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from plica.evaluation.reconstruction import summarise_all
+from plica.evaluation.reconstruction import Judged, _say_notes, summarise_all, tabulate
 from plica.evaluation.results import Result, Results
+from plica.evaluation.text import PER_CODE
 from plica.metrics.metric import Value
 
 
@@ -49,3 +51,43 @@ def test_unlike_quantities_are_not_averaged():
     lengths = [result(case, 0.5, unit="cycles/mm") for case in range(3)]
     found = mean(*lengths, result(4, 0.2, unit="cycles/pixel"))
     assert "1 not in cycles/mm left out" in found.estimate.note
+
+
+def test_what_was_left_out_under_every_codec_is_said_once():
+    one = replace(mean(result(0, 30.0)).estimate, note="few; 2 not in cycles/mm left out")
+    fine = replace(one, note="")
+
+    said = _say_notes({("a", "m"): one, ("b", "m"): one, ("a", "n"): one, ("b", "n"): fine})
+
+    assert said == " m: 2 not in cycles/mm left out. a, n: 2 not in cycles/mm left out."
+
+
+# -- the first table -----------------------------------------------------------------------------
+
+
+def tell(patients: int, sizes: dict[str, str], *, intervals: bool = True):
+    values = [
+        replace(result(case, 30.0 + case), codec=codec)
+        for codec in sizes
+        for case in range(patients)
+    ]
+    codecs = {codec: {PER_CODE: size} for codec, size in sizes.items()}
+    judged = Judged(Results(tuple(values)), codecs, {}, {}, baseline="a")
+    return tabulate(judged, summarise_all(judged.results), "", intervals=intervals)
+
+
+@pytest.mark.parametrize("intervals", [True, False])
+def test_voxels_per_code_stand_beside_each_codec(intervals):
+    table = tell(6, {"a": "16", "b": "64"}, intervals=intervals)
+
+    assert table.columns[:2] == ("codec", "voxels per code")
+    assert [row[:2] for row in table.rows] == [("a", "16"), ("b", "64")]
+    assert "compare those of equal voxels per code" in table.caption
+    assert "unequally" not in tell(6, {"a": "16", "b": "16", "c": "–"}).caption
+
+
+def test_intervals_that_there_are_none_of_are_not_spoken_of():
+    assert "95 % interval" in tell(12, {"a": "16"}).caption
+    table = tell(2, {"a": "16"})
+    assert table.caption == "Mean over images; there are too few patients for intervals."
+    assert "unknown" not in str(table.rows)

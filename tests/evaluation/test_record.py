@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.evaluation.reports import make_report, make_results
 
-from plica.errors import InputError, UnreadableFile
+from plica.errors import InputError, TooLarge, UnreadableFile
 from plica.evaluation.record import (
     VERSION,
     make_strict,
@@ -98,5 +98,14 @@ def test_a_damaged_report_is_said_to_be_damaged(tmp_path, key):
 
 
 def test_a_folder_without_a_report_is_named(tmp_path):
-    with pytest.raises(UnreadableFile, match=r"report\.json"):
+    with pytest.raises(UnreadableFile, match=r"there is no .*absent: give the folder"):
+        read_record(tmp_path / "absent")
+    with pytest.raises(UnreadableFile, match="holds no report"):
+        read_record(tmp_path)
+
+
+def test_a_record_beyond_any_report_is_not_read(tmp_path):
+    with (tmp_path / "report.json").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(TooLarge, match="bytes, and"):
         read_record(tmp_path)

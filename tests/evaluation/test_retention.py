@@ -1,5 +1,7 @@
 """Lesions: drawn truly, put in homogeneous tissue, and followed through codecs of known deeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -209,6 +211,29 @@ def test_an_image_without_homogeneous_tissue_is_refused():
         find_patches(to_field(lung), 6.0, margin=MARGIN, seed=0, most=3)
 
 
+def test_lesions_stand_in_lung_where_it_is_asked_for():
+    values = 40 + 8 * np.random.default_rng(0).normal(size=(96, 96, 1))
+    values[:, 40:] = -800 + 90 * np.random.default_rng(1).normal(size=(96, 56, 1))
+    image = make(values)
+
+    lung, soft = (
+        follow(image, lambda one: one, replace(PLAN, tissue=tissue)) for tissue in ("lung", "soft")
+    )
+
+    assert all(-950 < one.background_low <= one.background_high < -500 for one in lung)
+    assert all(-150 < one.background_low <= one.background_high < 150 for one in soft)
+    assert lung[0].retention == pytest.approx(1.0, abs=1e-6)
+
+
+def test_lung_is_told_by_hounsfield_units_alone():
+    picture = make(smooth_noise((96, 96, 1), 2), unit=Unit.DISPLAY)
+
+    with pytest.raises(UnusablePixels, match="stand in lung, which is told by HU"):
+        follow(picture, lambda one: one, replace(PLAN, tissue="lung"))
+    with pytest.raises(SettingsError, match="cannot be planted in 'liver'; there are: soft, lung"):
+        replace(PLAN, tissue="liver")
+
+
 def test_an_image_smaller_than_a_lesion_is_refused():
     small = make(smooth_noise((20, 20, 1), 1))
 
@@ -244,3 +269,10 @@ def test_colour_gets_the_lesion_in_every_channel():
     assert (added[0] == added[2]).all()
     assert added.max() == pytest.approx(0.5)
     assert changed(grey, added[0]).pixels.shape == grey.pixels.shape
+
+
+def test_a_plan_without_a_round_and_a_ball_without_a_size_are_refused():
+    with pytest.raises(SettingsError, match="at least one round"):
+        Plan((3.0,), (1.0,), rounds=0)
+    with pytest.raises(SettingsError, match="above zero, but got 0"):
+        draw_ball((5, 5, 5), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0), 0.0)

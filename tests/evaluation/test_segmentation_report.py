@@ -17,7 +17,7 @@ from plica.evaluation.segmentation_report import (
 from plica.metrics.metric import Value
 
 
-def make(shift, patients=8, seeds=2):
+def make(shift, patients=8, seeds=2, better="higher"):
     random = np.random.default_rng(0)
     results = []
     for number in range(patients):
@@ -25,7 +25,7 @@ def make(shift, patients=8, seeds=2):
             for draw in range(seeds):
                 base = 0.7 + 0.02 * number + 0.01 * draw
                 for arm, value in (("raw", base), ("mixed", base + shift(number, random))):
-                    dice = Value("dice of lung", value, "1", "higher", None, "as defined", "", {})
+                    dice = Value("dice of lung", value, "1", better, None, "as defined", "", {})
                     key = (f"p{number}", "", str(place))
                     results.append(Result(key, arm, "", (dice,), {}, draw=draw))
     return Results(tuple(results))
@@ -42,12 +42,24 @@ def test_a_steady_gain_is_better_and_a_steady_loss_worse_beyond_noise():
         assert found.rank_biserial == sign
 
 
+def test_a_distance_that_grows_is_worse_and_one_that_shrinks_is_better():
+    for sign, verdict in ((1, "worse beyond noise"), (-1, "better beyond noise")):
+        results = make(lambda n, _, s=sign: s * (0.02 + 0.001 * n), better="lower")
+        found = compare_arms(results, "raw")[0]
+        assert found.verdict == verdict
+        assert (found.better, found.worse) == ((0, 8) if sign > 0 else (8, 0))
+
+
 def test_what_goes_both_ways_is_no_difference_and_few_patients_tell_nothing():
     both = compare_arms(make(lambda n, _: 0.02 if n % 2 else -0.02), "raw")[0]
     assert both.verdict == "no difference beyond noise"
     few = compare_arms(make(lambda n, _: 0.02, patients=5), "raw")[0]
     assert few.verdict == "too few patients to tell"
     assert math.isnan(few.p)
+
+
+def test_arms_of_equal_scores_are_the_same_and_not_of_too_few_patients():
+    assert compare_arms(make(lambda n, _: 0.0), "raw")[0].verdict == "the same"
 
 
 def test_the_noise_of_seeds_is_measured_by_patient():
@@ -71,3 +83,9 @@ def test_an_arm_alone_or_unknown_is_refused():
         compare_arms(results, "drawn")
     with pytest.raises(InputError, match="one arm alone"):
         report_segmentation(Judged(results.of(codec="raw"), "raw", {}, {}))
+
+
+def test_only_what_is_beyond_noise_is_counted_so():
+    for shift, patients in ((lambda n, _: 0.0, 8), (lambda n, _: 0.02, 5)):
+        judged = Judged(make(shift, patients), "raw", {}, {})
+        assert "none of 1 differences is beyond noise" in report_segmentation(judged).summary[0]

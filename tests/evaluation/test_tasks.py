@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from tests.formats.dicom_scenes import make_slice, save
 
 from plica.errors import InputError, OutputError, UnknownName
+from plica.evaluation.datasets import find_dataset
 from plica.evaluation.protocol import read_protocol
 from plica.evaluation.selection import parse_boxes, prepare, select
 from plica.evaluation.task_cq500 import choose_series
@@ -434,3 +436,89 @@ def test_cells_of_ones_and_gaps():
     assert [is_yes(cell) for cell in ("1", "1.0", "0", "0.0", "", " ")] == [True] * 2 + [False] * 4
     with pytest.raises(InputError, match="but got 'yes'"):
         is_yes("yes")
+
+
+# -- what is not as it was published -------------------------------------------------------------
+
+
+def replace_in(name, old, new):
+    def change(root):
+        file = next(root.rglob(name))
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def remove(pattern):
+    def change(root):
+        found = list(root.rglob(pattern))
+        assert found
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def enlarge(name):
+    def change(root):
+        with next(root.rglob(name)).open("ab") as file:
+            file.truncate((1 << 20) + 1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("rsna-bone-age", remove("1378.png"), "1378.png of train.csv"),
+        ("rsna-bone-age", replace_in("train.csv", "180", "x"), "whole number, but got 'x'"),
+        ("rsna-bone-age", replace_in("train.csv", "180", "180.5"), "whole number, but got '180.5'"),
+        ("cmmd-malignancy", remove("D1-0003"), "CMMD/D1-0003/…/1-1.dcm"),
+        ("grazpedwri-boxes", remove("0003_01_WRI-L1_M014.png"), "0003_01_WRI-L1_M014.png"),
+        ("grazpedwri-boxes", remove("images_part*"), "none of images_part1"),
+        ("grazpedwri-boxes", enlarge("0003_01_WRI-L1_M014.json"), "too large for an annotation"),
+        ("mrnet-tear", remove("0005.npy"), "train/sagittal/0005.npy"),
+        ("mrnet-tear", replace_in("train-acl.csv", "0001,0\n", ""), "same exams, such as 0001"),
+        ("mrnet-tear", replace_in("train-acl.csv", "0001,0", '"0001'), "cannot be read"),
+        ("mrnet-tear", enlarge("train-acl.csv"), "too large for a list of exams"),
+        ("verse-fracture", remove("sub-verse005"), "the CT of verse_ID 5"),
+        ("vindr-birads", replace_in("breast*.csv", "BI-RADS 1", "BI-RADS 9"), "'BI-RADS 9'"),
+    ],
+)
+def test_a_tree_that_is_not_as_it_was_published_is_refused(tmp_path, name, change, said):
+    MAKERS[name](tmp_path)
+    change(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read_task(name, tmp_path)
+    assert said in str(caught.value)
+
+
+def test_two_files_of_one_scan_are_refused(tmp_path):
+    make_verse(tmp_path)
+    scan = tmp_path / "dataset-verse19test" / "rawdata" / "sub-verse006"
+    touch(scan / "sub-verse006_split-verse005_ct.nii.gz")
+    touch(scan / "notes_ct.nii.gz")  # of no scan, and passed over
+    with pytest.raises(InputError, match="two files are of scan 5"):
+        read_task("verse-fracture", tmp_path)
+
+
+def test_a_table_of_no_images_is_refused(tmp_path):
+    make_vindr(tmp_path)
+    table = tmp_path / "breast-level_annotations.csv"
+    table.write_text(table.read_text().splitlines()[0])
+    with pytest.raises(InputError, match="there are no images in"):
+        read_task("vindr-birads", tmp_path)
+
+
+def test_rows_without_a_patient_are_passed_over(tmp_path):
+    make_cmmd(tmp_path)
+    with (tmp_path / "CMMD_clinicaldata_revision.csv").open("a") as file:
+        file.write(",,,,,,\n")
+    assert len(read_task("cmmd-malignancy", tmp_path).cohort) == 20
+
+
+def test_a_data_set_of_no_name_is_refused():
+    with pytest.raises(UnknownName, match=r"no data set 'cmd' is known; there are: .*cmmd"):
+        find_dataset("cmd")

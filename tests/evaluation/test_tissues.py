@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from tests.evaluation.phantoms import body, make, smooth_noise
 
+from plica.errors import InputError
 from plica.evaluation.fields import to_field, to_values
-from plica.evaluation.tissues import judge_tissues
-from plica.image import Unit
+from plica.evaluation.tissues import judge_ranges, judge_tissues
+from plica.grid import Grid
+from plica.image import Image, Unit
 
 
 def judge(image, decoded):
@@ -85,3 +87,16 @@ def test_a_class_of_no_core_says_so():
     assert tissue.voxels < tissue.voxels_all
     record = tissue.to_json()
     assert record["high"] is None  # no end
+
+
+def test_ranges_are_of_two_images_on_one_grid_with_the_same_channels():
+    one, two = (
+        Image(np.zeros((n, 4, 4, 1), np.int16), Grid.from_spacing((4, 4, 1)), Unit.HU)
+        for n in (1, 2)
+    )
+    moved = Image(one.pixels, Grid.from_spacing((4, 4, 1), (2, 2, 1)), Unit.HU)
+
+    with pytest.raises(InputError, match="channel by channel, but the source has 1 and"):
+        judge_ranges(one, two)
+    with pytest.raises(InputError, match="not on one grid: spacing"):
+        judge_ranges(one, moved)

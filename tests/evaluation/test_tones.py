@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plica.errors import SettingsError
+from plica.evaluation import tones
 from plica.evaluation.tones import (
     Tone,
     choose_residual_range,
@@ -106,6 +107,16 @@ def test_one_wrong_voxel_still_has_a_range():
     residual[0, 5, 5] = -3
 
     assert choose_residual_range(residual) == (3, 0)
+
+
+def test_the_share_beyond_is_of_every_voxel_where_a_glance_sees_one_of_eight():
+    residual = np.zeros((1, 1, 2049, 2049), np.float32)
+    residual[..., 1, 1::2] = 50.0
+    residual[..., 0, 0] = np.nan
+
+    assert tones.glance(residual).max() == 0
+    assert tones.share_beyond(residual, 40.0) == 1024 / (2049**2 - 1)
+    assert choose_residual_range(residual) == (50, 0)
 
 
 @given(st.floats(1e-6, 1e9))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plica.evaluation.wilcoxon import LEAST_PATIENTS, adjust_holm, rank_biserial, signed_rank
@@ -45,8 +45,18 @@ def test_noise_of_clustered_images_is_called_a_change_as_often_as_is_said():
     assert 0.02 < np.mean(found) < 0.08  # 5 % within three standard errors
 
 
-@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_steps_down_as_it_is_defined(p):
+    """Of the j-th smallest of m, the largest (m - i + 1) p_i of all i ≤ j, and no more than 1."""
+    order = np.argsort(p, kind="stable")
+    stepped = [(len(p) - place) * p[at] for place, at in enumerate(order)]
+    expected = np.empty(len(p))
+    expected[order] = np.minimum(1, np.maximum.accumulate(stepped))
+
+    assert adjust_holm(p) == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize("p", [[0.3], [0.01, 0.01, 0.04, 0.03, 0.2], [0.0, 1.0, 0.5, 0.5, 0.02]])
 def test_holm_agrees_with_statsmodels(p):
     theirs = multitest.multipletests(p, method="holm")[1]
 

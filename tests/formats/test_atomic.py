@@ -1,4 +1,5 @@
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,14 @@ def test_an_empty_folder_is_taken(tmp_path):
     with new_folder(tmp_path / "a") as part:
         (part / "one").touch()
     assert names(tmp_path / "a") == ["one"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_by_the_name_that_was_given(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    said = r"a\.txt cannot be written: Read-only"
+    with pytest.raises(OutputError, match=said), new_file(tmp_path / "a.txt"):
+        pass

@@ -9,7 +9,8 @@ import pytest
 from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, marked, save, save_all
 
 from plica.errors import AmbiguousSource, NotAVolume, UnreadableFile
-from plica.formats import dicom
+from plica.formats import dicom, dicom_series
+from plica.formats.dicom_planes import make_plane
 
 PLACES = (0.0, 2.0, 4.0, 6.0)
 
@@ -142,8 +143,19 @@ def test_two_series_in_a_folder_are_listed_and_chosen_by_number_or_hash(tmp_path
     found = dicom.find_series(sorted(folder.iterdir()))
     assert dicom.read(folder, series="2").grid.shape[2] == 3
     assert dicom.read(folder, series=found[0].series[:8]).grid.shape[2] == 4
-    with pytest.raises(AmbiguousSource, match="no series 'zz'"):
+    with pytest.raises(AmbiguousSource, match="no series 'zz'; it has: 1 = "):
         dicom.read(folder, series="zz")
+
+
+def test_a_number_of_no_series_is_not_taken_for_the_beginning_of_a_mark() -> None:
+    found = [dicom_series.DicomSeries((), mark, "CT") for mark in ("7ab1", "7ab2", "3c")]
+    for number in ("3c", "3"):
+        assert dicom_series.choose_series(found, number, "a.zip").series == "3c"
+    for number in ("7", "0", "4"):
+        with pytest.raises(AmbiguousSource, match=f"has no series '{number}'; it has: 1 = 7ab1"):
+            dicom_series.choose_series(found, number, "a.zip")
+    with pytest.raises(AmbiguousSource, match="several series whose mark begins with '7a'"):
+        dicom_series.choose_series(found, "7a", "a.zip")
 
 
 @pytest.mark.parametrize("keyword", ["DiffusionBValue", "EchoTime", "TemporalPositionIdentifier"])
@@ -159,6 +171,26 @@ def test_several_volumes_are_told_apart_by_what_differs(tmp_path: Path, keyword:
     assert dicom.read(folder, volume=1).pixels[0, 0, 0].tolist() == [1000, 1020]
     with pytest.raises(AmbiguousSource, match="no volume 2"):
         dicom.read(folder, volume=2)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "said"),
+    [
+        ("EchoTime", (5, 20), "Volume 1: EchoTime 20"),
+        ("ConvolutionKernel", ("B30f", "Doe^Jane"), "Volume 1: ConvolutionKernel."),
+        ("ImageType", (["ORIGINAL", "DOE"], ["ORIGINAL", "JANE"]), "Volume 1: ImageType."),
+        ("AcquisitionTime", ("101500", "111500"), "Volume 1: AcquisitionTime."),
+    ],
+)
+def test_of_what_tells_volumes_apart_only_numbers_are_noted(
+    tmp_path: Path, keyword: str, values: tuple[object, object], said: str
+) -> None:
+    pairs = itertools.product((0.0, 2.0), values)
+    folder = save_all([make_slice(z, **{keyword: value}) for z, value in pairs], tmp_path)
+    (note,) = (
+        note for note in dicom.read(folder, volume=1).provenance.notes if note.startswith("Volume")
+    )
+    assert note.startswith(said)
 
 
 def test_volumes_that_nothing_names_are_told_apart_by_instance_number(tmp_path: Path) -> None:
@@ -213,3 +245,12 @@ def test_spacing_that_changes_along_the_series_is_called_that(tmp_path: Path) ->
     datasets = [make_slice(z) for z in (0.0, 4.0, 8.0, 12.0, 16.0, 23.0, 30.0)]
     with pytest.raises(NotAVolume, match=r"2 of 6 steps differ.*spacing changes along the series"):
         dicom.read(save_all(datasets, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "name"), [(0, "axial"), (30, "axial"), (45, "oblique"), (60, "coronal")]
+)
+def test_a_plane_is_named_after_the_axis_it_is_across(degrees: int, name: str) -> None:
+    tilt = math.radians(degrees)
+    down = [0.0, math.cos(tilt), math.sin(tilt)]
+    assert make_plane("", [0.0, 0, 0], [1.0, 0, 0, *down], [1.0, 1.0]).name == name

@@ -10,6 +10,7 @@ from tests.formats.dicom_scenes import CAPTURE, COLUMNS, ROWS, make_slice, packa
 
 from plica.errors import UnreadableFile
 from plica.formats import dicom
+from plica.formats.dicom_file import guarded
 from plica.image import Display, Unit
 
 
@@ -135,3 +136,10 @@ def test_monochrome1_keeps_its_values_and_is_marked_inverted(tmp_path: Path) -> 
 def test_padding_is_kept_and_noted() -> None:
     image = dicom.read(packaged("CT_small.dcm"))
     assert any("-2000 mark padding" in note for note in image.provenance.notes)
+
+
+def test_a_quoted_value_that_a_long_message_cuts_off_is_not_told() -> None:
+    with pytest.raises(UnreadableFile) as caught, guarded("a.dcm", "reading"):
+        raise ValueError("could not convert: " + "x " * 80 + "'Doe^Jane " + "y" * 60 + "'")
+    assert "Doe" not in str(caught.value)
+    assert len(str(caught.value)) < 300

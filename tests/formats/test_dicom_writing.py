@@ -184,3 +184,14 @@ def test_a_radiograph_keeps_window_table_and_inversion(tmp_path: Path) -> None:
     assert np.array_equal(back.pixels, pixels)
     assert (back.display.center, back.display.function) == (100.0, "SIGMOID")
     assert np.allclose(back.display.table, table)
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_left(tmp_path: Path, monkeypatch) -> None:
+    def fill(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OutputError) as caught:
+        dicom.write(ramp(), tmp_path / "out")
+    assert str(caught.value) == f"{tmp_path / 'out'} cannot be written: No space left on device"
+    assert list(tmp_path.iterdir()) == []

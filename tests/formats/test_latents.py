@@ -1,3 +1,4 @@
+import hashlib
 import json
 import resource
 import struct
@@ -16,7 +17,7 @@ from plica.errors import LatentError, OutputError, PlicaError, TooLarge, Unreada
 from plica.formats import latents
 from plica.formats.codes import STORAGE_TYPES, from_bfloat16, to_bfloat16
 from plica.formats.doors import read as read_image
-from plica.formats.doors import write
+from plica.formats.doors import read_latent, write
 from plica.formats.latent_record import SCHEMA
 from plica.grid import Grid
 from plica.image import Display, Provenance, Unit
@@ -300,6 +301,8 @@ def take_apart(data):
 
 
 def put_together(header, tensors):
+    """The file as it was written before headers had a checksum."""
+    header["__metadata__"].pop("header_sha256", None)
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + tensors
 
@@ -378,6 +381,7 @@ def assign(*keys, value):
             extra={"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}),
         lambda record, header: header.update(codes=[]),
         lambda record, header: header["__metadata__"].update(more=1),
+        lambda record, header: header["__metadata__"].update(more="a key of nobody's"),
     ],
 )  # fmt: skip
 def test_an_edited_record_is_refused_with_a_sentence(tmp_path, change):
@@ -453,7 +457,8 @@ def test_flipped_and_cut_files_give_a_latent_or_our_own_error(tmp_path, flips, c
     path.write_bytes(raw if cut is None else raw[: cut % len(raw)])
     with suppress(PlicaError):
         assert latents.read_header(path)["schema"] == SCHEMA
-    with suppress(PlicaError):  # damage in the header's words may pass, in the codes never
+    with suppress(PlicaError):
+        assert_same(latents.read(path), whole)
         np.testing.assert_array_equal(latents.read(path).codes, whole.codes)
 
 
@@ -505,3 +510,106 @@ def test_a_latent_without_a_checksum_is_read_as_before(tmp_path):
     assert len(header["__metadata__"].pop("sha256")) == 64
     path.write_bytes(put_together(header, tensors))
     assert np.array_equal(latents.read(path).codes, make().codes)
+
+
+# -- every byte ----------------------------------------------------------------------------------
+
+
+def small(path, dtype="int8"):
+    """A latent in as few bytes as will do, and how many of them stand before the numbers."""
+    record = Record("window", {"low": -1024.0, "high": 3071.0}, {}, {"kept": np.zeros(1, bool)})
+    latent = make(
+        codec=CodecIdentity("c", "sha256:0", {}), trail=Trail((record,)), display=Display(),
+        provenance=Provenance("nifti", "CT", "sha256:1", "sha256:2"),
+    )  # fmt: skip
+    latents.write(latent, path, dtype=dtype, overwrite=True)
+    whole = path.read_bytes()
+    return whole, 8 + struct.unpack("<Q", whole[:8])[0]
+
+
+def is_refused_or_same(path, data, whole):
+    """Whether a changed file is refused by both readers, or reads as the whole one does."""
+    path.write_bytes(data)
+    try:
+        read = latents.read(path)
+    except PlicaError:
+        return True
+    assert_same(read, whole)
+    return np.array_equal(read.codes, whole.codes)
+
+
+def test_no_byte_can_be_changed_without_being_refused(tmp_path):
+    data, header = small(tmp_path / "whole.latent")
+    whole = latents.read(tmp_path / "whole.latent")
+    changes = [(at, data[at] ^ bit) for at in range(len(data)) for bit in (1,)]
+    quotes = [at for at in range(header) if data[at : at + 1] in (b'"', b"9", b"-", b".", b"3")]
+    changes += [(at, value) for at in quotes[::90] for value in range(256)]
+    for at, value in changes:
+        if value == data[at]:
+            continue
+        changed = data[:at] + bytes([value]) + data[at + 1 :]
+        assert is_refused_or_same(tmp_path / "a.latent", changed, whole), (at, value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"3071.0", b"3971.0"), (b'"shape": [8', b'"shape": [9'), (b"HU", b"Gy")],
+)
+def test_an_edit_that_makes_sense_is_refused_by_both_readers(tmp_path, old, new):
+    path = tmp_path / "a.latent"
+    data, header = small(path)
+    quoted = [part.replace(b'"', b'\\"') for part in (old, new)]
+    pair = quoted if quoted[0] in data[:header] else (old, new)
+    assert pair[0] in data[:header]
+    path.write_bytes(data.replace(*pair, 1))
+    for function in (latents.read, latents.read_header):
+        with pytest.raises(LatentError, match="header is not the one written"):
+            function(path)
+
+
+def test_a_file_from_before_headers_had_a_checksum_is_read(tmp_path):
+    path = tmp_path / "a.latent"
+    whole = latents.write(make(), path)
+    header, tensors = take_apart(path.read_bytes())
+    path.write_bytes(put_together(header, tensors))
+    assert b"header_sha256" not in path.read_bytes()
+    assert_same(latents.read(path), whole)
+
+
+def test_the_header_checksum_can_be_had_without_plica(tmp_path):
+    data, header = small(tmp_path / "a.latent")
+    said = take_apart(data)[0]["__metadata__"]["header_sha256"]
+    zeros = data[:header].replace(said.encode(), b"0" * 64)
+    assert hashlib.sha256(zeros).hexdigest() == said
+
+
+@pytest.mark.parametrize("said", ["\ud800", "0" * 63, "G" * 64, ""])
+def test_a_checksum_of_other_letters_is_damage(tmp_path, said):
+    path = tmp_path / "a.latent"
+    latents.write(make(), path)
+    header, tensors = take_apart(path.read_bytes())
+    header["__metadata__"]["header_sha256"] = said
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + tensors)
+    with pytest.raises(LatentError, match="damaged"):
+        latents.read(path)
+
+
+def test_a_newer_plicas_further_keys_are_no_damage(tmp_path):
+    def renew(record, header):
+        record["schema"] = 99
+        header["__metadata__"]["signature"] = "new"
+
+    with pytest.raises(LatentError, match="written by a newer plica"):
+        latents.read(edit(tmp_path / "a.latent", renew))
+
+
+def test_a_latent_is_not_written_like_a_series(tmp_path):
+    with pytest.raises(OutputError, match="only DICOM is written like another"):
+        write(make(), tmp_path / "a.latent", like=tmp_path)
+
+
+def test_an_image_is_no_latent_and_is_told_to_be_encoded(tmp_path):
+    write(latents.to_image(make()), tmp_path / "ct.nii.gz")
+    with pytest.raises(LatentError, match=r"a NIfTI image, not a latent: encode it"):
+        read_latent(tmp_path / "ct.nii.gz")

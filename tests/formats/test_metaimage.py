@@ -135,3 +135,13 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         (tmp_path / "b.mha").write_bytes(whole[:kept])
         with pytest.raises(PlicaError):
             metaimage.read(tmp_path / "b.mha")
+
+
+def test_packed_pixels_are_refused_without_their_checksum_or_with_a_wrong_one(tmp_path):
+    metaimage.write(Image(numbers("int16"), GRIDS["oblique"]), tmp_path / "a.mha")
+    whole = (tmp_path / "a.mha").read_bytes()
+    assert b"CompressedData = True" in whole
+    for damaged in (whole[:-1], whole[:-4], whole[:-1] + bytes([whole[-1] ^ 1])):
+        (tmp_path / "b.mha").write_bytes(damaged)
+        with pytest.raises(UnreadableFile):
+            metaimage.read(tmp_path / "b.mha")

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 from tests.formats.scenes import GRIDS, LANDMARK, find_mark, marked, numbers
@@ -54,3 +56,14 @@ def test_truncated_files_are_refused(tmp_path, kept):
     (tmp_path / "b.mgh").write_bytes((tmp_path / "a.mgh").read_bytes()[:kept])
     with pytest.raises(UnreadableFile):
         mgh.read(tmp_path / "b.mgh")
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_a_packed_file_whose_checksum_is_wrong_is_refused_whichever_frame_is_read(tmp_path, frame):
+    array = np.arange(48, dtype=np.float32).reshape(2, 3, 4, 2)
+    nibabel.save(nibabel.MGHImage(array, np.eye(4)), tmp_path / "a.mgh")
+    packed = bytearray(gzip.compress((tmp_path / "a.mgh").read_bytes()))
+    packed[-6] ^= 1
+    (tmp_path / "a.mgz").write_bytes(packed)
+    with pytest.raises(UnreadableFile, match="CRC"):
+        mgh.read(tmp_path / "a.mgz", volume=frame)

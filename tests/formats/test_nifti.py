@@ -1,6 +1,7 @@
 import gzip
 import struct
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -447,6 +448,15 @@ def test_a_flipped_bit_in_a_packed_file_is_found_by_its_checksum(tmp_path):
         nifti.read(tmp_path / "a.nii.gz")
 
 
+def test_a_packed_file_is_checked_to_its_end_whichever_volume_is_read(tmp_path):
+    raw = bytearray(gzip.compress(header_bytes(dim=[4, 2, 2, 2, 3, 1, 1, 1]) + bytes(24 * 2)))
+    raw[-6] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(raw)
+    for volume in range(3):
+        with pytest.raises(UnreadableFile, match="CRC"):
+            nifti.read(tmp_path / "a.nii.gz", volume=volume)
+
+
 FUZZ = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -478,3 +488,18 @@ def test_flipped_and_cut_files_give_an_image_or_our_own_error(
             return
     assert read.pixels.size
     assert np.isfinite(read.grid.affine).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ((), b""),
+        (("encoded by a", "decoded by linear-4x1-3d", "cropped"),
+         b"decoded by plica, linear-4x1-3d"),
+        ((f"decoded by é\n{'x' * 99}",), b"decoded by plica, ? " + b"x" * 59),
+    ],
+)  # fmt: skip
+def test_a_decoded_image_says_by_which_codec(tmp_path, steps, said):
+    image = Image(np.zeros((1, 3, 3, 3), np.int16), Grid.from_spacing((3, 3, 3)))
+    write(replace(image, provenance=Provenance(steps=steps)), tmp_path / "a.nii")
+    assert nibabel.load(tmp_path / "a.nii").header["descrip"].item() == said

@@ -48,7 +48,7 @@ def test_what_is_no_image_is_skipped_with_a_reason_in_a_tree_and_never_when_name
         (tmp_path / name).write_text("words, words\n")
     found = find_sources([tmp_path])
     assert [source.name for source in found.sources] == ["a"]
-    assert {path.name for path, reason in found.skipped if reason} == {
+    assert {one.path.name for one in found.skipped if one.reason} == {
         "LICENSE", "table.csv", "notes.txt", "facts.json"}  # fmt: skip
     assert names([tmp_path / "table.csv"]) == ["table.csv"]
 
@@ -141,7 +141,7 @@ def test_a_chosen_series_makes_each_path_one_source(tmp_path):
     folder = save_two_series(tmp_path / "export")
     archive = pack(folder, tmp_path / "export.zip")
     found = find_sources([folder, archive], series="3").sources
-    assert [(one.name, one.series) for one in found] == [("export", "3")] * 2
+    assert [(one.name, one.series) for one in found] == [("c", "3"), ("export/series-3", "3")]
     assert [read(one.path, series=one.series).grid.shape[2] for one in found] == [2, 2]
 
 
@@ -153,3 +153,19 @@ def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
     for at in (8, 9):
         save(make_slice(at, SeriesInstanceUID="1.2.3.5"), tmp_path / "ct" / f"{at}.dcm")
     assert names([Path()]) == ["ct/series-1", "ct/series-2"]
+
+
+@pytest.mark.parametrize("hostile", ["/README.txt", "../../README.txt", "a\\..\\README.txt"])
+def test_what_a_zip_holds_besides_is_named_as_the_zip_does_and_stays_below_it(tmp_path, hostile):
+    save_all([make_slice(at) for at in range(3)], tmp_path / "ct")
+    report = make_slice(0, PixelData=None, Rows=None, Columns=None, Modality="SR",
+                        SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")  # fmt: skip
+    save(report, tmp_path / "ct" / "SE9" / "SR1.dcm")
+    archive = pack(tmp_path / "ct", tmp_path / "ct.zip")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(hostile, "not an image")
+    skipped = find_sources([archive]).skipped
+    below = {one.path.relative_to(archive).as_posix() for one in skipped}
+    assert "SE9/SR1.dcm" in below
+    assert {name for name in below if name.endswith("README.txt")} <= {"README.txt", "a/README.txt"}
+    assert len(below) == 2

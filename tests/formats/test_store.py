@@ -7,6 +7,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +98,56 @@ def test_the_checksum_of_a_record_is_that_of_its_file(tmp_path):
     assert store.check(key) == said
     assert store.rows(["key", "sha256"]).to_pylist()[3] == {"key": key, "sha256": said}
     assert len(seen) == 5
+
+
+def test_a_card_stands_once_in_a_shard_and_every_latent_has_it(tmp_path):
+    long = replace(CODEC, card={**CODEC.card, "notes": "x" * 5000, "nested": {"b": [1, 2], "a": 3}})
+    store, seen = fill(tmp_path / "store", latent=lambda n: replace(made(n), codec=long))
+    assert store.shard_path("s0").read_bytes().count(b"x" * 5000) == 1
+    for key, latent in seen.items():
+        assert_same(store.read(key), latent)
+        assert store.read(key).codec == long
+        assert list(store.read(key).codec.card) == list(long.card)
+    assert find_faults(store) == []
+
+
+def test_a_latent_with_a_card_of_its_own_keeps_it(tmp_path):
+    other = replace(CODEC, card={**CODEC.card, "licence": "of a newer plica"})
+    pair = [made(0), replace(made(1), codec=other)]
+    store, _ = fill(tmp_path / "store", counts=(2,), latent=lambda n: pair[n])
+    assert [store.read(key_of(n)).codec for n in (0, 1)] == [CODEC, other]
+    assert find_faults(store) == []
+
+
+def test_a_store_of_an_older_plica_is_read_and_written_on(tmp_path):
+    """Its shard was written when each latent held its codec's card."""
+    old = Path(__file__).parent.parent / "golden" / "store-1"
+    shutil.copytree(old, tmp_path / "store")
+    store, (_, now) = Store.open(tmp_path / "store"), fill(tmp_path / "now", (2,), "float16")
+    for key, latent in now.items():
+        assert_same(store.read(key), latent)
+        assert store.read(key).codec == CODEC
+    assert find_faults(store) == []
+    with ShardWriter(store, "s1") as writer:
+        added = writer.add(key_of(2), made(2))
+    both = Store.open(tmp_path / "store")
+    assert_same(both.read(key_of(2)), added)
+    assert len(both) == 3
+
+
+@pytest.mark.parametrize("where", ["store.json", "index", "record"])
+def test_what_a_newer_plica_wrote_is_refused_with_a_sentence(tmp_path, where, monkeypatch):
+    if where == "record":
+        monkeypatch.setattr("plica.formats.latent_record.APART", 3)
+    if where == "index":
+        monkeypatch.setattr("plica.formats.store_index.SCHEMA", 2)
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    monkeypatch.undo()
+    if where == "store.json":
+        facts = store.folder / "store.json"
+        facts.write_text(facts.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(LatentError, match=r"newer plica \(schema \d; this one knows \d\); update"):
+        Store.open(store.folder).read(key_of(0))
 
 
 def test_a_shard_is_read_by_safetensors_itself(tmp_path):
@@ -507,6 +559,21 @@ def test_any_value_in_a_stores_record_gives_a_store_or_our_own_error(tmp_path, d
     path.write_text(json.dumps(record))
     with suppress(PlicaError):
         assert Store.open(tmp_path / "store").dtype in STORAGE_TYPES
+
+
+def test_no_word_of_a_stores_record_can_be_changed_unseen(tmp_path):
+    Store.create(tmp_path / "store", codec=CODEC, settings={"options": {"axis": "axial"}})
+    path = tmp_path / "store/store.json"
+    text = path.read_text()
+    assert Store.open(tmp_path / "store").settings == {"options": {"axis": "axial"}}
+    for place, letter in enumerate(text):
+        if letter.isalnum():
+            path.write_text(text[:place] + ("b" if letter == "a" else "a") + text[place + 1 :])
+            with pytest.raises(PlicaError):
+                Store.open(tmp_path / "store")
+    bare = {name: value for name, value in json.loads(text).items() if name != "sha256"}
+    path.write_text(json.dumps(bare))  # as it was written before there was a sum
+    assert Store.open(tmp_path / "store").settings == {"options": {"axis": "axial"}}
 
 
 # -- together ------------------------------------------------------------------------------------

@@ -136,3 +136,12 @@ def test_what_cannot_be_compared_is_refused():
         measure_likeness(real, pairs=0)
     with pytest.raises(InputError, match="3 pictures have 2 patients"):
         Pictures(np.zeros((3, 8, 8, 1), np.float32), ("a", "b"), ("a", "b", "c"))
+
+
+def test_a_floor_of_fewer_than_no_splits_is_refused_and_each_pair_told():
+    with pytest.raises(SettingsError, match="0 or more splits, but -1"):
+        compare_diversity(make_pictures(6), make_pictures(6, seed=1), pairs=4, repeats=-1)
+    told = []
+    measure_likeness(make_pictures(6), pairs=5, tell=lambda *numbers: told.append(numbers))
+    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
+    assert told

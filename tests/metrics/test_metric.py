@@ -281,3 +281,25 @@ def test_grids_that_differ_in_spacing_alone_say_so():
     other = Image(pixels, Grid.from_spacing((8, 8, 1), (0.5, 1, 1)))
     with pytest.raises(InputError, match=r"spacing \[1.0, 1.0, 1.0\] against \[0.5, 1.0, 1.0\]"):
         measure(one, other)
+
+
+def test_axes_that_differ_are_told():
+    grid = Grid.from_spacing((4, 4, 4))
+    turned = Grid((4, 4, 4), grid.affine @ np.diag([-1.0, 1.0, 1.0, 1.0]))
+    one, other = (Image(np.zeros((1, 4, 4, 4), np.float32), g) for g in (grid, turned))
+    with pytest.raises(InputError, match=r"axes .* against"):
+        measure(one, other)
+
+
+def test_a_metric_that_was_not_measured_has_no_number():
+    image = Image(np.arange(64, dtype=np.float32).reshape(1, 4, 4, 4), Grid.from_spacing((4, 4, 4)))
+    found = measure(image, image, metrics=["mae"])
+    assert found["mae"] == 0
+    with pytest.raises(KeyError, match="psnr"):
+        found["psnr"]
+
+
+@pytest.mark.parametrize("record", [{}, {"value": "much"}, {"value": 1.0, "colour": "red"}])
+def test_what_is_no_record_of_a_value_is_refused(record):
+    with pytest.raises(InputError, match="no record of a metric's value"):
+        Value.from_json(record)

@@ -15,6 +15,7 @@ from plica.networks.memory import (
 from plica.networks.probes import build_probe
 
 GIB = 2**30
+SIDE = 128
 
 
 class Allocator:
@@ -63,19 +64,23 @@ def test_images_that_need_nothing_have_no_largest_batch():
     assert foretell(((1, 300), (32, 300)), 1000).bound
 
 
-def test_a_child_process_measures_what_larger_batches_need():
-    build = partial(build_probe, "small-2d")
-    peaks = measure_peaks(build, (1, 512, 512), memory=4 * GIB)
+@pytest.fixture(scope="module")
+def peaks():
+    """What a child process measured of rising batches of small pictures."""
+    return measure_peaks(partial(build_probe, "small-2d"), (1, SIDE, SIDE), memory=4 * GIB)
+
+
+def test_a_child_process_measures_what_larger_batches_need(peaks):
     assert [batch for batch, _ in peaks][:2] == [1, 2]
     growth = (peaks[-1][1] - peaks[0][1]) / (peaks[-1][0] - peaks[0][0])
-    one_map = 16 * 512 * 512 * 4  # what leaves the stem
+    one_map = 16 * SIDE * SIDE * 4  # what leaves the stem
     assert one_map <= growth <= 8 * one_map
 
 
-def test_growth_is_even_from_small_batches_to_large_ones():
+def test_growth_is_even_from_small_batches_to_large_ones(peaks):
     """Else a line through small ones foretells nothing."""
-    peaks = dict(measure_peaks(partial(build_probe, "small-2d"), (1, 128, 128), memory=4 * GIB))
-    early, late = (peaks[16] - peaks[4]) / 12, (peaks[64] - peaks[16]) / 48
+    found = dict(peaks)
+    early, late = (found[16] - found[4]) / 12, (found[64] - found[16]) / 48
     assert early == pytest.approx(late, rel=0.25)
 
 

@@ -279,7 +279,7 @@ from tests.networks.schedules import build
 torch.set_num_threads(2)
 folder, memory, direction = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 network = build("kl", widths=(32, 32, 32, 32, 64))
-sides = (704, 576)
+sides = (832, 576)
 shape = (1, 1, *sides) if direction == "encode" else (1, 2, *(side // 16 for side in sides))
 x = torch.rand(shape)
 give_back()

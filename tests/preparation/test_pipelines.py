@@ -15,7 +15,6 @@ from plica.preparation.window import Window
     [
         (Unit.HU, "i2", Window(-1024, 3071)),
         (Unit.DISPLAY, "u1", Window(0, 255)),
-        (Unit.LABEL, "u1", Window(0, 255)),
         (Unit.DISPLAY, "u2", MinMax()),
         (Unit.RELATIVE, "f4", MinMax()),
         (Unit.SUV, "f4", MinMax()),

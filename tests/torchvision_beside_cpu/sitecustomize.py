@@ -39,7 +39,7 @@ def make_way(spec):
     import torch
 
     for folder in spec.submodule_search_locations or ():
-        for path in Path(folder).glob("_C.*"):
+        for path in Path(folder).glob("_C*.*"):  # _C.so; since 0.29 _C_stable.so
             try:
                 torch.ops.load_library(str(path))
             except OSError:

@@ -259,3 +259,13 @@ def test_a_limit_of_the_system_is_said_and_leaves_the_last_good_checkpoint(tmp_p
     assert checkpoint.load_latest(folder / "checkpoints")[0].record.step == 12
     assert not list(folder.rglob("*.part"))
     assert walk_here(folder) == 0
+
+
+def test_a_checkpoint_of_another_version_or_step_is_refused(tmp_path):
+    put(tmp_path, 3).rename(checkpoint.locate(tmp_path, 4))
+    with pytest.raises(UnreadableFile, match="says it is of step 3"):
+        checkpoint.load(tmp_path, 4)
+    record = put(tmp_path, 5) / checkpoint.RECORD
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"version": "other"}))
+    with pytest.raises(UnreadableFile, match="written by another version of plica"):
+        checkpoint.load(tmp_path, 5)

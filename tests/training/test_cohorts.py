@@ -93,6 +93,12 @@ def test_a_folder_without_images_and_no_path_at_all_are_refused(tmp_path):
         read_cohort(tmp_path / "none")
     with pytest.raises(InputError, match=r"a\.txt is no cohort"):
         read_cohort(tmp_path / "a.txt")
+    export = tmp_path / "an export.zip"
+    export.write_bytes(b"PK")
+    with pytest.raises(InputError, match="no cohort") as refused:
+        read_cohort(export)
+    assert f"`plica reconstruct '{export}' -c identity -o 'images/*.nii.gz'`" in str(refused.value)
+    assert "all of them count as one patient" in str(refused.value)
 
 
 # -- tables and trees ----------------------------------------------------------------------------

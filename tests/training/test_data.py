@@ -124,8 +124,12 @@ def test_unreadable_images_are_named_counted_and_refused(tmp_path):
     cohort = make_cohort(tmp_path, count=9)
     spoil(tmp_path, 2)
     (tmp_path / "5.png").unlink()
-    with pytest.raises(InputError, match=r"2 of 10 images cannot be used.*2\.png: .*5\.png: "):
+    with pytest.raises(
+        InputError, match=r"2 of 10 images cannot be used.*2\.png: .*5\.png: "
+    ) as told:
         prepare(tmp_path, cohort, unreadable=0.1)
+    assert str(told.value).endswith("--set data.unreadable=0.2")
+    assert len(prepare(tmp_path, cohort, unreadable=0.2).unreadable) == 2
 
 
 def test_unreadable_images_within_the_allowed_share_are_left_out_and_told(tmp_path):
@@ -140,7 +144,7 @@ def test_unreadable_images_within_the_allowed_share_are_left_out_and_told(tmp_pa
 def test_a_long_list_of_unreadable_images_is_cut_short(tmp_path):
     cohort = make_cohort(tmp_path, count=9)
     spoil(tmp_path, *range(8))
-    with pytest.raises(InputError, match=r"8 of 10 .*; and 3 more$"):
+    with pytest.raises(InputError, match=r"8 of 10 .*; and 3 more\. Leave them out of the table"):
         prepare(tmp_path, cohort)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from plica.codecs.weights import fill, read
 from plica.errors import OutputError, SettingsError, UnreadableFile
 from plica.run import Run
 from plica.training import checkpoint
-from plica.training.assembly import Places, run_recipe
-from plica.training.export import export_run
+from plica.training.assembly import Places, recipe_of, run_recipe
+from plica.training.export import _see, export_run
 from plica.training.loop import CHECKPOINTS
 from plica.training.recipe import Recipe
 from plica.training.recipes import change
@@ -98,6 +99,18 @@ def test_best_is_the_checkpoint_with_the_best_metric_and_last_the_last(trained, 
     assert mean[best.step] > mean[last.step]
 
 
+@pytest.mark.parametrize("choice", ["best", "last"])
+def test_a_damaged_last_checkpoint_is_said_and_no_other_is_taken_for_it(trained, tmp_path, choice):
+    run = tmp_path / "run"
+    shutil.copytree(trained("plain"), run)
+    last = max((run / "checkpoints").iterdir())
+    (last / "network.safetensors").write_bytes(b"")
+
+    with pytest.raises(UnreadableFile, match=f"{last.name}.*delete that checkpoint"):
+        export_run(run, tmp_path / "codec", choice=choice)
+    assert not (tmp_path / "codec").exists()
+
+
 def test_the_card_says_what_it_was_made_of_and_how_good_it_is(trained, tmp_path):
     exported = export_run(trained("plain"), tmp_path / "codec")
 
@@ -153,3 +166,31 @@ def test_judgements_of_another_kind_are_refused(trained, tmp_path):
 
     with pytest.raises(UnreadableFile, match="judgements"):
         export_run(run, tmp_path / "codec", choice="last")
+
+
+def test_the_card_keeps_the_constructors_defaults(trained, tmp_path):
+    run = trained("plain")
+    card = export_run(run, tmp_path / "codec", choice="last").card
+
+    given = dict(recipe_of(run).network)
+    kept = {name: card.extras["network"][name] for name in given}
+    assert kept == {**given, "widths": list(given["widths"])}
+    assert len(card.extras["network"]) > len(given)
+    assert card.receptive_field is None  # it looks at the whole map, and declares no reach
+
+
+def test_how_far_a_code_sees_is_read_from_the_reach():
+    reaching = SimpleNamespace(
+        factor=8, encoder_reach=1, decoder_reach=1, floats_per_voxel=(1.0, 1.0)
+    )
+    assert _see(reaching) == 24
+    reaching.receptive_field = 17
+    assert _see(reaching) == 17
+
+
+def test_a_checkpoint_without_a_network_is_said_to_hold_none(tmp_path):
+    run = Run.start(tmp_path / "run", settings.parse(Recipe, RECIPE))
+    record = checkpoint.Record(step=1, recipe="")
+    checkpoint.save(run.folder / CHECKPOINTS, {"optimiser.codec": {}}, record)
+    with pytest.raises(UnreadableFile, match=r"step 1 holds no network, but optimiser\.codec"):
+        export_run(run.folder, tmp_path / "codec")

@@ -40,7 +40,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, whole):
     stopped = walk(folder, "--send", "SIGTERM", "--after", 12)
     assert stopped.returncode == 130, stopped.stderr
     assert "stopped after 13 of 20 steps" in stopped.stdout
-    assert f"--resume {folder}" in stopped.stdout
+    assert f"--resume -o {folder}" in stopped.stdout
     assert checkpoint.list_steps(folder / "checkpoints")[-1] == 13
     assert walk_here(folder) == 0
     assert_same_end(folder, whole)

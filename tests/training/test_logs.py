@@ -55,3 +55,29 @@ def test_without_tensorboard_the_line_that_installs_it_is_said(tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(MissingExtra, match=r"plica\[train\]"):
         Logs(tmp_path, ("psnr",), step=0, evaluated=-1)
+
+
+def fail(*_, **__):
+    raise OSError(28, "no space left")
+
+
+def test_a_table_of_bytes_that_are_no_text_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"step,case\n\xff\xfe,a\n")
+    with pytest.raises(UnreadableFile, match=r"t\.csv cannot be read"):
+        Table(tmp_path / "t.csv", ("case",)).cut(1)
+
+
+def test_events_that_cannot_be_written_are_said_whenever_it_shows(tmp_path, monkeypatch):
+    writer = "torch.utils.tensorboard.writer.SummaryWriter"
+    logs = Logs(tmp_path / "a", ("psnr",), step=0, evaluated=-1)
+    with monkeypatch.context() as full:
+        full.setattr(f"{writer}.add_scalar", fail)
+        with pytest.raises(OutputError, match="TensorBoard's events cannot be written"):
+            logs.losses(3, {("codec", "term", "pixel"): 0.25})
+        full.setattr(f"{writer}.close", fail)
+        with pytest.raises(OutputError, match="TensorBoard's events cannot be written"):
+            logs.close()
+    logs.close()
+    monkeypatch.setattr(f"{writer}.__init__", fail)
+    with pytest.raises(OutputError, match="TensorBoard's events cannot be written"):
+        Logs(tmp_path / "b", ("psnr",), step=0, evaluated=-1)

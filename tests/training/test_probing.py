@@ -1,8 +1,10 @@
 """Probing: a probe finds what an image holds, loses what a codec lost, and can be interrupted."""
 
 import os
+import shutil
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from tests.training.checks import FINE, read_pictures, write_pictures
 import plica
 from plica.errors import InputError, SettingsError, TrainingInterrupted, UnreadableFile
 from plica.evaluation.roc import auroc
+from plica.training.checkpoint import list_steps, load, locate, save
 from plica.training.engine import Engine
+from plica.training.loop import CHECKPOINTS
 from plica.training.probing import PREDICTIONS, Course, plan_for
 from plica.training.views import Sight, Views, list_subjects
 
@@ -122,6 +126,27 @@ def test_a_fit_that_is_there_is_not_made_again(pictures, cache, tmp_path, monkey
     assert np.array_equal(made.fit(0, tmp_path / "run", name="x"), found)  # from its weights
     (tmp_path / "run" / PREDICTIONS).write_text("{")
     with pytest.raises(UnreadableFile, match="delete it"):
+        made.fit(0, tmp_path / "run", name="x")
+    (tmp_path / "run" / PREDICTIONS).write_text('{"images": [], "probabilities": []}')
+    with pytest.raises(SettingsError, match="about other images or classes"):
+        made.fit(0, tmp_path / "run", name="x")
+    (tmp_path / "run" / PREDICTIONS).unlink()
+    shutil.rmtree(tmp_path / "run" / CHECKPOINTS)
+    with pytest.raises(UnreadableFile, match="a finished run without a checkpoint"):
+        made.fit(0, tmp_path / "run", name="x")
+
+
+def test_a_fit_whose_last_checkpoint_is_damaged_is_not_answered_by_an_earlier_one(
+    pictures, cache, tmp_path
+):
+    made = course(pictures, cache, epochs=2)
+    made.fit(0, tmp_path / "run", name="x")
+    (tmp_path / "run" / PREDICTIONS).unlink()
+    folder = tmp_path / "run" / CHECKPOINTS
+    last = load(folder, list_steps(folder)[-1])
+    save(folder, last.contents, replace(last.record, step=1))
+    (locate(folder, last.record.step) / "network.safetensors").write_bytes(b"")
+    with pytest.raises(UnreadableFile, match="delete that checkpoint"):
         made.fit(0, tmp_path / "run", name="x")
 
 

@@ -9,10 +9,11 @@ from tests.training.small import make_batch, make_kl
 
 from plica.errors import SettingsError
 from plica.networks.vision import VisionTower
+from plica.training import projection, reconstruction
 from plica.training.latents import draw
 from plica.training.objective import Objective
 from plica.training.projection import ProjectionObjective
-from plica.training.recipe import Projection
+from plica.training.recipe import Classification, Projection, Recipe
 
 
 def make_tower() -> VisionTower:
@@ -110,3 +111,10 @@ def test_half_precision_gives_about_the_same_distance():
 
     assert float(coarse.detach()) == pytest.approx(exact, rel=0.1)
     coarse.backward()
+
+
+@pytest.mark.parametrize("of", [projection, reconstruction])
+def test_a_recipe_of_another_objective_is_refused(of):
+    recipe = Recipe(name="r", summary="s", network={}, steps=1, batch=1, objective=Classification())
+    with pytest.raises(SettingsError, match=f"asks for no {of.__name__.rpartition('.')[2]}"):
+        of.build(recipe, make_kl())

@@ -70,5 +70,5 @@ def test_values_on_the_command_line_are_those_of_toml_or_words():
 
 
 def test_a_recipe_without_a_smoke_scale_has_none():
-    with pytest.raises(SettingsError, match=r"\[smoke\]"):
+    with pytest.raises(SettingsError, match=r"\[smoke\].*steps = 6.*data\.validation_cases"):
         shrink(RECIPE)

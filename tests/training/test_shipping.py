@@ -13,9 +13,11 @@ from tests.training.pictures_made import make_cohort
 import plica
 from plica.codecs.directory import make_network
 from plica.codecs.weights import fill
-from plica.errors import OutputError, SettingsError, WeightsError
+from plica.cohort import Cohort
+from plica.errors import OutputError, PlicaError, SettingsError, WeightsError
 from plica.training import shipping
-from plica.training.assembly import Places, run_recipe
+from plica.training.assembly import Places, recipe_of, run_recipe
+from plica.training.export import export_run
 from plica.training.recipe import Data, Recipe, Source
 
 RECIPE = Recipe(
@@ -152,3 +154,32 @@ def test_too_large_a_file_does_not_ship(trained, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="make its network narrower"):
         shipping.ship(folder / "run", data=folder / "images.csv", out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_codec_that_was_exported_ships_beside_those_in_the_index(
+    trained, tmp_path, capsys, monkeypatch
+):
+    folder, record = trained
+    export_run(folder / "run", tmp_path / "codec")
+    other = {"codecs": {"another": {"filename": "another.safetensors"}}}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "compact.json").write_text(json.dumps(other))
+    recipe = recipe_of(folder / "run")  # which is in no table of recipes
+    monkeypatch.setattr(shipping, "read_recipe", {"compact-tiny": recipe}.__getitem__)
+    words = [str(tmp_path / "codec"), "--data", str(folder / "images.csv")]
+    assert shipping.main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert f"{record['filename']}: 0." in capsys.readouterr().out
+    index = json.loads((tmp_path / "out" / "compact.json").read_text())["codecs"]
+    assert list(index) == ["another", "compact-tiny"]
+    assert index["compact-tiny"]["network"] == record["network"]
+
+
+def test_a_source_that_selects_no_image_of_the_data_is_named(trained):
+    folder, _ = trained
+    cohort = Cohort.from_table(folder / "images.csv")
+    key = next(iter(cohort.cases[0].labels))
+    recipe = dataclasses.replace(
+        RECIPE, data=dataclasses.replace(RECIPE.data, sources=(Source("none", {key: ("absent",)}),))
+    )
+    with pytest.raises(PlicaError, match=r"none|absent"):
+        list(shipping.choose_cases(recipe, cohort))

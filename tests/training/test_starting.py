@@ -101,6 +101,51 @@ def test_an_unknown_kind_of_network_is_named():
 # -- what is trained -----------------------------------------------------------------------------
 
 
+class Folding(torch.nn.Module):
+    """A network as a package might bring it; what is wrong with it is set by a test."""
+
+    wrong = ""
+
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.dims, self.factor, self.in_channels = 2, 4, 1
+        if self.wrong != "lacking":
+            self.code_channels = "4" if self.wrong == "typed" else width
+        self.down = torch.nn.Conv2d(1, width, 4, stride=4)
+        self.up = torch.nn.ConvTranspose2d(width, 1, 2 if self.wrong == "small" else 4, stride=4)
+
+    def encode(self, x):
+        if self.wrong == "failing":
+            raise KeyError("x")
+        return self.down(x)[:, : 3 if self.wrong == "narrow" else None]
+
+    def decode(self, z):
+        return self.up(z)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("", None),
+        ("lacking", "no autoencoder as plica knows them: it has no code_channels"),
+        ("typed", "its code_channels is '4'"),
+        ("failing", r"its encode fails on an image of \(1, 1, .*KeyError"),
+        ("narrow", r"its encode makes \(1, 3, 2, 2\) of \(1, 1, 8, 8\), and not \(1, 4, 2, 2\)"),
+        ("small", r"its decode makes \(1, 1, 6, 6\) of .*, and not \(1, 1, 8, 8\)"),
+    ],
+)
+def test_what_is_no_autoencoder_is_refused_before_the_first_step(monkeypatch, wrong, said):
+    monkeypatch.setattr(Folding, "wrong", wrong)
+    monkeypatch.setattr("plica.training.starting.make_network", lambda *_, **__: Folding())
+    recipe = make_recipe({"kind": "folding"})
+
+    if said is None:
+        assert build_network(recipe).training
+        return
+    with pytest.raises(SettingsError, match=said):
+        build_network(recipe)
+
+
 def test_parameters_are_chosen_by_the_beginnings_of_their_names():
     network = build_network(make_recipe(train=("decoder", "post_quant_conv")))
     trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
@@ -343,3 +388,24 @@ def test_projection_layers_come_and_go(tmp_path):
     assert torch.equal(begun.decoder.conv_in.weight, without["decoder.conv_in.weight"])
     assert torch.equal(begun.channel_proj.weight, fresh.channel_proj.weight)
     assert agree(build_network(make_recipe(projecting, weights=str(more))), with_layers)
+
+
+def test_what_holds_no_network_is_no_start(tmp_path):
+    checkpoint.save(
+        tmp_path / CHECKPOINTS, {"optimiser.codec": {}}, checkpoint.Record(step=5, recipe="")
+    )
+    with pytest.raises(WeightsError, match="it holds no network"):
+        read_start(Start(weights=str(tmp_path)), None)
+    with pytest.raises(WeightsError, match="identity has no weights to begin from"):
+        read_start(Start(weights="identity"), None)
+
+
+def test_weights_on_the_hub_are_resolved_and_read_as_a_file(tmp_path, monkeypatch):
+    state = make_state(make_kl())
+    path = keep(tmp_path / "kl.safetensors", state)
+    asked = []
+    monkeypatch.setattr(
+        "plica.codecs.weights.resolve", lambda source, given, *, name: asked.append(given) or path
+    )
+    assert agree(build_network(make_recipe(weights="hub:owner/name:kl.safetensors")), state)
+    assert asked == ["hub:owner/name:kl.safetensors"]

@@ -12,6 +12,7 @@ from plica.cohort import Case, Cohort
 from plica.errors import InputError, MissingExtra, SettingsError, UnreadableFile
 from plica.latent import Trail
 from plica.training.store_labels import Labels
+from plica.training.stored import Form
 
 pytest.importorskip("pyarrow")
 
@@ -165,7 +166,9 @@ def test_labels_join_their_latents_whatever_their_order(folder, tmp_path):
 
 def test_some_latents_may_be_left_out_when_it_is_said(folder, tmp_path):
     table = write_labels(tmp_path / "labels.csv", [4, 1])
-    with pytest.raises(InputError, match=r"3 latents have no row.*site/0\.nii\.gz.*subset=True"):
+    with pytest.raises(
+        InputError, match=r"3 latents have no row.*site/0\.nii\.gz.*Labels\(\.\.\., subset=True\)"
+    ):
         plica.open_store(folder, labels=table)
     data = plica.open_store(folder, labels=Labels(table, kinds={"age": int}, subset=True))
     assert [(item["key"], item["age"]) for item in data] == [(key_of(1), 1), (key_of(4), 4)]
@@ -206,6 +209,14 @@ def test_labels_that_do_not_fit_fail_loudly(folder, tmp_path, rows, change, word
         plica.open_store(folder, labels=Labels(table, **change))
 
 
+def test_labels_of_a_cohort_that_knows_no_such_column_fail(folder, tmp_path):
+    rows = (f"site/{number}.nii.gz,p{number}" for number in range(5))
+    (tmp_path / "labels.csv").write_text("\n".join(["path,patient", *rows]))
+    cohort = Cohort.from_table(tmp_path / "labels.csv", split="")
+    with pytest.raises(InputError, match=r"the cohort has no column gone; there are: .*path"):
+        plica.open_store(folder, labels=Labels(cohort, kinds={"gone": float}))
+
+
 def test_labels_for_two_latents_at_once_and_labels_of_a_taken_name_fail(folder, tmp_path):
     (tmp_path / "a.csv").write_text("modality,x\nCT,1\nMR,2\n")
     with pytest.raises(InputError, match="two latents"):
@@ -221,3 +232,9 @@ def test_the_front_door_waits_with_torch():
     code = "import sys, plica; plica.open_store; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("form", [{"dims": 4}, {"dtype": "float8"}])
+def test_items_of_no_such_form_are_refused(form):
+    with pytest.raises(SettingsError, match="dims is 2 or 3 and dtype 'float32' or 'stored'"):
+        Form(**form)

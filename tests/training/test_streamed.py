@@ -220,3 +220,9 @@ def test_a_stream_holds_the_index_of_few_shards(folder, monkeypatch):
 @given(seed=st.integers(0, 2**63))
 def test_any_seed_will_do(folder, seed):
     assert sorted(keys(plica.open_store(folder).stream(seed=seed))) == ALL
+
+
+def test_the_rank_is_that_of_the_group_of_processes_where_there_is_one(monkeypatch):
+    for name, answer in (("is_initialized", True), ("get_rank", 1), ("get_world_size", 4)):
+        monkeypatch.setattr(streamed.distributed, name, lambda answer=answer: answer)
+    assert streamed.find_rank() == (1, 4)

@@ -118,10 +118,13 @@ def make_dataset(
         InputError: A case cannot be used, or there are fewer patients than folds.
 
     Example:
-        data = find_labelled(Path("Dataset009_Spleen"))
-        make_dataset(data, Path("Dataset509_Spleen"), found=survey(data),
-                     reconstruct=lambda x: codec.decode(codec.encode(x)),
-                     making=Making(parse_views(["mixed"])))
+        >>> from plica.augmentation.labelled import find_labelled
+        >>> from plica.augmentation.surveying import survey
+        >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
+        >>> made = make_dataset(data, Path("Dataset509_Spleen"), found=survey(data),
+        ...                     reconstruct=reconstruct, making=Making((scaled(0.5),)))
+        >>> len(made.cases)
+        10
     """
     parse_folder(folder)
     _refuse_shared_names(data, making)

@@ -127,7 +127,9 @@ def find_labelled(source: Path, labels: Path | None = None) -> Labelled:
         InputError: It is none of these, or an image has no label.
 
     Example:
-        data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
+        >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
+        >>> [pair.case for pair in data.pairs][:2]
+        ['p0_a', 'p1_a']
     """
     if labels is not None:
         return read_folders(source, labels)

@@ -8,7 +8,7 @@ from typing import Any
 from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import convert_to_dst_type
 
-from plica.augmentation.transform import Remake
+from plica.augmentation.remake import Remake
 
 
 class RandReconstructd(RandomizableTransform, MapTransform):

@@ -48,6 +48,12 @@ def open_pair(pair: Pair, *, unit: Unit | None = None) -> Opened:
     Raises:
         InputError: A file cannot be read, or the label image is on another grid.
         UnusablePixels: Labels are no whole numbers from 0, or values are not finite.
+
+    Example:
+        >>> from plica.augmentation.labelled import find_labelled
+        >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
+        >>> open_pair(data.pairs[0]).labels.shape
+        (12, 10, 6)
     """
     images: list[Image] = []
     for path in pair.images:

@@ -38,7 +38,8 @@ def draw_air_and_dense(image: Image) -> Image:
         MissingExtra: scipy is not installed.
 
     Example:
-        labels = draw_air_and_dense(plica.read("slice.dcm"))
+        >>> draw_air_and_dense(plica.read("slice.dcm")).unit
+        <Unit.LABEL: 'label'>
     """
     if image.unit is not Unit.HU:
         raise UnusablePixels(

@@ -56,7 +56,9 @@ def survey(
         InputError: A case cannot be used, or labels are not named or not consecutive.
 
     Example:
-        survey(find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))).labels
+        >>> from plica.augmentation.labelled import find_labelled
+        >>> survey(find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))).labels
+        {'background': 0, 'organ1': 1, 'organ2': 2}
     """
     voxels: dict[int, int] = {}
     units: list[Unit] = []

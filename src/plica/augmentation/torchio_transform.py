@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torchio.transforms.intensity_transform import IntensityTransform
 
-from plica.augmentation.transform import Remake
+from plica.augmentation.remake import Remake
 
 
 class RandomReconstruction(IntensityTransform):

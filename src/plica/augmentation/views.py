@@ -99,7 +99,9 @@ def derive(image: Image, reconstruct: Reconstruct, view: View) -> Image:
         UnusablePixels: It is not finite.
 
     Example:
-        half = derive(image, lambda x: codec.decode(codec.encode(x)), scaled(0.5))
+        >>> half = derive(image, reconstruct, scaled(0.5))
+        >>> half.grid == image.grid
+        True
     """
     return image if view.strength == 0 else blend(image, reconstruct(image), view.strength)
 

@@ -23,8 +23,8 @@ class Problem:
     Args:
         shard: Where.
         what: A sentence.
-        kind: "missing" (in the ledger, not on the disk), "extra" (the other way round), "damaged",
-            "keys" (shard and ledger hold different series) or "decoding".
+        kind: "missing" (in the ledger or the index, not on the disk), "extra" (on the disk, not in
+            the ledger), "damaged", "keys" (shard and ledger hold different series) or "decoding".
     """
 
     shard: str
@@ -41,24 +41,64 @@ def verify(
         store: What is on the disk.
         ledger: What should be.
         tell: Is told how many shards were looked at, of how many.
+
+    Example:
+        >>> from plica.bulk.ledger import Ledger
+        >>> for problem in verify(store, Ledger(store.folder)):
+        ...     print(problem.kind, problem.what)
+        extra it is on the disk, and the ledger does not know it as done
     """
     shards = list(ledger.shards())
     known = {row.name for row in shards}
-    on_disk = {path.stem for path in store.shards_folder.glob("[!.]*.safetensors")}
-    on_disk |= {path.stem for path in store.index_folder.glob("[!.]*.parquet")}
-    for name in sorted(on_disk - known):
+    for name in sorted(_list_shards(store) - known):
         yield Problem(name, "it is on the disk, and the ledger does not know it as done", "extra")
     for done, row in enumerate(shards, 1):
         yield from _check(store, ledger, row)
         tell(done, len(shards))
 
 
-def _check(store: Store, ledger: Ledger, row: ShardRow) -> Iterator[Problem]:
-    name = row.name
+def verify_alone(
+    store: Store, tell: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[Problem]:
+    """What a store without its ledger can say of itself: every shard's own sums.
+
+    Whether a shard is missing with its index, or an index was changed, only the ledger knows.
+
+    Args:
+        store: What is on the disk.
+        tell: Is told how many shards were looked at, of how many.
+
+    Example:
+        >>> list(verify_alone(store))
+        []
+    """
+    names = sorted(_list_shards(store))
+    for done, name in enumerate(names, 1):
+        if missing := _find_missing(store, name):
+            yield missing
+        else:
+            yield from (Problem(name, str(error), "damaged") for error in check_shard(store, name))
+        tell(done, len(names))
+
+
+def _list_shards(store: Store) -> set[str]:
+    """Names of the shards of which anything is on the disk."""
+    shards = {path.stem for path in store.shards_folder.glob("[!.]*.safetensors")}
+    return shards | {path.stem for path in store.index_folder.glob("[!.]*.parquet")}
+
+
+def _find_missing(store: Store, name: str) -> Problem | None:
     for path in (store.shard_path(name), store.index_path(name)):
         if not path.is_file():
-            yield Problem(name, f"{path.parent.name}/{path.name} is not there", "missing")
-            return
+            return Problem(name, f"{path.parent.name}/{path.name} is not there", "missing")
+    return None
+
+
+def _check(store: Store, ledger: Ledger, row: ShardRow) -> Iterator[Problem]:
+    name = row.name
+    if missing := _find_missing(store, name):
+        yield missing
+        return
     if (found := _digest(store.index_path(name))) != row.index_sha256:
         yield Problem(name, f"its index is not the one written ({found[:12]})", "damaged")
     for error in check_shard(store, name):
@@ -87,6 +127,11 @@ def decode_sample(
         n: How many.
         seed: Of the draw.
         tell: Is told how many were decoded.
+
+    Example:
+        >>> codec = plica.load("linear-4x1-2d")
+        >>> list(decode_sample(store, codec.decode, n=2))
+        []
     """
     total = len(store)
     chosen = sorted(random.Random(seed).sample(range(total), min(n, total)))

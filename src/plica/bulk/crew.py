@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plica.bulk.marker import read_marker
-from plica.bulk.task import AT_ONCE, Death, Made, Order, Task, Trouble
+from plica.bulk.task import AT_ONCE, Death, Made, Order, Task, Trouble, Unbegun
 from plica.bulk.worker import Worker
+from plica.codecs.codec import Codec
 from plica.errors import MissingExtra, OutputError, PlicaError, SettingsError
 
-Event = Made | Death | Trouble
+Event = Made | Death | Trouble | Unbegun
 # A machine of a cluster may have to be started first.
 _MOST_START_S = 900
 
@@ -25,9 +26,9 @@ _MOST_START_S = 900
 class Crew(Protocol):
     """Those who do the tasks.
 
-    Contract: each task that was taken comes back exactly once: made, with its worker dead, or in
-    trouble. A worker that died is replaced. A suspicious task is done by a worker that does nothing
-    else meanwhile.
+    Contract: each task that was taken comes back exactly once: made, with its worker dead, in
+    trouble, or, once the crew was told to halt, unbegun. A worker that died is replaced. A
+    suspicious task is done by a worker that does nothing else meanwhile.
     """
 
     size: int
@@ -40,6 +41,10 @@ class Crew(Protocol):
         """What came back, waiting at most so long for the first."""
         ...
 
+    def halt(self) -> None:
+        """Begin no task more: those of which nothing is done yet are given back."""
+        ...
+
     def close(self) -> None:
         """Let all go, whatever they are at."""
         ...
@@ -50,14 +55,15 @@ class OwnProcess:
 
     Args:
         order: How series are encoded.
+        codec: Loaded already; else it is loaded here.
     """
 
     size = 1
 
-    def __init__(self, order: Order) -> None:
-        self._worker = Worker(order)
+    def __init__(self, order: Order, codec: Codec | None = None) -> None:
+        self._worker = Worker(order, codec)
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="shard")
-        self._at: dict[Future[Made], Task] = {}
+        self._at: dict[Future[Made | Unbegun], Task] = {}
         self._store = order.store
 
     def submit(self, task: Task) -> bool:
@@ -72,7 +78,7 @@ class OwnProcess:
         done, _ = wait(self._at, timeout=seconds, return_when=FIRST_COMPLETED)
         return [self._open(future, self._at.pop(future)) for future in done]
 
-    def _open(self, future: Future[Made], task: Task) -> Event:
+    def _open(self, future: Future[Made | Unbegun], task: Task) -> Event:
         error = future.exception()
         if error is None:
             return future.result()
@@ -81,6 +87,10 @@ class OwnProcess:
         if isinstance(error, Exception):
             return _blame(self._store, task, error)
         raise error
+
+    def halt(self) -> None:
+        """Begin no task more: what is only read ahead is given back."""
+        self._worker.halt()
 
     def close(self) -> None:
         """Wait for the series that are being encoded, and drop the rest."""
@@ -118,7 +128,8 @@ class RayCrew:
             )
         self.size = workers
         self._store = order.store
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": AT_ONCE}
+        # One more than tasks: a worker that has its hands full must still hear that it is to halt.
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": AT_ONCE + 1}
         remote = self._ray.remote(Worker).options(**options)
         self._hire: Callable[[], Any] = lambda: remote.remote(order)
         self._actors = [self._hire() for _ in range(workers)]
@@ -191,6 +202,11 @@ class RayCrew:
             reason = ""  # what Ray says of a death is many words, and none of the cause
         alone = len(lost) == 1 and len(at[0]) == 1
         return [Death(one.shard, keys, alone, reason) for one, keys in zip(lost, at, strict=True)]
+
+    def halt(self) -> None:
+        """Begin no task more: what workers only read ahead they give back."""
+        for actor in self._actors:
+            actor.halt.remote()
 
     def close(self) -> None:
         """Let all go, whatever they are at."""

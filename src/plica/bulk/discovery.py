@@ -76,7 +76,20 @@ def discover(
 
     Raises:
         UnreadableFile: The archive is no folder, or cannot be listed.
+
+    Example:
+        >>> from plica.bulk.ledger import Ledger
+        >>> Path("own.store").mkdir()
+        >>> discover(Path("study"), Ledger(Path("own.store")))
+        True
     """
+    if archive.is_file():
+        zipped = archive.suffix.lower() == ".zip"
+        do = "is a zip: unpack it" if zipped else "is a file: put it into a folder"
+        raise UnreadableFile(
+            f"{archive} {do} and give the folder, which each run looks through again; "
+            "`plica encode` takes it as it is"
+        )
     if not archive.is_dir():
         raise UnreadableFile(f"{archive}: there is no such folder; check the path")
     folders = files = 0
@@ -170,26 +183,25 @@ def _list(path: Path) -> tuple[Folder, list[Path]]:
     files, below, unfit = [], [], []
     try:
         with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if not _is_text(entry.name):
-                    unfit.append((_spell(entry.name), NO_TEXT))
-                    continue
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(Path(entry.path))
-                    elif entry.is_file():
-                        facts = entry.stat()
-                        files.append((entry.name, facts.st_size, facts.st_mtime_ns))
-                except FileNotFoundError:
-                    continue  # gone between being listed and being looked at
-                except OSError as error:
-                    unfit.append((entry.name, error.strerror or str(error)))
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
     except FileNotFoundError:
         return Folder(path, ()), []
     except OSError as error:
         return Folder(path, (), closed=error.strerror or str(error)), []
+    for entry in seen:
+        if not _is_text(entry.name):
+            unfit.append((_spell(entry.name), NO_TEXT))
+            continue
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(Path(entry.path))
+            elif entry.is_file():
+                facts = entry.stat()
+                files.append((entry.name, facts.st_size, facts.st_mtime_ns))
+        except FileNotFoundError:
+            continue  # gone between being listed and being looked at
+        except OSError as error:
+            unfit.append((entry.name, error.strerror or str(error)))
     return Folder(path, tuple(sorted(files)), tuple(sorted(unfit))), below
 
 
@@ -211,7 +223,7 @@ def _look_into(archive: Path, folder: Folder) -> Inside:
     looked = find_in_folder(
         archive, folder.path, [folder.path / name for name, _, _ in folder.files]
     )
-    left = [(path.relative_to(archive).as_posix(), reason) for path, reason in looked.skipped]
+    left = [(one.path.relative_to(archive).as_posix(), one.reason) for one in looked.skipped]
     found = []
     for source in looked.sources:
         try:

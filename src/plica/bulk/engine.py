@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +16,26 @@ from typing import Any
 
 from plica.bulk.crew import Crew
 from plica.bulk.discovery import discover
-from plica.bulk.ledger import LEDGER, Ledger, dump_facts
+from plica.bulk.ledger import BEGUN, LOOKING, Ledger, dump_facts
 from plica.bulk.lock import hold
-from plica.bulk.marker import FOLDER, remove_marker
+from plica.bulk.marker import FOLDER, count_begun, count_through, remove_marker
 from plica.bulk.naming import name_key
 from plica.bulk.planning import MOST_BYTES, MOST_SERIES
-from plica.bulk.task import Clock, Death, Made, Order, Task
+from plica.bulk.renewal import Kept, Renewals
+from plica.bulk.task import Clock, Death, Made, Order, Task, Unbegun
 from plica.codecs.codec import Codec
 from plica.errors import OutputError, SettingsError
 from plica.formats.codes import StorageType
 from plica.formats.store import Store
 from plica.formats.store_facts import FACTS
+from plica.formats.store_paths import LEDGER
 from plica.latent import CodecIdentity
 
 MOST_DEATHS = 3
 ARCHIVE = "archive"
+PATHS = "paths"
 _PATIENCE_S = 0.5
+_LOOKING = 50  # times as long as looking how far workers are took, nobody looks again
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Habits:
         retry_failed: Whether series that failed before are tried again.
         moved: Whether the archive lies elsewhere than before.
         lookers: Processes that read headers in discovery, where much is new.
+        renew: Whether shards that hold series whose files have changed since are encoded again,
+            after what is not in the store yet. Each stays until it is replaced.
+        limit: Encode so many series in this run and leave the others for another; a shard that was
+            begun is finished.
     """
 
     shard_series: int = MOST_SERIES
@@ -53,6 +61,8 @@ class Habits:
     retry_failed: bool = False
     moved: bool = False
     lookers: int = 1
+    renew: bool = False
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -63,6 +73,8 @@ class Habits:
         ):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is at least {least}, but got {getattr(self, name)}")
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"limit is at least 1, but got {self.limit}")
 
 
 @dataclass
@@ -73,11 +85,13 @@ class Ran:
         done: Series encoded by this run, or failed in it.
         failed: Of them, those that failed.
         shards: Shards written.
+        kept: Series that could not be encoded again, for which their shards stay as they were.
         image_bytes: Pixels that were encoded.
         shard_bytes: Of the shards written.
         deaths: Workers that died.
         wall: Seconds from the first task to the last.
         looked: Seconds of discovery and planning.
+        started: Seconds until the crew was hired.
         workers: How many there were.
         clock: Where the workers' time went.
         interrupted: Whether it was asked to stop before the end.
@@ -86,11 +100,13 @@ class Ran:
     done: int = 0
     failed: int = 0
     shards: int = 0
+    kept: list[Kept] = field(default_factory=list)
     image_bytes: int = 0
     shard_bytes: int = 0
     deaths: int = 0
     wall: float = 0.0
     looked: float = 0.0
+    started: float = 0.0
     workers: int = 1
     clock: Clock = field(default_factory=Clock)
     interrupted: bool = False
@@ -118,13 +134,20 @@ class Watcher:
     Args:
         looked: Folders and files looked at so far.
         planned: Series that wait when work begins, and those that are done already.
+        starting: Before the crew is hired, which takes Ray a while.
+        through: Of shards in work: series that are encoded so far, and about their latents' bytes.
         booked: Of each shard: what was made.
+        stopping: Of the first signal to stop, at once: how many shards are being encoded and will
+            be finished, and of how many series. It is called within the signal's handler.
         died: Of each worker that died: the series it was at.
     """
 
     looked: Callable[[int, int], None] = lambda folders, files: None
     planned: Callable[[int, int], None] = lambda waiting, done: None
+    starting: Callable[[], None] = lambda: None
+    through: Callable[[int, int], None] = lambda series, size: None
     booked: Callable[[Made], None] = lambda made: None
+    stopping: Callable[[int, int], None] = lambda shards, series: None
     died: Callable[[Death], None] = lambda death: None
 
 
@@ -144,11 +167,23 @@ def open_store(folder: Path, codec: Codec, dtype: StorageType, facts: dict[str, 
     asked = {"codec": identity.name, "weights": identity.fingerprint, "dtype": dtype, **facts}
     for name in sorted(here.keys() | asked.keys()):
         if dump_facts({"": here.get(name)}) != dump_facts({"": asked.get(name)}):
-            raise SettingsError(
-                f"{folder} was made with {name} {here.get(name)!r}, and {asked.get(name)!r} is "
-                "asked for: one store holds latents of one kind; choose another folder"
-            )
+            raise SettingsError(_say_other(folder, name, here.get(name), asked.get(name)))
     return store
+
+
+def _say_other(folder: Path, name: str, here: Any, asked: Any) -> str:
+    if name == PATHS:
+        made, now = ("with", "without") if here else ("without", "with")
+        return (
+            f"{folder} was made {made} --keep-paths, and now the command is {now} it: "
+            + ("give it again; " if here else "leave it out; labels find their latents by path "
+               "through the store's ledger all the same; ")
+            + "to have it otherwise, encode into another folder"
+        )  # fmt: skip
+    return (
+        f"{folder} was made with {name} {here!r}, and {asked!r} is asked for: one store holds "
+        "latents of one kind; choose another folder"
+    )
 
 
 def encode_archive(
@@ -171,9 +206,11 @@ def encode_archive(
             instance): what is booked is done, and the same command does the rest.
     """
     habits, watcher = habits or Habits(), watcher or Watcher()
-    with hold(order.store), _open_ledger(order.store) as ledger, _Stop() as stop:
+    stop = _Stop(order.store, watcher)
+    with hold(order.store), _open_ledger(order.store) as ledger, stop:
         begun = time.perf_counter()
         _check_archive(order, ledger, moved=habits.moved)
+        ledger.note(LOOKING, "yes")
         clean(order.store, ledger)
         if habits.retry_failed:
             ledger.retry_failed()
@@ -186,18 +223,28 @@ def encode_archive(
         )
         if not whole:
             return Ran(looked=time.perf_counter() - begun, interrupted=True)
-        ledger.plan(most_series=habits.shard_series, most_bytes=habits.shard_bytes)
+        ledger.plan(
+            most_series=habits.shard_series,
+            most_bytes=habits.shard_bytes,
+            most=None if habits.limit is None else max(0, habits.limit - ledger.count_planned()),
+        )
         counts = ledger.count()
-        watcher.planned(counts["waiting"], counts["done"])
+        renewing = ledger.count_renewing() if habits.renew else 0
+        watcher.planned(counts["waiting"] + renewing, counts["done"] - renewing)
         ran = Ran(looked=time.perf_counter() - begun)
-        if ledger.count_open():
+        if renewing or ledger.count_open():
+            watcher.starting()
+            since = time.perf_counter()
             crew = hire()
+            ran.started = time.perf_counter() - since
             stop.listen()  # Ray listens to SIGTERM in its own way
             try:
                 ran.workers = crew.size
                 _work(ledger, crew, order, habits, watcher, ran, stop)
             finally:
                 crew.close()
+                # A shard and its successor hold the same keys: no reader should meet both.
+                _remove_unbooked(Store.open(order.store), ledger)
         return ran
 
 
@@ -232,35 +279,89 @@ def _work(
     stop: _Stop,
 ) -> None:
     begun = time.perf_counter()
-    coming, at = ledger.tasks(), 0
-    next_up: list[Task] = []  # tasks to be done again, and the one nobody was free for
+    ledger.note(BEGUN, repr(time.time()))
+    ledger.note(LOOKING, "")
+    renewals = Renewals(ledger, order.store)
+    tasks = itertools.chain(ledger.tasks(), renewals.tasks() if habits.renew else ())
+    hands = _Hands(crew, _limit(tasks, habits.limit), stop)
+    gauge = _Gauge(order.store, watcher)
     unexplained: Counter[str] = Counter()
     while True:
-        while not stop.asked:
-            task = next_up.pop(0) if next_up else next(coming, None)
-            if task is None:
-                break
-            if not crew.submit(task):
-                next_up.insert(0, task)
-                break
-            at += 1
-        if at == 0:
+        hands.give()
+        if not stop.at:
             break
         for event in crew.collect(_PATIENCE_S):
-            at -= 1
+            stop.at.pop(event.shard, None)
             if isinstance(event, Made):
-                _book(ledger, order.store, event, ran, watcher)
+                _book(renewals, order.store, event, ran, watcher)
+                gauge.look(stop.at, now=True)
+            elif isinstance(event, Unbegun):
+                remove_marker(order.store, event.shard)
             elif isinstance(event, Death):
                 ran.deaths += 1
                 watcher.died(event)
                 unexplained[event.shard] += not event.keys
                 _check_deaths(event, unexplained[event.shard], habits.most_deaths)
-                ledger.book_death(event, most_deaths=habits.most_deaths)
-                next_up.append(ledger.task(event.shard))
+                again, kept = renewals.book_death(event, most_deaths=habits.most_deaths)
+                hands.again += [again] if again else []
+                _count_kept(ran, kept)
             else:
                 raise event.error
+        gauge.look(stop.at)
     ran.wall = time.perf_counter() - begun
     ran.interrupted = stop.asked
+
+
+class _Hands:
+    """Hands tasks out, until it is to stop: then takes back those nobody has begun."""
+
+    def __init__(self, crew: Crew, coming: Iterator[Task], stop: _Stop) -> None:
+        self._crew, self._coming, self._stop = crew, coming, stop
+        self._halted = False
+        self.again: list[Task] = []  # to be done again, and the one nobody was free for
+
+    def give(self) -> None:
+        """Give the crew what it takes."""
+        while not self._stop.asked:
+            task = self.again.pop(0) if self.again else next(self._coming, None)
+            if task is None:
+                return
+            if not self._crew.submit(task):
+                self.again.insert(0, task)
+                return
+            self._stop.at[task.shard] = len(task.items)
+        if not self._halted:
+            self._halted = True
+            self._crew.halt()
+
+
+def _limit(tasks: Iterator[Task], most: int | None) -> Iterator[Task]:
+    """Tasks until they hold so many series."""
+    given = 0
+    while most is None or given < most:
+        task = next(tasks, None)
+        if task is None:
+            return
+        given += len(task.items)
+        yield task
+
+
+class _Gauge:
+    """How far shards in work are, asked of their markers no oftener than it pays."""
+
+    def __init__(self, store: Path, watcher: Watcher) -> None:
+        self._store = store
+        self._watcher = watcher
+        self._due = 0.0
+
+    def look(self, shards: Iterable[str], *, now: bool = False) -> None:
+        """Tell the watcher, unless it was told just now."""
+        begun = time.monotonic()
+        if begun < self._due and not now:
+            return
+        self._watcher.through(*count_through(self._store, shards))
+        passed = time.monotonic() - begun
+        self._due = begun + passed + max(_PATIENCE_S, _LOOKING * passed)
 
 
 def _check_deaths(death: Death, unexplained: int, most: int) -> None:
@@ -274,16 +375,25 @@ def _check_deaths(death: Death, unexplained: int, most: int) -> None:
         )
 
 
-def _book(ledger: Ledger, store: Path, made: Made, ran: Ran, watcher: Watcher) -> None:
-    ledger.book(made)
+def _book(renewals: Renewals, store: Path, made: Made, ran: Ran, watcher: Watcher) -> None:
+    kept = renewals.book(made)
     remove_marker(store, made.shard)
-    ran.done += len(made.outcomes)
-    ran.failed += sum(bool(one.error) for one in made.outcomes)
+    if kept:
+        _count_kept(ran, kept)
+    else:
+        ran.done += len(made.outcomes)
+        ran.failed += sum(bool(one.error) for one in made.outcomes)
     ran.shards += made.bytes > 0
     ran.image_bytes += sum(one.image_bytes for one in made.outcomes)
     ran.shard_bytes += made.bytes
     ran.clock += made.clock
     watcher.booked(made)
+
+
+def _count_kept(ran: Ran, kept: list[Kept]) -> None:
+    ran.kept += kept
+    ran.done += len(kept)
+    ran.failed += len(kept)
 
 
 def clean(folder: Path, ledger: Ledger) -> tuple[list[str], list[str]]:
@@ -293,11 +403,7 @@ def clean(folder: Path, ledger: Ledger) -> tuple[list[str], list[str]]:
         Names of shards that were removed, and of those that wait again.
     """
     store = Store.open(folder)
-    there = {path.name.split(".")[0] for path in _visible(store.shards_folder)}
-    there |= {path.name.split(".")[0] for path in _visible(store.index_folder)}
-    removed = [name for name in sorted(there) if not ledger.is_done(name)]
-    for name in removed:
-        store.discard(name)
+    removed = _remove_unbooked(store, ledger)
     for hidden in itertools.chain(
         store.shards_folder.glob(".*"), store.index_folder.glob(".*"), (folder / FOLDER).glob("*")
     ):
@@ -312,15 +418,32 @@ def clean(folder: Path, ledger: Ledger) -> tuple[list[str], list[str]]:
     return removed, missing
 
 
+def _remove_unbooked(store: Store, ledger: Ledger) -> list[str]:
+    there = {path.name.split(".")[0] for path in _visible(store.shards_folder)}
+    there |= {path.name.split(".")[0] for path in _visible(store.index_folder)}
+    removed = [name for name in sorted(there) if not ledger.is_done(name)]
+    for name in removed:
+        store.discard(name)
+    return removed
+
+
 def _visible(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 class _Stop:
-    """The first SIGINT or SIGTERM lets shards in work be finished; the second stops at once."""
+    """The first SIGINT or SIGTERM lets begun shards be finished; the second stops at once.
 
-    def __init__(self) -> None:
+    Args:
+        store: The store's folder.
+        watcher: Who is told.
+    """
+
+    def __init__(self, store: Path, watcher: Watcher) -> None:
         self.asked = False
+        self.at: dict[str, int] = {}  # shards that were handed out, and how many series are theirs
+        self._store = store
+        self._tell = watcher.stopping
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Stop:
@@ -338,6 +461,7 @@ class _Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        self._tell(*count_begun(self._store, self.at))
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():

@@ -20,21 +20,33 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from plica.bulk.look import Look
+from plica.bulk.look import SPREAD, Look
 from plica.bulk.naming import name_shard
-from plica.bulk.planning import group
+from plica.bulk.planning import FIRST_SERIES, group
 from plica.bulk.task import Death, Item, Made, Task
 from plica.errors import LatentError, OutputError
+from plica.formats.store_paths import LEDGER, LEDGER_SCHEMA, check_schema
 
-LEDGER = "ledger.sqlite"
-SCHEMA = 1
+DELETED = "its files are gone; its latent stays"
+RENEWED = "its files have changed since; its latent is of what they were (--renew)"
+STAYS = (
+    "its files have changed since; its latent stays, for its shard also holds a series that cannot "
+    "be encoded again"
+)
+BEGUN = "begun"  # the fact of when the last run began to encode
+LOOKING = "looking"  # the fact that a run has not begun to encode yet
 STATES = ("waiting", "done", "failed", "gone", "duplicate", "scattered")
 _PAGE = 4096  # rows held at a time where all are gone through
+# Finished shards with changed series, unless a latent would be lost: of files that are gone, or of
+# a series of which only a part would be read.
+_STALE = f"""SELECT shard FROM series WHERE state = 'done' AND changed AND shard NOT IN
+    (SELECT shard FROM series WHERE state = 'done' AND (folder = '' OR reason = '{SPREAD}'))"""
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE folders (path TEXT PRIMARY KEY, signature TEXT NOT NULL, seen INTEGER NOT NULL)
@@ -88,31 +100,29 @@ class Ledger:
         # Where nobody can write, nothing changes: SQLite needs to be told, or it wants to write.
         fixed = self.path.is_file() and not os.access(folder, os.W_OK)
         place = f"{self.path.absolute().as_uri()}?immutable=1" if fixed else str(self.path)
-        with self._naming():
+        with self._naming(), ExitStack() as opened:
             self._db = sqlite3.connect(place, isolation_level=None, timeout=60, uri=fixed)
+            opened.callback(self._db.close)
             if not fixed:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
             if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 self._make()
             self._check()
+            opened.pop_all()
 
     def _make(self) -> None:
         with self.transaction():
             for statement in _TABLES.split(";"):
                 self._db.execute(statement)
-            self._db.execute("INSERT INTO facts VALUES ('schema', ?)", (str(SCHEMA),))
+            self._db.execute("INSERT INTO facts VALUES ('schema', ?)", (str(LEDGER_SCHEMA),))
 
     def _check(self) -> None:
         try:
             schema = self.facts().get("schema")
         except sqlite3.DatabaseError as error:
             raise LatentError(f"{self.path} is no ledger of a store ({error})") from error
-        if schema != str(SCHEMA):
-            raise LatentError(
-                f"{self.path} has schema {schema!r}, and this plica knows {SCHEMA}: it was written "
-                "by another version"
-            )
+        check_schema(self.path, schema)
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
@@ -180,16 +190,26 @@ class Ledger:
 
     # -- planning --------------------------------------------------------------------------------
 
-    def plan(self, *, most_series: int, most_bytes: int) -> int:
+    def plan(self, *, most_series: int, most_bytes: int, most: int | None = None) -> int:
         """Assign each waiting series that has none to a shard; says how many shards came.
 
         Series are taken by key, so that the same archive makes the same shards. It is one
-        transaction: there is no half-made plan.
+        transaction: there is no half-made plan. The first shards of a store are small ones.
+
+        Args:
+            most_series: In a shard.
+            most_bytes: Of the files of a shard's series.
+            most: So many series at most; the others wait for another plan.
         """
         made = 0
         with self.transaction():
             number = self._db.execute("SELECT coalesce(max(number), 0) FROM shards").fetchone()[0]
-            planned = group(self._unplanned(), most_series=most_series, most_bytes=most_bytes)
+            planned = group(
+                islice(self._unplanned(), most),
+                most_series=most_series,
+                most_bytes=most_bytes,
+                first_series=FIRST_SERIES if number == 0 else None,
+            )
             for name, keys in planned:
                 made += 1
                 # Series that failed and are tried again may make up the very shard they did.
@@ -236,54 +256,62 @@ class Ledger:
 
     def task(self, shard: str) -> Task:
         """What is to be done for a shard."""
+        return Task(shard, self._items(shard, "waiting"))
+
+    def _items(self, shard: str, state: str) -> tuple[Item, ...]:
         rows = self._db.execute(
             "SELECT key, path, part, signature, suspect, bytes, files FROM series "
-            "WHERE shard = ? AND state = 'waiting' ORDER BY key",
-            (shard,),
+            "WHERE shard = ? AND state = ? ORDER BY key",
+            (shard, state),
         )
-        items = (
+        return tuple(
             Item(key, path, part, signature, bool(suspect), size, tuple(json.loads(files)))
             for key, path, part, signature, suspect, size, files in rows
         )
-        return Task(shard, tuple(items))
+
+    def count_planned(self) -> int:
+        """Series that wait in shards."""
+        return self._count("series WHERE state = 'waiting' AND shard != ''")
 
     def count_open(self) -> int:
         """Shards that are open."""
-        return int(
-            self._db.execute("SELECT count(*) FROM shards WHERE state = 'open'").fetchone()[0]
-        )
+        return self._count("shards WHERE state = 'open'")
 
     # -- what came of it -------------------------------------------------------------------------
 
     def book(self, made: Made) -> None:
         """A shard is on the disk: it and its series are done, or failed, from now on."""
         with self.transaction():
-            self._db.execute(
-                "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
-                "booked = ? WHERE name = ?",
-                (made.bytes, made.index_sha256, len(made.outcomes), time.time(), made.shard),
-            )
-            self._db.executemany(
-                "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
-                (
-                    ("failed" if one.error else "done", one.error, one.seconds, one.key)
-                    for one in made.outcomes
-                ),
-            )
+            self._book(made)
 
-    def book_death(self, death: Death, *, most_deaths: int) -> list[str]:
+    def _book(self, made: Made) -> None:
+        self._db.execute(
+            "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
+            "booked = ? WHERE name = ?",
+            (made.bytes, made.index_sha256, len(made.outcomes), time.time(), made.shard),
+        )
+        self._db.executemany(
+            "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
+            (
+                ("failed" if one.error else "done", one.error, one.seconds, one.key)
+                for one in made.outcomes
+            ),
+        )
+
+    def book_death(self, death: Death, *, most_deaths: int) -> dict[str, str]:
         """A worker died over these series; those it dies of alone too often have failed.
 
         Where it was at several at once, which of them it was is found out by doing each alone.
 
         Returns:
-            The keys that have failed.
+            The keys that have failed, with the reason. One that was done before stays done.
         """
-        failed = []
+        failed = {}
         with self.transaction():
             for key in death.keys:
                 deaths = self._db.execute(
-                    "SELECT deaths FROM series WHERE key = ? AND state = 'waiting'", (key,)
+                    "SELECT deaths FROM series WHERE key = ? AND state IN ('waiting', 'done')",
+                    (key,),
                 ).fetchone()
                 if deaths is None:
                     continue
@@ -292,12 +320,12 @@ class Ledger:
                     "UPDATE series SET suspect = 1, deaths = ? WHERE key = ?", (count, key)
                 )
                 if count >= most_deaths:
-                    failed.append(key)
                     said = f": {death.reason}" if death.reason else ""
-                    reason = f"the worker died {count} times over it{said}"
+                    failed[key] = f"the worker died {count} times over it{said}"
                     self._db.execute(
-                        "UPDATE series SET state = 'failed', reason = ? WHERE key = ?",
-                        (reason, key),
+                        "UPDATE series SET state = 'failed', reason = ? "
+                        "WHERE key = ? AND state = 'waiting'",
+                        (failed[key], key),
                     )
         return failed
 
@@ -306,7 +334,7 @@ class Ledger:
         with self.transaction():
             self._db.execute("UPDATE shards SET state = 'open' WHERE name = ?", (shard,))
             self._db.execute(
-                "UPDATE series SET state = 'waiting', changed = 0 "
+                "UPDATE series SET state = 'waiting', changed = 0, reason = '' "
                 "WHERE shard = ? AND state = 'done'",
                 (shard,),
             )
@@ -328,8 +356,64 @@ class Ledger:
 
     def count_changed(self) -> int:
         """Series that were encoded, and whose files have changed since."""
-        row = self._db.execute("SELECT count(*) FROM series WHERE changed AND state = 'done'")
-        return int(row.fetchone()[0])
+        return self._count(f"series WHERE state = 'done' AND (changed OR reason = '{SPREAD}')")
+
+    def count_renewable(self) -> int:
+        """Of them, those whose shards can be encoded again."""
+        return self._count(f"series WHERE state = 'done' AND changed AND shard IN ({_STALE})")
+
+    def count_renewing(self) -> int:
+        """All series of the shards that can be encoded again."""
+        return self._count(f"series WHERE state = 'done' AND shard IN ({_STALE})")
+
+    def changed(self) -> Iterator[tuple[str, str, str]]:
+        """Key, path and reason of each series in the store whose files are no longer those."""
+        yield from self._db.cursor().execute(
+            "SELECT key, path, CASE WHEN folder = '' THEN ? WHEN reason = ? THEN reason "
+            f"WHEN shard IN ({_STALE}) THEN ? ELSE ? END FROM series WHERE state = 'done' "
+            "AND (changed OR folder = '' OR reason = ?) ORDER BY path, key",
+            (DELETED, SPREAD, RENEWED, STAYS, SPREAD),
+        )
+
+    def count_deleted(self) -> int:
+        """Series that were encoded, and whose files are gone since."""
+        return self._count("series WHERE state = 'done' AND folder = ''")
+
+    def _count(self, which: str) -> int:
+        return int(self._db.execute(f"SELECT count(*) FROM {which}").fetchone()[0])
+
+    def stale(self) -> list[str]:
+        """Finished shards with changed series, all of which can be encoded again.
+
+        A shard that also holds a series whose files are gone, or lie in several folders now, stays:
+        that latent would be lost.
+        """
+        return [name for (name,) in self._db.execute(f"{_STALE} GROUP BY shard ORDER BY shard")]
+
+    def renewal(self, shard: str) -> Task:
+        """What is to be done to make a finished shard again, under another name."""
+        items = self._items(shard, "done")
+        keys = [item.key for item in items]
+        name = name_shard(keys)
+        while self._has_shard(name):
+            name = name_shard([name, *keys])
+        return Task(name, items, whole=True)
+
+    def replace(self, shard: str, made: Made) -> None:
+        """A shard was made again and is on the disk: from now on it counts, and the old one not."""
+        with self.transaction():
+            self._db.execute("UPDATE shards SET name = ? WHERE name = ?", (made.shard, shard))
+            self._db.execute(
+                "UPDATE series SET shard = CASE state WHEN 'done' THEN ? ELSE '' END, changed = 0, "
+                "deaths = 0 WHERE shard = ?",
+                (made.shard, shard),
+            )
+            self._book(made)
+
+    def keep(self, shard: str) -> None:
+        """A finished shard cannot be made again and stays; nobody is suspected any more."""
+        with self.transaction():
+            self._db.execute("UPDATE series SET suspect = 0, deaths = 0 WHERE shard = ?", (shard,))
 
     def totals(self) -> Mapping[str, float]:
         """Bytes of files and of shards, and seconds of encoding, of what is done."""
@@ -342,21 +426,35 @@ class Ledger:
         ).fetchone()
         return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
 
-    def rate(self, seconds: float = 600) -> float:
-        """Series a second in the last minutes in which shards came; 0 where fewer than two did."""
-        rows = self._db.execute(
-            "SELECT booked, series FROM shards WHERE state = 'done' AND booked > "
-            "(SELECT max(booked) FROM shards) - ? ORDER BY booked",
-            (seconds,),
-        ).fetchall()
-        passed = rows[-1][0] - rows[0][0] if rows else 0.0
-        return sum(series for _, series in rows[1:]) / passed if passed > 0 else 0.0
+    def rate(self, through: int = 0, *, working: bool = False, seconds: float = 3600) -> float:
+        """Series a second of the run that is at work, or of the last; 0 where nothing came of it.
+
+        Args:
+            through: Series that workers are through with, in shards not written yet.
+            working: Whether a run is at work: its time goes on to this moment.
+            seconds: Of its last so many seconds, or as long as the last shard took.
+        """
+        facts = self.facts()
+        if working and facts.get(LOOKING):
+            return 0.0
+        begun = float(facts.get(BEGUN, "inf"))
+        until = time.time() if working else self._find_booked(begun, float("inf"))
+        # From one booking to another: series are encoded before they are booked, or told through.
+        since = max(begun, self._find_booked(begun, until - seconds))
+        row = self._db.execute("SELECT sum(series) FROM shards WHERE booked > ?", (since,))
+        done = int(row.fetchone()[0] or 0) + through
+        return done / (until - since) if until > since else 0.0
+
+    def _find_booked(self, begun: float, until: float) -> float:
+        """When the last shard was booked, between these times; 0 where none was."""
+        row = self._db.execute(
+            "SELECT max(booked) FROM shards WHERE booked BETWEEN ? AND ?", (begun, until)
+        )
+        return float(row.fetchone()[0] or 0)
 
     def failures(self) -> Iterator[tuple[str, str, str]]:
         """Key, path and reason of each series that failed."""
-        yield from self._db.cursor().execute(
-            "SELECT key, path, reason FROM series WHERE state = 'failed' ORDER BY path, key"
-        )
+        yield from self.others("failed")
 
     def others(self, state: str) -> Iterator[tuple[str, str, str]]:
         """Key, path and reason of each series in a state."""
@@ -389,11 +487,6 @@ class Ledger:
             "SELECT key FROM series WHERE shard = ? AND state = 'done' ORDER BY key", (shard,)
         )
         return [key for (key,) in rows]
-
-    def find_path(self, key: str) -> str:
-        """Where a series lies below the archive; empty where it is not known."""
-        row = self._db.execute("SELECT path FROM series WHERE key = ?", (key,)).fetchone()
-        return "" if row is None else str(row[0])
 
 
 def dump_facts(facts: Mapping[str, Any]) -> str:

@@ -17,6 +17,10 @@ from plica.bulk.task import Found
 
 COPIES = "the same series as "
 SCATTERED = "its series lies in several folders, with other images in each: bring them together"
+SPREAD = (
+    "images of its series lie in other folders now, too, and its latent is of the first folder: "
+    "bring them together"
+)
 _SETTLED = (
     # A copy holds the same images as the first, or others of its series.
     """UPDATE series SET
@@ -29,7 +33,10 @@ _SETTLED = (
     """UPDATE series SET state = 'scattered', reason = :scattered, shard = ''
     WHERE state = 'waiting' AND key IN
         (SELECT copy_of FROM series WHERE copy_of != '' AND state = 'scattered')""",
-    """UPDATE series SET changed = 1 WHERE state = 'done' AND key IN
+    # Its latent stays, and is not made again of one folder's images.
+    """UPDATE series SET reason = :spread WHERE state = 'done' AND key IN
+        (SELECT copy_of FROM series WHERE copy_of != '' AND state = 'scattered')""",
+    """UPDATE series SET reason = '' WHERE state = 'done' AND reason = :spread AND key NOT IN
         (SELECT copy_of FROM series WHERE copy_of != '' AND state = 'scattered')""",
     """UPDATE series SET state = 'waiting', reason = ''
     WHERE state = 'scattered' AND copy_of = '' AND key NOT IN
@@ -152,8 +159,9 @@ class Look:
             self._leave_out(folder, ())
             self._db.execute("DELETE FROM folders WHERE path = ?", (folder,))
         self._promote_copies()
+        reasons = {"copies": COPIES, "scattered": SCATTERED, "spread": SPREAD}
         for statement in _SETTLED:
-            self._db.execute(statement, {"copies": COPIES, "scattered": SCATTERED})
+            self._db.execute(statement, reasons)
 
     def _promote_copies(self) -> None:
         """A series that is gone from where it was first met is now where a copy of it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Marker:
         self._path = _place(store, shard)
         self._lock = threading.Lock()
         self._at: list[str] = []
+        self._through = self._bytes = 0
+        self._begun = False
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(exist_ok=True)
@@ -37,20 +40,30 @@ class Marker:
             raise self._refused(error) from error
         self._write()
 
+    def take_turn(self) -> None:
+        """The shard is being encoded from now on, and no longer only read ahead."""
+        with self._lock:
+            self._begun = True
+            self._write()
+
     def begin(self, key: str) -> None:
         """The worker is at this series, too, from now on."""
         with self._lock:
             self._at.append(key)
             self._write()
 
-    def end(self, key: str) -> None:
-        """It is through with it."""
+    def end(self, key: str, size: int = 0) -> None:
+        """It is through with it, and its latent takes about so many bytes."""
         with self._lock:
             self._at.remove(key)
+            self._through += 1
+            self._bytes += size
             self._write()
 
     def _write(self) -> None:
-        text = json.dumps({"pid": os.getpid(), "at": self._at}).encode()
+        said = {"pid": os.getpid(), "at": self._at, "through": self._through, "bytes": self._bytes,
+                "begun": self._begun}  # fmt: skip
+        text = json.dumps(said).encode()
         try:
             os.pwrite(self._handle, text + b"\n", 0)
             os.ftruncate(self._handle, len(text) + 1)
@@ -72,6 +85,51 @@ def read_marker(store: Path, shard: str) -> dict[str, Any]:
         if isinstance(said, dict) and isinstance(said.get("at"), list):
             return said
     return {}
+
+
+def count_through(store: Path, shards: Iterable[str] | None = None) -> tuple[int, int]:
+    """Series that workers are through with, of shards that are not written yet, and their bytes.
+
+    Args:
+        store: The store's folder.
+        shards: Which; None for all that were begun.
+
+    Example:
+        >>> count_through(Path("archive.store"))
+        (0, 0)
+    """
+    if shards is None:
+        shards = [path.stem for path in (store / FOLDER).glob("[!.]*.json")]
+    series = size = 0
+    for shard in shards:
+        said = read_marker(store, shard)
+        series += _whole(said.get("through"))
+        size += _whole(said.get("bytes"))
+    return series, size
+
+
+def count_begun(store: Path, shards: Mapping[str, int]) -> tuple[int, int]:
+    """Of shards that were handed out: how many are being encoded, and what series of them is left.
+
+    Args:
+        store: The store's folder.
+        shards: How many series each is to hold, by name.
+
+    Example:
+        >>> count_begun(Path("archive.store"), {"shard": 16})  # nobody has begun it
+        (0, 0)
+    """
+    begun = left = 0
+    for shard, series in shards.items():
+        said = read_marker(store, shard)
+        if said.get("begun"):
+            begun += 1
+            left += max(0, series - _whole(said.get("through")))
+    return begun, left
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def remove_marker(store: Path, shard: str) -> None:

@@ -58,10 +58,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """A shard to be made: the unit of work, and of what is lost when a worker dies."""
+    """A shard to be made: the unit of work, and of what is lost when a worker dies.
+
+    Args:
+        shard: Its name.
+        items: The series that are to be in it.
+        whole: Whether nothing of it is written where one of them cannot be encoded: it takes the
+            place of a shard that holds them all.
+    """
 
     shard: str
     items: tuple[Item, ...]
+    whole: bool = False
 
     @property
     def suspicious(self) -> bool:
@@ -170,6 +178,17 @@ class Made:
     bytes: int = 0
     index_sha256: str = ""
     clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True)
+class Unbegun:
+    """A task that was handed out and given back, for the crew was told to halt.
+
+    Args:
+        shard: Its name.
+    """
+
+    shard: str
 
 
 @dataclass(frozen=True)

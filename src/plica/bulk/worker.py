@@ -6,21 +6,23 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from plica.bulk.marker import Marker
 from plica.bulk.reading import read_item, sign
-from plica.bulk.task import AT_ONCE, Clock, Item, Made, Order, Outcome, Task
+from plica.bulk.task import AT_ONCE, Clock, Item, Made, Order, Outcome, Task, Unbegun
 from plica.codecs.catalogue import load
 from plica.codecs.codec import Codec
 from plica.errors import LatentError, OutputError, PlicaError, UnreadableFile
+from plica.formats.latent_record import compose
 from plica.formats.store import Store
 from plica.formats.store_writing import ShardWriter
 from plica.image import Image
 from plica.latent import Latent
 
+_WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+_NAMES = 600  # about what a latent takes beside its numbers and its record
 CHANGED = "its files changed while they were read; run again to encode what they are now"
 
 
@@ -34,9 +36,10 @@ class _Encoded:
 
 
 class Worker:
-    """Makes shards, one or two at a time: while one is written, the next is read and encoded.
+    """Makes shards, one after another: while one is written, the next is encoded already.
 
-    It may be called from several threads. The codec encodes one image at a time.
+    It may be called from several threads. The codec is one shard's until all of it is encoded, so
+    that a death costs one shard; the images that come first in the next are read meanwhile.
 
     Args:
         order: How series are encoded.
@@ -52,51 +55,92 @@ class Worker:
         self.store = Store.open(order.store)
         self._turn = threading.Lock()
         self._abandoned = threading.Event()
+        self._halted = threading.Event()
         # Volumes are led through a network one by one: those read for a batch would only be held.
         flat = getattr(getattr(self.codec, "network", None), "dims", 0) == 2
         self._batch = order.batch if flat else 1
+        self._words: int | None = None  # bytes of a latent's record
         self._unfolding = 2.0  # bytes of an image for each of its files, at most, so far
 
     def abandon(self) -> None:
         """Begin no series more: tasks that are not done end with an error, and write no shard."""
         self._abandoned.set()
 
-    def run(self, task: Task) -> Made:
+    def halt(self) -> None:
+        """Begin no shard more: tasks of which nothing is encoded yet are given back."""
+        self._halted.set()
+
+    def run(self, task: Task) -> Made | Unbegun:
         """Encode a task's series and write its shard.
 
-        A series that cannot be encoded fails alone.
+        A series that cannot be encoded fails alone. A worker that halts gives back what it has not
+        begun.
 
         Raises:
             OutputError: The shard cannot be written: nothing of it is left, and no series is to
                 blame.
         """
+        if self._halted.is_set():
+            return Unbegun(task.shard)
         marker = Marker(self.order.store, task.shard)
         try:
             return self._run(task, marker)
         finally:
             marker.close()
 
-    def _run(self, task: Task, marker: Marker) -> Made:
+    def _run(self, task: Task, marker: Marker) -> Made | Unbegun:
         clock = Clock()
-        encoded: dict[str, _Encoded] = {}
-        outcomes: dict[str, Outcome] = {}
-        # Whoever is suspected of having killed a worker goes first and alone: nothing is lost then.
-        alone = [item for item in task.items if item.suspect]
-        others = [item for item in task.items if not item.suspect]
-        for items, readers in ((alone, 0), (others, self.order.readers)):
-            coming = self._read_ahead(items, readers, marker, clock)
-            for some in self._gather(coming, 1 if readers == 0 else self._batch):
-                for done in self._attempt_together(some, clock):
-                    key = done.key if isinstance(done, Outcome) else done.outcome.key
-                    marker.end(key)
-                    if isinstance(done, Outcome):
-                        outcomes[key] = done
-                    else:
-                        encoded[key], outcomes[key] = done, done.outcome
+        done = self._encode(task, marker, clock)
+        if done is None:
+            return Unbegun(task.shard)
+        encoded, outcomes = done
         begun = time.perf_counter()
         made = self._write(task, encoded, outcomes)
         clock.writing += time.perf_counter() - begun
         return replace(made, outcomes=tuple(outcomes[item.key] for item in task.items), clock=clock)
+
+    def _encode(
+        self, task: Task, marker: Marker, clock: Clock
+    ) -> tuple[dict[str, _Encoded], dict[str, Outcome]] | None:
+        """What came of each series; None where the worker halts and had not begun."""
+        encoded: dict[str, _Encoded] = {}
+        outcomes: dict[str, Outcome] = {}
+        with ExitStack() as turn:
+            for number, some in enumerate(self._read_batches(task, marker, clock)):
+                if number == 0:  # its first images are read
+                    turn.enter_context(self._turn)
+                    if self._halted.is_set():
+                        return None
+                    marker.take_turn()
+                for done in self._attempt_together(some, clock):
+                    key = done.key if isinstance(done, Outcome) else done.outcome.key
+                    marker.end(key, 0 if isinstance(done, Outcome) else self._weigh(done))
+                    if isinstance(done, Outcome):
+                        outcomes[key] = done
+                    else:
+                        encoded[key], outcomes[key] = done, done.outcome
+        return encoded, outcomes
+
+    def _read_batches(
+        self, task: Task, marker: Marker, clock: Clock
+    ) -> Iterator[list[tuple[Item, Image | PlicaError]]]:
+        """Whoever is suspected of having killed a worker first and alone: nothing is lost then."""
+        alone = [item for item in task.items if item.suspect]
+        others = [item for item in task.items if not item.suspect]
+        for items, readers in ((alone, 0), (others, self.order.readers)):
+            coming = self._read_ahead(items, readers, marker, clock)
+            yield from self._gather(coming, 1 if readers == 0 else self._batch)
+
+    def _weigh(self, done: _Encoded) -> int:
+        """About how many bytes of a shard and its index a latent takes; the first one is tried."""
+        latent = done.latent
+        numbers = latent.codes.size * _WIDTHS[self.store.dtype]
+        numbers += sum(one.nbytes for each in latent.trail.records for one in each.arrays.values())
+        if self._words is None:
+            with suppress(PlicaError):
+                composed = compose(latent, self.store.dtype, codec_apart=True)
+                self._words = len(composed.record) + _NAMES
+        return numbers + (self._words or _NAMES)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -181,11 +225,9 @@ class Worker:
         latents: list[Latent] = []
         begun = time.perf_counter()
         if together is not None and len(fine) > 1:
-            with self._turn:
-                begun = time.perf_counter()
-                with suppress(PlicaError, MemoryError):
-                    latents = together([image for _, image in fine], kind=self.order.kind)
-                clock.encoding += time.perf_counter() - begun
+            with suppress(PlicaError, MemoryError):
+                latents = together([image for _, image in fine], kind=self.order.kind)
+            clock.encoding += time.perf_counter() - begun
         if not latents:
             yield from (self._attempt(item, image, clock) for item, image in some)
             return
@@ -198,15 +240,14 @@ class Worker:
     def _attempt(self, item: Item, image: Image | PlicaError, clock: Clock) -> _Encoded | Outcome:
         if isinstance(image, PlicaError):
             return Outcome(item.key, str(image), changed=str(image) == CHANGED)
-        with self._turn:
-            begun = time.perf_counter()
-            try:
-                latent = self.codec.encode(image, kind=self.order.kind)  # type: ignore[arg-type]
-            except (PlicaError, MemoryError) as error:
-                return Outcome(item.key, str(error) or "there is not enough memory")
-            finally:
-                seconds = time.perf_counter() - begun
-                clock.encoding += seconds
+        begun = time.perf_counter()
+        try:
+            latent = self.codec.encode(image, kind=self.order.kind)  # type: ignore[arg-type]
+        except (PlicaError, MemoryError) as error:
+            return Outcome(item.key, str(error) or "there is not enough memory")
+        finally:
+            seconds = time.perf_counter() - begun
+            clock.encoding += seconds
         return self._keep(item, image, latent, seconds)
 
     def _keep(self, item: Item, image: Image, latent: Latent, seconds: float) -> _Encoded:
@@ -232,7 +273,8 @@ class Worker:
                     if writer.closed:  # the disk is to blame, and not the series
                         raise
                     outcomes[key] = Outcome(key, str(error))
-            if not len(writer):
+            broken = task.whole and any(one.error for one in outcomes.values())
+            if broken or not len(writer):
                 return Made(task.shard, ())
             meta = writer.close()
         return Made(task.shard, (), meta.bytes, meta.index_sha256)
@@ -257,17 +299,3 @@ def load_codec(order: Order) -> Codec:
         codec = replace(codec, running=running)
         (codec.planner if isinstance(codec, NetworkCodec) else codec).check()
     return codec
-
-
-def check_room(folder: Path) -> None:
-    """Refuse a store that cannot be written to before any work is done.
-
-    Raises:
-        OutputError: It cannot.
-    """
-    try:
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error

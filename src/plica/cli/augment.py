@@ -12,17 +12,21 @@ from plica.augmentation.dataset import Made, Making, make_dataset
 from plica.augmentation.labelled import Labelled, find_labelled
 from plica.augmentation.manifest import SPLITS, Existing, parse_folder
 from plica.augmentation.surveying import Survey, survey
-from plica.augmentation.views import MIXED, NAMES, Reconstruct, parse_views
+from plica.augmentation.views import MIXED, Reconstruct, parse_views
+from plica.cli import completing, jobs
+from plica.cli import judging_options as j
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, check_word, choose
 from plica.cli.console import format_bytes, print_json, print_note, print_table, progress
+from plica.cli.reading import refuse_missing
 from plica.cli.remaking import reconstruct_by
 from plica.errors import InputError, SettingsError
 from plica.formats.atomic import refuse_existing
 from plica.formats.units import parse_unit
 from plica.image import Image, Unit
 
-DATA, VIEWS, SPLIT = "Data set", "Views", "Splits"
+DATA, SPLIT = "Data set", "Splits"
+JUDGED_ON = ("raw", "all")
 COUNTED = "CT"  # the channel that nnU-Net takes for Hounsfield units
 
 
@@ -53,9 +57,10 @@ def augment(
             rich_help_panel=DATA,
         ),
     ] = None,
-    label: Annotated[
+    name: Annotated[
         list[str] | None,
         typer.Option(
+            "--name",
             help="What a label is called, such as liver=1; may be repeated.",
             show_default=False,
             rich_help_panel=DATA,
@@ -86,31 +91,21 @@ def augment(
         ),
     ] = False,
     unit: o.UnitName = None,
-    view: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"What is trained on: {', '.join(NAMES)}; may be repeated. mixed if left out.",
-            show_default=False,
-            rich_help_panel=VIEWS,
-        ),
-    ] = None,
-    strength: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="s of the view residual, image + s × (reconstruction − image); may be repeated.",
-            show_default=False,
-            rich_help_panel=VIEWS,
-        ),
-    ] = None,
+    view: Annotated[list[str] | None, j.views("mixed")] = None,
+    strength: j.Strengths = None,
     folds: Annotated[
-        int, typer.Option(help="Of splits_final.json, by patient; 0: none.", rich_help_panel=SPLIT)
+        int,
+        typer.Option(
+            help="Folds of splits_final.json, by patient; 0 writes none.", rich_help_panel=SPLIT
+        ),
     ] = 5,
-    seed: Annotated[int, typer.Option(help="Of the folds.", min=0, rich_help_panel=SPLIT)] = 0,
+    seed: Annotated[int, o.seed("the folds")] = 0,
     validate_on: Annotated[
         str,
         typer.Option(
             help="raw: networks are judged on the images alone; all: on every view.",
             rich_help_panel=SPLIT,
+            autocompletion=completing.one_of(*JUDGED_ON),
         ),
     ] = "raw",
     codec: o.CodecName = AUTO,
@@ -127,14 +122,7 @@ def augment(
     axis: o.Axis = None,
     pipeline: o.Pipeline = None,
     overwrite: o.Overwrite = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Finish a data set: what is whole and of the same settings is left.",
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = False,
+    resume: o.Resume = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -150,10 +138,10 @@ def augment(
     refuse_existing(out, overwrite=existing != "refuse")
     running = asked_running(tile, memory, device_memory, tiling, precision)
     preparing = asked_preparing(axis, False, False, False, None, pipeline)
-    chooser = choose(codec, weights, device, settings, preparing, running)
+    chooser = choose(codec, weights, device, settings, preparing, running, quiet=silent)
     data = _find(source, labels, patient_pattern, hash_names=hash_names)
     known = parse_unit(unit) or _unit_of(data)
-    found = _survey(data, known, label, relabel=relabel, silent=silent)
+    found = _survey(data, known, name, relabel=relabel, silent=silent)
     reconstruct: Reconstruct = _refuse_needed
     maker: dict[str, Any] = {}
     if any(one.strength for one in views):
@@ -171,18 +159,17 @@ def augment(
 
 
 def _choose_existing(*, overwrite: bool, resume: bool) -> Existing:
-    if overwrite and resume:
-        raise SettingsError("--resume finishes what is there, --overwrite begins anew: say one")
-    return "overwrite" if overwrite else "resume" if resume else "refuse"
+    asked = jobs.Existing(overwrite, resume)
+    return "overwrite" if asked.overwrite else "resume" if asked.resume else "refuse"
 
 
 def _check_validation(name: str) -> Any:
-    if name not in ("raw", "all"):
-        raise SettingsError(f"--validate-on takes raw or all, but got '{name}'")
+    check_word("--validate-on", name, JUDGED_ON)
     return name
 
 
 def _find(source: Path, labels: Path | None, pattern: str | None, *, hash_names: bool) -> Labelled:
+    refuse_missing(source)
     data = find_labelled(source, labels)
     data = data if pattern is None else data.with_patients(pattern)
     return data.hashed() if hash_names else data
@@ -209,7 +196,7 @@ def _parse_labels(words: list[str]) -> dict[str, int]:
     for word in words:
         name, _, number = word.rpartition("=")
         if not name or not number.isdecimal():
-            raise SettingsError(f"--label takes NAME=NUMBER such as liver=1, but got '{word}'")
+            raise SettingsError(f"--name takes NAME=NUMBER such as liver=1, but got '{word}'")
         named[name] = int(number)
     return named
 

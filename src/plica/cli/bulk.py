@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from plica.cli.commands import Commands
+from plica.cli.commands import make_group
 from plica.registry import Registry
 
 BULK = Registry(
@@ -17,23 +15,9 @@ BULK = Registry(
     ),
 )
 
-
-class _Bulk(Commands):
-    """The commands of `plica bulk`."""
-
-    table = BULK
-
-
-app = typer.Typer(
-    name="bulk",
-    cls=_Bulk,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Encode whole archives into stores of latents: every series exactly once.",
+app = make_group(
+    "bulk",
+    "Encode whole archives into stores of latents: every series exactly once.",
+    BULK,
+    add_completion=False,  # that of `plica` is all there is
 )
-
-
-@app.callback()
-def options() -> None:
-    """Options that stand before a command: there are none."""

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from plica.bulk.crew import Crew, OwnProcess, RayCrew
-from plica.bulk.engine import Habits, Ran, Watcher, encode_archive, open_store
+from plica.bulk.engine import Habits, Ran, encode_archive, open_store
+from plica.bulk.forecast import Estimate, format_rate
 from plica.bulk.ledger import Ledger
 from plica.bulk.planning import MOST_BYTES, MOST_SERIES
-from plica.bulk.task import Death, Made, Order
+from plica.bulk.task import Order
 from plica.bulk.worker import load_codec
+from plica.cli import completing
 from plica.cli import options as o
-from plica.cli.choosing import asked_preparing, asked_running, parse_settings
+from plica.cli.bulk_watch import watch
+from plica.cli.choosing import (
+    asked_preparing,
+    asked_running,
+    check_word,
+    choose_weights,
+    parse_settings,
+)
 from plica.cli.console import (
     EXIT_FAILED,
     format_bytes,
+    format_duration,
     print_error,
     print_json,
     print_note,
@@ -28,17 +40,21 @@ from plica.cli.console import (
     progress,
     speak_shell,
 )
-from plica.cli.encode import KINDS
 from plica.cli.jobs import Manner
+from plica.cli.reading import refuse_missing
 from plica.codecs.budget import PROCESS_BYTES, choose_memory
-from plica.codecs.codec import RANDOM, Codec
+from plica.codecs.codec import Codec
 from plica.errors import SettingsError, TooLarge
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.store_index import import_arrow
+from plica.formats.store_paths import LEDGER
 
 WORK = "Work"
 EXIT_INTERRUPTED = 130
 _SHOWN = 10
+_WORTH_S = 0.5  # of starting: less is not told
+LINE_OF_HOURS = 60.0
+"""Seconds between lines of progress in a log: an archive takes hours."""
 # What a small image takes on its way, with the pieces it is cut into.
 _LEAST_WORK = 2**26
 
@@ -65,19 +81,13 @@ def encode(
             help="A codec's name (see `plica codecs`) or the folder of a "
             "trained one. A store holds latents of one.",
             show_default=False,
+            autocompletion=completing.codecs,
             rich_help_panel=o.CODEC,
         ),
     ],
     device: o.Device = "auto",
     weights: o.Weights = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            help="Made weights, to try the way of a network without its own.",
-            rich_help_panel=o.CODEC,
-        ),
-    ] = False,
+    random_weights: o.RandomWeights = False,
     settings: o.Settings = None,
     latent: o.LatentKind = "",
     dtype: o.Dtype = "float16",
@@ -105,7 +115,8 @@ def encode(
     address: Annotated[
         str,
         typer.Option(
-            help="Of a Ray cluster, whose machines see archive and store at the same paths.",
+            help="Address of a Ray cluster, whose machines see archive and store at the same "
+            "paths.",
             show_default=False,
             rich_help_panel=WORK,
         ),
@@ -113,14 +124,17 @@ def encode(
     gpus: Annotated[
         float,
         typer.Option(
-            help="Cards each worker takes, or a part of one.", min=0, rich_help_panel=WORK
+            help="GPUs each of several workers takes, or a part of one; in this process --device "
+            "says where.",
+            min=0,
+            rich_help_panel=WORK,
         ),
     ] = 0,
     batch: Annotated[
         int,
         typer.Option(
-            help="Images of equal sides that are encoded at once; more than 1 pays on a GPU, and "
-            "takes its share of what is read ahead.",
+            help="Images of equal sides that a 2D network encodes at once (a 3D one takes them one "
+            "by one); more than 1 pays on a GPU, and takes its share of what is read ahead.",
             min=1,
             rich_help_panel=WORK,
         ),
@@ -135,9 +149,27 @@ def encode(
             help="At most so many series in a shard, the unit of work.", min=1, rich_help_panel=WORK
         ),
     ] = MOST_SERIES,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Encode about so many series and say what all would take; the same command "
+            "without it encodes the rest.",
+            min=1,
+            show_default=False,
+            rich_help_panel=WORK,
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Try again what failed before.", rich_help_panel=WORK),
+    ] = False,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew",
+            help="Encode again the shards that hold series whose files have changed since.",
+            rich_help_panel=WORK,
+        ),
     ] = False,
     moved: Annotated[
         bool,
@@ -158,9 +190,14 @@ def encode(
 ) -> None:
     """Encode every series of an archive exactly once. Interrupted? The same command goes on.
 
-    Example: plica bulk encode archive/ -o archive.store --codec compact-4x1-3d --workers 4
+    Example: plica bulk encode images/ -o images.store --codec compact-4x3-2d
+
+    Example: plica bulk encode volumes/ -o volumes.store --codec compact-4x1-3d --workers 4
     """  # fmt: skip
-    _check_words(dtype, latent, weights, random_weights)
+    begun = time.perf_counter()
+    check_word("--dtype", dtype, o.DTYPES)
+    if latent:
+        check_word("--latent", latent, o.KINDS)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
     running = asked_running(tile, memory, device_memory, tiling, precision)
     room = running.pop("memory", None)
@@ -170,7 +207,7 @@ def encode(
         archive=archive.absolute(),
         store=out.absolute(),
         codec=codec,
-        weights=RANDOM if random_weights else weights,
+        weights=choose_weights(weights, random=random_weights),
         device=device,
         device_memory=running.pop("device_memory", None),
         options={**parse_settings(settings), **preparing, **running},
@@ -184,28 +221,33 @@ def encode(
         threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 and not address else 0,
     )
     _check_places(order)
+    _check_cards(gpus, workers, address)
     import_arrow("encoding an archive")  # before it is looked through
     facts = {"kind": order.kind or "", "options": dict(order.options), "paths": keep_paths}
+    habits = Habits(
+        shard_series, MOST_BYTES, retry_failed=retry_failed, moved=moved,
+        lookers=os.cpu_count() or 1, renew=renew, limit=limit,
+    )  # fmt: skip
     loaded = load_codec(order)
     _check_room(loaded, order, workers)
-    open_store(order.store, loaded, dtype, facts)  # type: ignore[arg-type]
-    habits = Habits(
-        shard_series,
-        MOST_BYTES,
-        retry_failed=retry_failed,
-        moved=moved,
-        lookers=os.cpu_count() or 1,
+    alone = workers == 1 and not address
+    hire: Callable[[], Crew] = (
+        partial(OwnProcess, order, loaded)
+        if alone
+        else partial(RayCrew, order, workers, address=address, gpus=gpus)
     )
-
-    def hire() -> Crew:
-        if workers == 1 and not address:
-            return OwnProcess(order)
-        return RayCrew(order, workers, address=address, gpus=gpus)
-
     manner = Manner(as_json, quiet)
-    with progress(quiet=manner.silent) as bar:
-        ran = encode_archive(order, hire, habits=habits, watcher=_watch(bar))
-    raise typer.Exit(_report(order.store, ran, manner))
+    try:
+        open_store(order.store, loaded, dtype, facts)  # type: ignore[arg-type]
+        del loaded  # Ray's workers load their own
+        with progress(quiet=manner.silent, lines=True, each=LINE_OF_HOURS) as bar:
+            watcher = watch(bar, limit, silent=manner.silent, hired=0 if alone else workers)
+            ran = encode_archive(order, hire, habits=habits, watcher=watcher)
+        code = _report(order.store, ran, manner, time.perf_counter() - begun)
+    except KeyboardInterrupt:
+        print_error("stopped at once; what is in the store stays, and the same command goes on")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    raise typer.Exit(code)
 
 
 def _share_out(memory: int | None) -> dict[str, int]:
@@ -234,16 +276,8 @@ def _check_room(codec: Codec, order: Order, workers: int) -> None:
     )
 
 
-def _check_words(dtype: str, latent: str, weights: str | None, random_weights: bool) -> None:
-    if dtype not in o.DTYPES:
-        raise SettingsError(f"--dtype takes {', '.join(o.DTYPES)}, but got '{dtype}'")
-    if latent and latent not in KINDS:
-        raise SettingsError(f"--latent takes {', '.join(KINDS)}, but got '{latent}'")
-    if weights and random_weights:
-        raise SettingsError("--weights and --random-weights contradict each other: leave one out")
-
-
 def _check_places(order: Order) -> None:
+    refuse_missing(order.archive, "archive")
     store, archive = order.store.resolve(), order.archive.resolve()
     if store == archive or archive in store.parents or store in archive.parents:
         raise SettingsError(
@@ -252,46 +286,50 @@ def _check_places(order: Order) -> None:
         )
 
 
-def _watch(bar: Any) -> Watcher:
-    """A bar that counts series, first discovered and then encoded."""
-    task = bar.add_task("looking through the archive", total=None)
-
-    def looked(folders: int, files: int) -> None:
-        bar.update(task, description=f"looking: {folders} folders, {files} files")
-
-    def planned(waiting: int, done: int) -> None:
-        bar.update(task, description="encoding", total=waiting + done, completed=done)
-
-    def booked(made: Made) -> None:
-        bar.advance(task, len(made.outcomes))
-
-    def died(death: Death) -> None:
-        bar.update(task, description="encoding (a worker died, and was replaced)")
-
-    return Watcher(looked, planned, booked, died)
+def _check_cards(gpus: float, workers: int, address: str) -> None:
+    if gpus and workers == 1 and not address:
+        raise SettingsError(
+            f"--gpus {gpus:g} is what each of several workers takes, and one works in this "
+            "process: say --device cuda, or give --workers or --address"
+        )
 
 
 # -- what came of it -------------------------------------------------------------------------------
 
 
-def _report(store: Path, ran: Ran, manner: Manner) -> int:
+def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
     with Ledger(store) as ledger:
-        counts, changed = ledger.count(), ledger.count_changed()
+        counts = ledger.count()
+        changed, renewable = ledger.count_changed(), ledger.count_renewable()
         failures = list(ledger.failures())
         left_out = sum(1 for _ in ledger.left_out())
-    code = EXIT_INTERRUPTED if ran.interrupted else EXIT_FAILED if failures else 0
+    nothing = (
+        ""
+        if ran.interrupted or any(counts.values())
+        else ("the archive holds no image: was another folder meant?")
+    )
+    wrong = failures or ran.kept or nothing
+    code = EXIT_INTERRUPTED if ran.interrupted else EXIT_FAILED if wrong else 0
     if manner.as_json:
-        print_json(to_json(ran, counts, changed, left_out, failures))
+        record = to_json(ran, counts, left_out, failures)
+        record |= {"changed": changed, "renewable": renewable}
+        print_json(record | ({"error": nothing} if nothing else {}))
         return code
     if not manner.quiet:
-        print_table("Encoded", ("what", ""), [(k, v) for k, v in _rows(ran, counts) if v])
-        _say_notes(ran, changed, left_out, len(failures))
+        print_table("Encoded", ("what", ""), [(k, v) for k, v in _rows(ran, counts, seconds) if v])
+        _say_changed(ran, changed, renewable)
+        _say_notes(ran, left_out, len(failures))
+        _say_rest(ran, counts)
+    if nothing:
+        print_error(nothing)
     for _, path, reason in failures[:_SHOWN]:
         print_error(speak_shell(f"{path}: {reason}"))
+    for one in ran.kept[:_SHOWN]:
+        print_error(speak_shell(f"{one.path}: its latent stays as it was: {one.reason}"))
     return code
 
 
-def _rows(ran: Ran, counts: Mapping[str, int]) -> list[tuple[str, str]]:
+def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str, str]]:
     clock = ran.clock
     rate = ran.done / ran.wall if ran.wall else 0
     return [
@@ -305,7 +343,9 @@ def _rows(ran: Ran, counts: Mapping[str, int]) -> list[tuple[str, str]]:
         ("pixels", format_bytes(ran.image_bytes) if ran.image_bytes else ""),
         ("latents", format_bytes(ran.shard_bytes) if ran.shard_bytes else ""),
         ("looking and planning", f"{ran.looked:.1f} s"),
-        ("encoding", f"{ran.wall:.1f} s, {rate:.3g} series a second" if ran.wall else ""),
+        ("starting workers", f"{ran.started:.1f} s" if ran.started >= _WORTH_S else ""),
+        ("encoding", f"{ran.wall:.1f} s, {format_rate(rate)}" if ran.wall else ""),
+        ("in all, with loading", f"{seconds:.1f} s"),
         ("workers that died", str(ran.deaths or "")),
         ("the codec worked", f"{100 * ran.share:.0f} % of the time" if ran.wall else ""),
         ("it waited for images", f"{clock.waiting:.1f} s" if ran.wall else ""),
@@ -314,9 +354,22 @@ def _rows(ran: Ran, counts: Mapping[str, int]) -> list[tuple[str, str]]:
     ]
 
 
-def _say_notes(ran: Ran, changed: int, left_out: int, failed: int) -> None:
-    if changed:
-        print_note(f"{changed} series have changed since they were encoded: `plica bulk status`")
+def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
+    if renewable:
+        print_note(
+            f"{renewable} series have changed since they were encoded: `plica bulk status` lists "
+            "them, and --renew encodes their shards again"
+        )
+    if changed > renewable:
+        print_note(
+            f"{changed - renewable} series have changed since they were encoded, and their latents "
+            "stay: `plica bulk status` says why"
+        )
+    if len(ran.kept) > _SHOWN:
+        print_note(f"{len(ran.kept) - _SHOWN} more could not be encoded again: --json lists them")
+
+
+def _say_notes(ran: Ran, left_out: int, failed: int) -> None:
     if left_out:
         print_note(f"{left_out} files are no images: `plica bulk status --left-out` lists them")
     if failed > _SHOWN:
@@ -325,16 +378,44 @@ def _say_notes(ran: Ran, changed: int, left_out: int, failed: int) -> None:
         print_note("failed series are tried again with --retry-failed")
     if ran.interrupted:
         print_note("interrupted; the same command goes on")
+    if ran.shards:
+        print_note(
+            f"{LEDGER} holds the images' paths: leave it behind when you pass the store on "
+            "(readers need it only to join labels by path)"
+        )
+
+
+def _estimate_rest(ran: Ran, counts: Mapping[str, int]) -> Estimate | None:
+    """What encoding all would take, where a limit left some and the others tell."""
+    encoded, rest = ran.done - ran.failed, counts["waiting"]
+    if not rest or ran.interrupted or not encoded:
+        return None
+    each = ran.shard_bytes / encoded
+    return Estimate(rest, rest * ran.wall / ran.done, rest * each, each)
+
+
+def _say_rest(ran: Ran, counts: Mapping[str, int]) -> None:
+    if rest := _estimate_rest(ran, counts):
+        print_note(
+            f"{rest.series} series wait, and the same command without --limit encodes them: about "
+            f"{format_duration(rest.seconds)} and {format_bytes(rest.bytes)} "
+            f"({format_bytes(rest.each)} each)"
+        )
 
 
 def to_json(
-    ran: Ran, counts: Mapping[str, int], changed: int, left_out: int,
-    failures: list[tuple[str, str, str]],
-) -> dict[str, Any]:  # fmt: skip
+    ran: Ran, counts: Mapping[str, int], left_out: int, failures: list[tuple[str, str, str]]
+) -> dict[str, Any]:
     """What a run did, for machines."""
+    rest = _estimate_rest(ran, counts)
     return {
         **counts,
-        "changed": changed,
+        "remaining": rest
+        and {
+            "series": rest.series,
+            "seconds": round(rest.seconds, 3),
+            "bytes": round(rest.bytes),
+        },
         "left_out": left_out,
         "run": {
             "encoded": ran.done - ran.failed,
@@ -345,6 +426,7 @@ def to_json(
             "deaths": ran.deaths,
             "workers": ran.workers,
             "looking_s": round(ran.looked, 3),
+            "starting_s": round(ran.started, 3),
             "wall_s": round(ran.wall, 3),
             "seconds": vars(replace(ran.clock)),
             "share_of_codec": round(ran.share, 4),
@@ -352,4 +434,5 @@ def to_json(
             "interrupted": ran.interrupted,
         },
         "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
+        "kept": [vars(one) for one in ran.kept],
     }

@@ -10,12 +10,16 @@ from typing import Annotated
 import typer
 
 from plica.bulk.engine import reading_only
+from plica.bulk.forecast import format_rate
 from plica.bulk.ledger import STATES, Ledger
 from plica.bulk.lock import find_driver
+from plica.bulk.marker import count_through
 from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
+from plica.cli.reading import refuse_missing
 from plica.formats.atomic import new_file
 
+SHOWN = 20
 StorePath = Annotated[
     Path, typer.Argument(help="A store that `plica bulk encode` made.", show_default=False)
 ]
@@ -26,10 +30,11 @@ def status(
     left_out: Annotated[
         bool, typer.Option("--left-out", help="List the files that are no images.")
     ] = False,
-    table: Annotated[
+    out: Annotated[
         Path | None,
         typer.Option(
-            "--table",
+            "--out",
+            "-o",
             help="Write key, path and state of every series here, as CSV: to "
             "join labels with latents. Paths may name patients.",
             show_default=False,
@@ -43,30 +48,40 @@ def status(
 
     Example: plica bulk status archive.store
     """
+    refuse_missing(store, "store")
     with reading_only(store) as (opened, ledger):
         counts, totals = ledger.count(), ledger.totals()
         failures = list(ledger.failures())
         others = {state: list(ledger.others(state)) for state in ("gone", "duplicate", "scattered")}
         skipped = list(ledger.left_out())
-        changed, rate = ledger.count_changed(), ledger.rate()
-        if table is not None:
-            _write_table(table, ledger, overwrite=overwrite)
-    driver = find_driver(store)
+        changed, deleted = ledger.count_changed(), ledger.count_deleted()
+        renewable = ledger.count_renewable()
+        stale = list(ledger.changed())
+        driver = find_driver(store)
+        through = count_through(store)[0] if driver else 0
+        rate = ledger.rate(through, working=bool(driver))
+        if out is not None:
+            _write_table(out, ledger, overwrite=overwrite)
     if as_json:
         print_json({
             "codec": opened.codec.name, "dtype": opened.dtype, **counts, "changed": changed,
+            "renewable": renewable, "deleted": deleted, "at_work": through,
             **totals, "series_a_second": round(rate, 4), "driver": driver or None,
             "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
             "others": [{"key": k, "path": p, "state": state}
                        for state, rows in others.items() for k, p, _ in rows],
+            "stale": [{"key": k, "path": p, "reason": r} for k, p, r in stale],
             "left_out": [{"path": p, "reason": r} for p, r in skipped],
         })  # fmt: skip
         return
     files, kept = totals["source_bytes"], totals["shard_bytes"]
     rows = [(state, str(count)) for state, count in counts.items() if count]
     rows += [("changed since", str(changed))] if changed else []
+    rows += [("deleted since", str(deleted))] if deleted else []
+    rows += [("encoded, in shards at work", str(through))] if through else []
     rows += [("files they came from", format_bytes(files)), ("latents", format_bytes(kept))]
-    rows += [("series a second, of late", f"{rate:.3g}")] if rate else []
+    run = "speed of this run" if driver else "speed of the last run"
+    rows += [(run, format_rate(rate))] if rate else []
     rows += [("shards", f"{totals['shards']:.0f}"), ("files left out", str(len(skipped)))]
     print_table(f"{opened.codec.name}, {opened.dtype}", ("series", ""), rows)
     if driver:
@@ -74,6 +89,12 @@ def status(
     listed = [(path, "failed", why) for _, path, why in failures]
     listed += [(path, state, why) for state, rows_ in others.items() for _, path, why in rows_]
     listed += [(path, "left out", why) for path, why in skipped] if left_out else []
+    if stale:
+        shown = [(path, why) for _, path, why in stale[:SHOWN]]
+        shown += [(f"{len(stale) - SHOWN} more", "--json lists them")] if len(stale) > SHOWN else []
+        print_table("In the store, and no longer what lies in the archive", ("path", "why"), shown)
+        if renewable:
+            print_note("`plica bulk encode … --renew` encodes shards with changed series again")
     if listed:
         print_table("Not in the store", ("path", "what", "why"), listed)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
 from plica.cli.console import print_note
 from plica.codecs.catalogue import CODECS, find_offer
@@ -24,11 +25,18 @@ def card(
         typer.Argument(
             help="A codec's name, the folder of one, or hub:owner/name@revision.",
             show_default=False,
+            autocompletion=completing.carded_codecs,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write it here, such as README.md.", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write it here, such as README.md.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     overwrite: o.Overwrite = False,
 ) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from plica.cli import options as o
 from plica.cli.console import print_note
 from plica.cli.reading import parse_triple
 from plica.codecs.budget import parse_memory
 from plica.codecs.catalogue import (
     CODECS,
+    DEFAULT_FOR_SLICES,
     DEFAULT_FOR_VOLUMES,
     STITCHED,
     default_name,
     find_offer,
     load,
 )
-from plica.codecs.codec import Codec
+from plica.codecs.codec import RANDOM, Codec
 from plica.codecs.running import Progress
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
@@ -35,13 +39,16 @@ class Chooser:
         weights: Local weights, or "hub:repo@revision".
         device: Where networks run.
         options: Options of `plica.load`; None values count as not given.
+        quiet: Whether it is left unsaid that a codec will be slow, or what it is not for.
     """
 
     name: str = AUTO
     weights: str | None = None
     device: str = AUTO
     options: dict[str, Any] = field(default_factory=dict)
+    quiet: bool = False
     _loaded: dict[str, Codec] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set)
     _watcher: Progress | None = None
 
     def watch(self, progress: Progress) -> None:
@@ -70,7 +77,14 @@ class Chooser:
 
     def for_image(self, image: Image) -> Codec:
         """The codec to encode an image with."""
-        return self._load(default_name(image) if self.name == AUTO else self.name)
+        codec = self._load(default_name(image) if self.name == AUTO else self.name)
+        limit = codec.card.extras.get("limit")
+        if self.name == AUTO and limit and not self.quiet and codec.card.name not in self._noted:
+            self._noted.add(codec.card.name)
+            print_note(
+                f"{codec.card.name}, chosen by auto: {limit}; -c {DEFAULT_FOR_SLICES} keeps more"
+            )
+        return codec
 
     def for_latent(self, latent: Latent) -> Codec:
         """The codec that made a latent.
@@ -85,7 +99,8 @@ class Chooser:
             prefix = STITCHED if maker.startswith(STITCHED) else ""
             raise LatentError(
                 f"the latent was made by '{maker}', which is in no table of codecs: "
-                f"name its folder with --codec {prefix}FOLDER"
+                "install the package that offers it; or, if its network is one of plica's, name "
+                f"its folder with --codec {prefix}FOLDER"
             )
         return self._load(maker)
 
@@ -94,7 +109,7 @@ class Chooser:
             codec = load(name, self.weights, self.device, progress=self._tell, **self.options)
             from plica.codecs.precision import describe_slowness  # torch is there by now
 
-            if slowness := describe_slowness(codec):
+            if not self.quiet and (slowness := describe_slowness(codec)):
                 print_note(slowness)
             self._loaded[name] = codec
         return self._loaded[name]
@@ -111,12 +126,46 @@ def choose(
     settings: list[str] | None,
     preparing: dict[str, Any],
     running: dict[str, Any],
+    *,
+    quiet: bool,
 ) -> Chooser:
     """A chooser of what the options say, checked before any work begins."""
     options = {**parse_settings(settings), **preparing, **running}
-    chooser = Chooser(name, weights, device, options)
+    chooser = Chooser(name, weights, device, options, quiet)
     chooser.check()
     return chooser
+
+
+def check_word(option: str, word: str, words: Iterable[str]) -> None:
+    """Refuse what is none of the words an option takes.
+
+    Raises:
+        SettingsError: It is none; the message has all of them, and the nearest.
+    """
+    words = tuple(words)
+    if word in words:
+        return
+    near = difflib.get_close_matches(word, words, n=1)
+    advice = f"; did you mean {near[0]}?" if near else ""
+    known = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    raise SettingsError(f"{option} takes {known}, but got '{word}'{advice}")
+
+
+def _check_words(*given: tuple[str, str | None, tuple[str, ...]]) -> None:
+    for option, word, words in given:
+        if word is not None:
+            check_word(option, word, words)
+
+
+def choose_weights(weights: str | None, *, random: bool) -> str | None:
+    """The weights to load a codec with: a file's, drawn ones, or its own.
+
+    Raises:
+        SettingsError: Both were asked for.
+    """
+    if weights is not None and random:
+        raise SettingsError("--weights names a file and --random-weights draws them: say one")
+    return RANDOM if random else weights
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
@@ -144,6 +193,7 @@ def asked_preparing(
     pipeline: str | None,
 ) -> dict[str, Any]:
     """Options of `Preparing` that were given; those left alone are left out."""
+    _check_words(("--axis", axis, o.AXES), ("--pipeline", pipeline, o.PIPELINES))
     asked = {
         "axis": axis,
         "fill_nonfinite": fill_nonfinite or None,
@@ -163,6 +213,7 @@ def asked_running(
     precision: str | None = None,
 ) -> dict[str, Any]:
     """Options of `Running`, and the precision, that were given; those left alone are left out."""
+    _check_words(("--tiling", tiling, o.TILINGS), ("--precision", precision, o.PRECISIONS))
     asked = {
         "tile": tile,
         "memory": parse_memory(memory, "--memory"),

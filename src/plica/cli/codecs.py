@@ -6,22 +6,35 @@ from typing import Annotated
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
-from plica.cli.console import print_json, print_table
+from plica.cli.console import print_json, print_note, print_table
+from plica.cli.spelling import spell, spell_rows
 from plica.codecs.card import CodecCard
-from plica.codecs.catalogue import cards, find_offer
+from plica.codecs.catalogue import find_offer, listing
+from plica.codecs.presence import find_lacking, name_needs
+from plica.errors import UnknownName
 
 COLUMNS = ("codec", "folds", "factor", "codes", "voxels per code", "weights", "licence")
 WHERE_ANY = {"receptive_field", "native_window", "period", "causal"}
 """Facts that only some codecs have."""
-WEIGHTS = {"packaged": "inside plica", "hub": "from the hub", "file": "--weights", "none": "none"}
+WEIGHTS = {
+    "packaged": "in plica",
+    "package": "its package",
+    "hub": "the hub",
+    "file": "--weights",
+    "none": "none",
+    "unstated": "not stated",
+}
 
 
 def codecs(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A codec, or the folder of one, to see its whole card.", show_default=False
+            help="A codec, or the folder of one, to see its whole card.",
+            show_default=False,
+            autocompletion=completing.carded_codecs,
         ),
     ] = None,
     as_json: o.Json = False,
@@ -33,11 +46,18 @@ def codecs(
     if name is not None:
         _show(find_offer(name).card, as_json)
         return
-    listed = cards()
+    listed = list(listing())
     if as_json:
-        print_json([card.to_json() for card in listed])
-        return
-    print_table("", COLUMNS, [_row(card) for card in listed])
+        print_json([card.to_json() for _, card in listed if isinstance(card, CodecCard)])
+    else:
+        print_table("", COLUMNS, [_row(name, one) for name, one in listed])
+    known = [card for _, card in listed if isinstance(card, CodecCard)]
+    extras = sorted({find_lacking(card) for card in known} - {""})
+    if extras and not as_json:
+        print_note(f"needs extra: pip install 'plica[{','.join(extras)}]'")
+    for _, one in listed:
+        if not isinstance(one, CodecCard):
+            print_note(str(one))
 
 
 def _show(card: CodecCard, as_json: bool) -> None:
@@ -45,28 +65,47 @@ def _show(card: CodecCard, as_json: bool) -> None:
     if as_json:
         print_json(record)
         return
+    record.pop("total_factor")
     weights = record.pop("weights")
-    record["weights"] = ", ".join(f"{key} {value}" for key, value in weights.items() if value)
+    weights["SHA-256 of the file"] = weights.pop("sha256", "")
+    told = [f"{key} {value}" for key, value in weights.items() if value and key != "kind"]
+    record["voxels per code"] = f"{card.voxels_per_code:.3g}"
+    record["weights"] = ", ".join([WEIGHTS[card.weights.kind], *told])
+    record["receptive_field"] = {None: "not stated", 0: "the whole image"}.get(
+        card.receptive_field, card.receptive_field
+    )
     for key in ("latents", "norms", "value_range"):
         record[key] = ", ".join(str(one) for one in record[key])
-    record.update({f"· {key}": value for key, value in record.pop("extras").items()})
+    package, extra = name_needs(card)
+    if package and extra:
+        record["extras"]["needs"] = f"{package}: pip install 'plica[{extra}]'"
+    for key, value in record.pop("extras").items():
+        record.update(spell_rows(f"· {key}", value))
     summary = record.pop("summary")
     rows = [
-        (key.replace("_", " "), str(value))
+        (key.replace("_", " "), spell(value))
         for key, value in record.items()
         if value != "" and not (key in WHERE_ANY and not value)
     ]
     print_table(summary, ("fact", card.name), rows)
 
 
-def _row(card: CodecCard) -> tuple[str, ...]:
-    per_code = card.total_factor / card.channels if card.channels else 1.0
+def _say_weights(card: CodecCard) -> str:
+    """Where its weights are, or what is in the way."""
+    if "missing" in card.extras:
+        return "only card"
+    return "needs extra" if find_lacking(card) else WEIGHTS[card.weights.kind]
+
+
+def _row(name: str, card: CodecCard | UnknownName) -> tuple[str, ...]:
+    if not isinstance(card, CodecCard):
+        return (name, "", "", "", "", "cannot be used", "")
     return (
         card.name,
-        "sequences" if card.period else {0: "any", 2: "slices", 3: "volumes"}[card.dims],
-        f"{card.factor}, {card.period} along" if card.period else str(card.factor),
+        "frames" if card.period else {0: "any", 2: "slices", 3: "volumes"}[card.dims],
+        f"{card.factor}×{card.factor}×{card.period}" if card.period else str(card.factor),
         str(card.channels),
-        f"{per_code:.3g}",
-        "only a card" if "missing" in card.extras else WEIGHTS[card.weights.kind],
+        f"{card.voxels_per_code:.3g}",
+        _say_weights(card),
         card.licence,
     )

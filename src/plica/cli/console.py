@@ -7,7 +7,9 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,11 @@ from rich.text import Text
 KILO = 1000
 GAP = "  "
 NARROW = 16  # letters a name or a remark keeps in a line before it is folded
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MOMENTS, _MINUTES = 30.0, 300.0  # over which a rate is taken
 EXIT_FAILED = 1
+LINE_EACH, LINE_MEANWHILE = 3.0, 20.0
+"""Seconds between lines of progress: of work that is done, and of work that is still going on."""
 SPELT = {
     "volume": "--volume",
     "series": "--series",
@@ -42,6 +47,15 @@ SPELT = {
     "tiling": "--tiling",
     "tile": "--tile",
 }
+_OPTIONS = {
+    "axis": "--axis",
+    "fill_nonfinite": "--fill-nonfinite",
+    "keep_outside": "--keep-outside",
+    "foreground": "--foreground",
+    "spacing_mm": "--resample",
+    "pipeline": "--pipeline",
+}
+"""How the library's settings of preparing are called here."""
 
 
 def ready_streams() -> None:
@@ -69,7 +83,22 @@ def speak_shell(message: str) -> str:
     bare = re.sub(
         r"\bspacing_mm=\(([^)]*)\)", lambda m: "--spacing " + m[1].replace(" ", ""), message
     )
+    bare = bare.replace("say overwrite=True", "say --overwrite").replace("`like`", "--like")
+    bare = re.sub(
+        r"(is said by: )([a-z_, ]+)$",
+        lambda m: m[1] + ", ".join(_OPTIONS.get(name, name) for name in m[2].split(", ")),
+        bare,
+    )
     return re.sub(rf"\b({'|'.join(SPELT)})=", lambda found: f"{SPELT[found[1]]} ", bare)
+
+
+def describe_failure(error: BaseException) -> str:
+    """The sentence of an error; the system's names its file, and not its number."""
+    if isinstance(error, OSError) and error.strerror:
+        what = "reading or writing failed" if error.filename is None else (
+            f"{error.filename} cannot be used")  # fmt: skip
+        return f"{what}: {error.strerror}"
+    return speak_shell(str(error)) or "there is not enough memory"
 
 
 def print_error(message: str) -> None:
@@ -119,14 +148,20 @@ def print_table(
         if not _fits(widths := _measure(headings, rows), console.width):
             _print_paragraphs(console, title, columns, rows, caption)
             return
-    table = Table(title=title or None, caption=caption or None, title_justify="left", box=None)
-    table.title_style, table.caption_style, table.header_style = "bold", "dim", "bold cyan"
+    # As texts, since in what is no text rich takes "[a]" of a file's name for markup.
+    table = Table(
+        title=Text(title, style="bold") if title else None,
+        caption=Text(caption, style="dim") if caption else None,
+        title_justify="left",
+        box=None,
+    )
+    table.header_style = "bold cyan"
     table.caption_justify = "left"
     table.pad_edge = False
     for place, name in enumerate(columns):
         numeric = place > 0 and bool(rows) and all(_is_number(row[place]) for row in rows)
         inside = 0 < place < len(columns) - 1
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold",
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold",
                          width=widths[place] if inside else None)  # fmt: skip
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
@@ -193,24 +228,121 @@ class _Rate(ProgressColumn):
     """Images per second, or seconds per image."""
 
     def render(self, task: Task) -> Text:
+        return Text(_say_rate(task), style="dim")
+
+
+def _say_rate(task: Task) -> str:
+    speed = task.finished_speed or task.speed
+    if not speed:
+        return ""
+    return f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+
+
+class _Part(ProgressColumn):
+    """How much is done of all, where a file is in work whose codec tells how far it is."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.percentage:.0f} %" if task.completed % 1 else "", style="dim")
+
+
+class _Left(ProgressColumn):
+    """The time left at the pace so far; rich's own forgets what is told less often than in 30 s."""
+
+    def render(self, task: Task) -> Text:
+        left = _estimate_left(task)
+        return Text("" if left is None else f"{format_duration(left)} left", style="cyan")
+
+
+def _estimate_left(task: Task) -> float | None:
+    """Seconds until a task is done; where it `starts_slowly`, at the rate that is shown."""
+    if task.fields.get("starts_slowly"):  # which is of the time since its first piece
         speed = task.finished_speed or task.speed
-        if not speed:
-            return Text("")
-        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each", style="dim")
+        return None if not speed else task.remaining and max(0.0, task.remaining) / speed
+    return estimate_left(task.elapsed, task.completed, task.total)
 
 
-def progress(*, quiet: bool) -> Progress:
-    """A progress bar with rate and time left, on stderr; silent where that is no terminal."""
-    console = stderr()
-    return Progress(
-        TextColumn("{task.description}"),
+def estimate_left(elapsed: float | None, done: float, total: float | None) -> float | None:
+    """Seconds until all is done at the pace so far; None where nothing is done yet."""
+    if not elapsed or not total or done <= 0:
+        return None
+    return elapsed * max(0.0, total - done) / done
+
+
+def format_duration(seconds: float) -> str:
+    """A time people can read: 42 s, 1 min 35 s, 12 min, 3 h 05 min, 8.3 days."""
+    if not seconds < float("inf"):
+        return "unknown"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < 10 * _MINUTE:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < 2 * _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    return f"{whole / _DAY:.1f} days"
+
+
+class _Lines(Progress):
+    """Progress told in lines: one for what is done, and now and then one for what takes long.
+
+    Where work takes hours (`each` is a minute), lines hold the rate, too.
+    """
+
+    def __init__(self, *columns: str | ProgressColumn, each: float, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._each = each
+        self._said_at, self._said = time.monotonic(), 0.0
+
+    def advance(self, *args: Any, **options: Any) -> None:
+        super().advance(*args, **options)
+        self._say(self._tasks[args[0]])
+
+    def update(self, *args: Any, **options: Any) -> None:
+        super().update(*args, **options)
+        self._say(self._tasks[args[0]])
+
+    def _say(self, task: Task) -> None:
+        now = time.monotonic()
+        meanwhile = max(self._each, LINE_MEANWHILE)
+        if now - self._said_at < (self._each if task.completed != self._said else meanwhile):
+            return
+        self._said_at, self._said = now, task.completed
+        of = "" if task.total is None else f" of {task.total:,.0f}"
+        left = _estimate_left(task)
+        still = "" if left is None else f", {format_duration(left)} left"
+        rate = f", {_say_rate(task)}" if self._each >= _MINUTE and _say_rate(task) else ""
+        line = (
+            f"{task.completed:,.0f}{of} done in {format_duration(task.elapsed or 0)}"
+            f"{rate}{still} · {task.description.strip()}"
+        )
+        self.console.print(Text(line), soft_wrap=True)
+
+
+def progress(*, quiet: bool, lines: bool = False, each: float | None = None) -> Progress:
+    """A progress bar with rate and time left, on stderr; silent where that is no terminal.
+
+    Args:
+        quiet: Silent on a terminal, too.
+        lines: Where stderr is no terminal a line for each piece of work, but one in `each` seconds
+            at most: for what takes minutes, and would look dead in a log.
+        each: Seconds between such lines, `LINE_EACH` if left out; a minute or more for what takes
+            hours. Its rate is then that of the last minutes, and not of the last moments.
+    """
+    console, each = stderr(), LINE_EACH if each is None else each
+    told = lines and not quiet and not sys.stderr.isatty()
+    kind = partial(_Lines, each=each) if told else Progress
+    return kind(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
+        _Part(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Left(),
         console=console,
         disable=quiet or not sys.stderr.isatty(),
         transient=True,
+        speed_estimate_period=_MINUTES if each >= _MINUTE else _MOMENTS,
     )

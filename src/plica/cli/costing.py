@@ -79,10 +79,10 @@ class Bench:
         least = find_probe(self.probe).least
         if small := [side for side in sizes if side < least]:
             raise SettingsError(
-                f"{self.probe} looks at sides of {least} at least, but --size says {small[0]}"
+                f"{self.probe} looks at sides of {least} at least, but --sides says {small[0]}"
             )
         if len(set(sizes)) < len(sizes):
-            raise SettingsError("--size names one size twice: name each once")
+            raise SettingsError("--sides names one side twice: name each once")
         return [
             self._count(Fed("×".join([str(side)] * self.dims), (1, *(side,) * self.dims)))
             for side in sizes
@@ -111,7 +111,7 @@ class Bench:
         if min(shape[1:]) < least:
             raise SettingsError(
                 f"{name} makes latents of {'×'.join(map(str, shape[1:]))}, and {self.probe} looks "
-                f"at sides of {least} at least: give a larger first --size"
+                f"at sides of {least} at least: give a larger first --sides"
             )
         return self._count(Fed(name, tuple(shape), name))
 

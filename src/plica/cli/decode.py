@@ -12,10 +12,11 @@ from plica.cli import options as o
 from plica.cli.choosing import AUTO, asked_running, choose
 from plica.cli.console import format_bytes, format_shape
 from plica.cli.jobs import Existing, Job, Manner, Outcome, find_latents, plan, report, run
+from plica.cli.joining import Joining
 from plica.cli.writing import ending_for, endings, measure_bytes
 from plica.codecs.codec import Streaming
+from plica.formats.doors import read_latent
 from plica.formats.drafts import Draft
-from plica.formats.latents import read
 from plica.image import Image
 
 COLUMNS = ("codec", "voxels", "spacing mm", "unit", "type", "written")
@@ -46,16 +47,16 @@ def decode(
     Example: plica decode latents/ -o 'decoded/*.nii.gz'
     """  # fmt: skip
     running = asked_running(tile, memory, device_memory, tiling, precision)
-    chooser = choose(codec, weights, device, settings, {}, running)
+    chooser = choose(codec, weights, device, settings, {}, running, quiet=as_json or quiet)
     manner = Manner(as_json, quiet)
     found = find_latents(latents)
     jobs = plan(found, out, endings=endings(like), existing=Existing(overwrite, resume))
-    if jobs and codec != AUTO:
-        chooser.load_first()
+    joining = Joining(like)
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
-        latent = read(job.source.path)
+        latent = read_latent(job.source.path)
+        joined = joining.choose(latent.provenance, latent.source)
         chosen = chooser.for_latent(latent)
 
         def place(image: Image) -> Path:
@@ -67,7 +68,7 @@ def decode(
             else:
                 image = chosen.decode(latent)
             ratio = image.pixels.nbytes / job.source.path.stat().st_size
-            target = draft.finish(image, like=like, ratio=ratio)
+            target = draft.finish(image, ratio=ratio, **joined)
         size = measure_bytes(target)
         facts = {
             "codec": latent.codec.name,
@@ -88,6 +89,10 @@ def decode(
         )
         return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="decoding", manner=manner, watch=chooser.watch)
+    with joining:
+        joining.check(jobs, latents=True, quiet=manner.silent)
+        if jobs and codec != AUTO:
+            chooser.load_first()
+        outcomes = run(jobs, work, verb="decoding", manner=manner, watch=chooser.watch)
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Decoded", manner=manner, left=left))

@@ -22,6 +22,7 @@ from plica.cli.jobs import refuse_place
 from plica.cli.samples import Sample, find_packaged, find_radiographs
 from plica.cli.writing import draw_panel, ending_for
 from plica.codecs.catalogue import default_name, load
+from plica.errors import OutputError
 from plica.formats.doors import read, write
 from plica.formats.latents import to_image
 from plica.image import Image
@@ -79,13 +80,17 @@ class Row:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where everything is written.")] = Path(
-        "demo-output"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder that everything is written to.", rich_help_panel=o.OUTPUT
+        ),
+    ] = Path("demo-output"),
     radiographs: Annotated[
         Path | None,
         typer.Option(help="A folder of development images with radiographs.", show_default=False),
     ] = None,
+    overwrite: o.Overwrite = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -97,6 +102,8 @@ def demo(
     if radiographs is not None:
         samples += find_radiographs(radiographs)
     refuse_place(out / "demo", set())
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out} is not empty: choose another folder, or --overwrite")
     if not quiet:
         for sentence in missing:
             print_note(sentence)

@@ -127,7 +127,7 @@ def judge(
         if DIVERSITY in measuring.metrics:
             compare = partial(_compare_diversity, real, one, measuring, likenesses)
             work.append((one, PICTURES, DIVERSITY, compare))
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("comparing", total=len(work))
         for one, features, metric, compute in work:
             bar.update(task, description=f"{metric} of {one.name}, {features}")

@@ -15,16 +15,21 @@ import plica
 from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
 from plica.codecs.budget import find_machine_bytes
-from plica.codecs.catalogue import cards
-from plica.codecs.presence import SAYS, find_presence
+from plica.codecs.card import CodecCard
+from plica.codecs.catalogue import listing
+from plica.codecs.presence import find_presence, say_presence
 from plica.formats.decoders import Decoder, list_decoders
+from plica.run import find_commit, say_version
 
 DISTRIBUTION = "plica"
 _NEEDED = re.compile(
     r"^(?P<name>[\w.-]+)(?:\[[^]]*\])?[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?"
 )
 _BUNDLES = {"all", "test", "dev"}  # extras of other extras, and those of who builds plica
+APART = {"nnunet"}
+"""What pins versions of others is installed by who asks for it alone; "all" leaves it out, too."""
 MOST_NAMED = 6
+BROKEN = "of a package that cannot be used"
 
 
 def doctor(as_json: o.Json = False) -> None:
@@ -34,6 +39,7 @@ def doctor(as_json: o.Json = False) -> None:
     """
     found = {
         "plica": plica.__version__,
+        "commit": find_commit(),
         "machine": list_machine(),
         "extras": list(list_extras()),
         "codecs": list(list_codecs()),
@@ -87,9 +93,15 @@ def _version(package: str) -> str:
 
 def list_codecs() -> Iterator[dict[str, str]]:
     """Each codec, and how its weights are come by."""
-    for card in cards():
-        presence = find_presence(card)
-        yield {"codec": card.name, "presence": presence, "weights": SAYS[presence]}
+    for name, card in listing():
+        if not isinstance(card, CodecCard):
+            yield {"codec": name, "presence": "broken", "weights": BROKEN, "error": str(card)}
+            continue
+        yield {
+            "codec": card.name,
+            "presence": find_presence(card),
+            "weights": say_presence(card),
+        }
 
 
 # -- telling -------------------------------------------------------------------------------------
@@ -101,7 +113,7 @@ def _print(found: dict[str, Any]) -> None:
         "imitated: slower than float32"
     )  # fmt: skip
     print_table(
-        f"plica {found['plica']}",
+        f"plica {say_version(found['plica'])}",
         ("what", "here"),
         [
             ("Python, system", f"{machine['python']}, {machine['system']}"),
@@ -117,13 +129,21 @@ def _print(found: dict[str, Any]) -> None:
         ],
     )  # fmt: skip
     print_table("\nExtras", ("extra", "installed", "missing"), list(_tell_extras(found["extras"])))
-    print_table("\nCodecs", ("weights", "codecs", "such as"), list(_tell_codecs(found["codecs"])))
+    print_table(
+        "\nCodecs",
+        ("how they are come by", "codecs", "such as"),
+        list(_tell_codecs(found["codecs"])),
+    )
     decoders = [Decoder(**one) for one in found["decoders"]]
     print_table(
         "\nCompressed DICOM pixels", ("transfer syntax", "read by"),
         [(one.name, ", ".join(one.packages) or "nothing here") for one in decoders],
     )  # fmt: skip
-    if lacking := [one["extra"] for one in found["extras"] if one["missing"]]:
+    for one in found["codecs"]:
+        if "error" in one:
+            print_note(one["error"])
+    missing = [one["extra"] for one in found["extras"] if one["missing"]]
+    if lacking := [extra for extra in missing if extra not in APART]:
         print_note(f"for what is missing: pip install 'plica[{','.join(lacking)}]'")
 
 
@@ -134,7 +154,7 @@ def _tell_extras(extras: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]
 
 
 def _tell_codecs(codecs: list[dict[str, str]]) -> Iterator[tuple[str, str, str]]:
-    for says in SAYS.values():
+    for says in dict.fromkeys(one["weights"] for one in codecs):
         names = [one["codec"] for one in codecs if one["weights"] == says]
         if names:
             # From all over the list: the first ones are of one family.

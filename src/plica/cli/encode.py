@@ -10,19 +10,20 @@ import typer
 
 from plica.cli import options as o
 from plica.cli.ahead import AHEAD_BYTES, UNPACKED_BYTES, Ahead
-from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
-from plica.cli.console import format_bytes, format_shape
-from plica.cli.jobs import Existing, Job, Manner, Outcome, find, plan, report, run
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, check_word, choose
+from plica.cli.console import format_bytes, format_shape, print_note
+from plica.cli.jobs import Existing, Job, Localizers, Manner, Outcome, find, plan, report, run
 from plica.cli.reading import Reading
+from plica.cli.resuming import refuse_others
 from plica.cli.writing import measure_bytes
 from plica.errors import SettingsError
 from plica.formats.doors import write
 from plica.formats.limits import DEFAULT_MAX_BYTES
+from plica.formats.terms import BURNED_IN
 from plica.image import Image
 from plica.latent import Latent
 
-COLUMNS = ("codec", "voxels", "unit", "codes", "fewer", "read", "kept", "not kept")
-KINDS = ("raw", "projected")
+COLUMNS = ("codec", "modality", "voxels", "unit", "codes", "fewer", "read", "kept", "not kept")
 
 
 def encode(
@@ -50,8 +51,10 @@ def encode(
     spacing: o.Spacing = None,
     volume: o.Volume = None,
     series: o.Series = None,
+    localizers: Localizers = False,
     unit: o.UnitName = None,
     max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
+    no_marks: o.NoMarks = False,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
     as_json: o.Json = False,
@@ -61,19 +64,23 @@ def encode(
 
     Example: plica encode study/ -o latents/ --codec medvae-4x1-3d --weights vae_4x_1c_3D.ckpt
     """
-    _check_word("--dtype", dtype, o.DTYPES)
+    check_word("--dtype", dtype, o.DTYPES)
     if latent:
-        _check_word("--latent", latent, KINDS)
+        check_word("--latent", latent, o.KINDS)
     drawn = _drawn_with(sample, seed)
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
     running = asked_running(tile, memory, device_memory, tiling, precision)
-    chooser = choose(codec, weights, device, settings, preparing, running)
+    chooser = choose(codec, weights, device, settings, preparing, running,
+                     quiet=as_json or quiet)  # fmt: skip
     reading = Reading(volume, series, spacing, unit, max_bytes, mapped=True)
     kept = None if dtype == "float32" else dtype  # the default, which other formats choose too
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
     manner = Manner(as_json, quiet)
-    found = find(sources, manner, series)
+    found = find(sources, manner, series, localizers=localizers)
     jobs = plan(found, out, endings=(".latent",), existing=Existing(overwrite, resume))
+    if resume:
+        everything = plan(found, out, endings=(".latent",), existing=Existing(overwrite=True))
+        refuse_others(everything, reading.read, chosen=series is not None)
     if jobs:
         chooser.load_first()
 
@@ -89,7 +96,11 @@ def encode(
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
         image = ahead.take(job.source)
+        if BURNED_IN in image.provenance.notes and not manner.silent:
+            print_note(f"{job.source.name}: {BURNED_IN}")
         made = chooser.for_image(image).encode(image, **how)
+        if no_marks:
+            made = replace(made, provenance=made.provenance.without_marks())
         write(made, job.target(".latent"), dtype=kept, overwrite=overwrite)
         return _outcome(job, image, made, time.perf_counter() - begun)
 
@@ -122,6 +133,7 @@ def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
     fewer = count_fewer(image, latent)
     facts = {
         "codec": latent.codec.name,
+        "modality": image.provenance.modality,
         "shape": list(image.grid.shape),
         "spacing_mm": list(image.grid.spacing_mm),
         "unit": image.unit.value,
@@ -136,6 +148,7 @@ def _outcome(job: Job, image: Image, latent: Latent, seconds: float) -> Outcome:
         f"{latent.codes.shape[0]} on {format_shape(latent.codes.shape[1:])}")  # fmt: skip
     cells = (
         latent.codec.name,
+        image.provenance.modality,
         format_shape(image.grid.shape),
         image.unit.value,
         codes,
@@ -155,8 +168,3 @@ def _drawn_with(sample: bool, seed: int | None) -> int | None:
             "leave it out"
         )
     return (seed or 0) if sample else None
-
-
-def _check_word(option: str, word: str, words: tuple[str, ...]) -> None:
-    if word not in words:
-        raise SettingsError(f"{option} takes {', '.join(words)}, but got '{word}'")

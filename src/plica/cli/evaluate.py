@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from plica.cli.commands import Commands
+from plica.cli.commands import make_group
 from plica.registry import Registry
 
 EVALUATIONS = Registry(
@@ -21,25 +19,9 @@ EVALUATIONS = Registry(
     ),
 )
 
-
-class _Evaluations(Commands):
-    """The commands of `plica evaluate`."""
-
-    table = EVALUATIONS
-
-
-app = typer.Typer(
-    name="evaluate",
-    cls=_Evaluations,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help=(
-        "Judge codecs: what they keep of images, what that is worth to a task, and what they cost."
-    ),
+app = make_group(
+    "evaluate",
+    "Judge codecs: what they keep of images, what that is worth to a task, and what they cost.",
+    EVALUATIONS,
+    add_completion=False,  # that of `plica` is all there is
 )
-
-
-@app.callback()
-def options() -> None:
-    """Options that stand before an evaluation: there are none."""

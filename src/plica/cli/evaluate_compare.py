@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table, stdout
+from plica.cli.needing import need
+from plica.cli.reading import refuse_missing
 from plica.errors import SettingsError
 from plica.evaluation.comparing import Comparison, compare
 from plica.evaluation.comparison_report import (
@@ -45,29 +49,14 @@ def compare_reports(
         ),
     ] = None,
     metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            "-m",
-            show_default=False,
-            help="Only these: the fewer are looked at, the less their correction takes.",
-        ),
+        list[str] | None, o.metrics("all they share", among=completing.metrics)
     ] = None,
     shared_only: Annotated[
         bool,
         typer.Option("--shared-only", help="Leave out images that one report lacks."),
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for the comparison as a report.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the resampling behind intervals.")] = 0,
+    out: j.SomeReport = None,
+    seed: Annotated[int, o.seed("the resampling behind intervals")] = 0,
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -76,11 +65,14 @@ def compare_reports(
 
     Example: plica evaluate compare report-before/ report-after/ -o changes/
     """  # fmt: skip
+    need("comparing reports", "scipy")
     if (first_codec is None) != (second_codec is None):
         raise SettingsError("--first and --second name a codec each: give both, or none")
     if out is not None:
         refuse_folder(out, overwrite=overwrite)
     codecs = None if first_codec is None or second_codec is None else (first_codec, second_codec)
+    refuse_missing(first, "report")
+    refuse_missing(second, "report")
     comparison = compare(
         read_record(first), read_record(second), codecs=codecs, metrics=metric or None,
         shared_only=shared_only, seed=seed,

@@ -9,12 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, print_table
 from plica.cli.contenders import Contender, load_contenders, name_contenders
-from plica.cli.distances import DIVERSITY, Measuring, judge, list_cases, name_metrics, name_sets
+from plica.cli.distances import (
+    DIVERSITY,
+    TOGETHER,
+    Measuring,
+    judge,
+    list_cases,
+    name_metrics,
+    name_sets,
+)
 from plica.cli.gathering import Gatherer, Shelf
-from plica.cli.standing import say_machine, say_versions
+from plica.cli.jobs import Existing
+from plica.cli.resuming import refuse_report
+from plica.cli.standing import name_cohort, say_machine, say_versions
 from plica.codecs.card import CodecCard
 from plica.cohort import Case
 from plica.errors import SettingsError
@@ -25,9 +37,9 @@ from plica.evaluation.distances import (
     list_cells,
     list_warnings,
 )
-from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.publish import RUN, publish
 from plica.evaluation.text import say_origin
-from plica.metrics.distribution import REPEATS
+from plica.metrics.distribution import DISTANCES, REPEATS
 from plica.metrics.diversity import PAIRS
 from plica.metrics.features import CELLS, CODEC, FEATURES, load_extractor
 from plica.metrics.pictures import SLICES
@@ -54,63 +66,32 @@ def distribution(
             rich_help_panel=SETS,
         ),
     ] = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--codec",
-            "-c",
-            help="Codecs by name, pattern (linear-*) or folder: the real images, decoded by each, "
-            "are compared with themselves.",
-            show_default=False,
-            rich_help_panel=SETS,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Only this split of the real images.", show_default=False, rich_help_panel=SETS
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only real images whose label has this value, such as 'category=cxr'.",
-            show_default=False,
-            rich_help_panel=SETS,
-            metavar="LABEL=VALUE|…",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            help="At most so many images of each cohort, of as many patients as there are.",
-            show_default=False,
-            min=2,
-            rich_help_panel=SETS,
-        ),
-    ] = None,
+    codec: j.SomeCodecs = None,
+    split: Annotated[str | None, j.split("all of it")] = None,
+    where: j.Where = None,
+    limit: j.Limit = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
             help=f"What images are seen through: {', '.join(FEATURES)}, or {CODEC}NAME for any "
             f"codec. {OFFLINE} if left out, whose weights are inside plica.",
             show_default=False,
+            autocompletion=completing.features,
             rich_help_panel=MEASURING,
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            help="fid, kid, prdc (or precision, recall, density, coverage), diversity; all if "
-            "left out.",
-            show_default=False,
-            rich_help_panel=MEASURING,
+        o.metrics(
+            "fid, kid, precision, recall, density, coverage and diversity",
+            panel=MEASURING,
+            among=completing.one_of(*DISTANCES, *TOGETHER, DIVERSITY),
         ),
     ] = None,
     slices: Annotated[
         int,
         typer.Option(
-            help="Networks for pictures see so many of each volume.",
+            help="Axial slices of each volume that networks for pictures see.",
             min=1,
             rich_help_panel=MEASURING,
         ),
@@ -124,7 +105,7 @@ def distribution(
         ),
     ] = CELLS,
     pairs: Annotated[
-        int, typer.Option(help="Of images, for diversity.", min=1, rich_help_panel=MEASURING)
+        int, typer.Option(help="Pairs of images, for diversity.", min=1, rich_help_panel=MEASURING)
     ] = PAIRS,
     repeats: Annotated[
         int,
@@ -134,51 +115,14 @@ def distribution(
             rich_help_panel=MEASURING,
         ),
     ] = REPEATS,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Of pairs, splits, groups and --limit.", min=0, rich_help_panel=MEASURING
-        ),
-    ] = 0,
-    weights_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where pretrained networks lie.", show_default=False, rich_help_panel=MEASURING
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Weights of a codec that is judged.",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            metavar="CODEC=FILE",
-        ),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            rich_help_panel=o.CODEC,
-            help="Draw weights for judged codecs that have none at hand: a trial.",
-        ),
-    ] = False,
+    seed: Annotated[int, o.seed("pairs, splits, groups and --limit")] = 0,
+    weights_dir: o.WeightsDir = None,
+    weights: j.WeightsOf = None,
+    random_weights: o.RandomWeights = False,
     device: o.Device = "auto",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder of a report.", show_default=False, rich_help_panel=o.OUTPUT
-        ),
-    ] = None,
+    out: j.SomeReport = None,
     overwrite: o.Overwrite = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            rich_help_panel=o.OUTPUT,
-            help="Go on with the features kept in the report's folder.",
-        ),
-    ] = False,
+    resume: o.Resume = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -187,16 +131,19 @@ def distribution(
     Example: plica evaluate distribution images/ --codec compact-4x3-2d bicubic-4x-2d -o report
     """  # fmt: skip
     begun = time.perf_counter()
+    Existing(overwrite, resume)  # refuses both
     measuring = Measuring(name_metrics(metric or ()), seed, repeats, pairs)
     if not (other or codec):
         raise SettingsError(
             "there is nothing to compare the real images with: name other images with --other, or "
             "codecs that decode them with --codec"
         )
-    refuse_place(out, overwrite=overwrite, resume=resume)
-    real = list_cases(read_cohort(cohort), split=split, where=where or (), limit=limit, seed=seed)
+    refuse_report(out, overwrite=overwrite, resume=resume)
+    real = list_cases(
+        read_cohort(cohort), split=split, where=where or (), limit=limit or None, seed=seed
+    )
     others = [
-        (name, list_cases(read_cohort(path), limit=limit, seed=seed))
+        (name, list_cases(read_cohort(path), limit=limit or None, seed=seed))
         for name, path in name_sets(other or ())
     ]
     contenders = load_contenders(
@@ -218,7 +165,7 @@ def distribution(
         judged=tuple(judged),
         failures=tuple(failures),
         notes=gatherer.refused,
-        setting=describe(cohort.name, real, others, contenders, measuring),
+        setting=describe(name_cohort(cohort), real, others, contenders, measuring, device),
         record={"environment": describe_environment(), "seed": seed},
     )
     page = None if out is None else publish(build_report(found), out, overwrite=overwrite or resume)
@@ -227,26 +174,13 @@ def distribution(
         raise typer.Exit(EXIT_FAILED)
 
 
-def refuse_place(out: Path | None, *, overwrite: bool, resume: bool) -> None:
-    """Stop before any work where a report would have no place, or go on with another's features.
-
-    Raises:
-        OutputError: The folder holds a report, or other things.
-        SettingsError: There is no folder to resume in.
-    """
-    if out is None:
-        if resume:
-            raise SettingsError("--resume goes on in a report's folder: name it with -o")
-        return
-    refuse_folder(out, overwrite=overwrite or resume)
-
-
 def describe(
     cohort: str,
     real: Sequence[Case],
     others: Sequence[tuple[str, Sequence[Case]]],
     contenders: Sequence[Contender],
     measuring: Measuring,
+    device: str,
 ) -> dict[str, str]:
     """What the numbers stand on."""
     return {
@@ -258,7 +192,7 @@ def describe(
         "measured": f"seed {measuring.seed}, floors of {measuring.repeats} splits, up to "
         f"{measuring.pairs} pairs",
         "versions": say_versions(),
-        "machine": say_machine(),
+        "machine": say_machine(device),
     }  # fmt: skip
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
+from plica.cli.choosing import check_word
 from plica.cli.console import (
     EXIT_FAILED,
     print_error,
@@ -19,9 +22,9 @@ from plica.cli.console import (
     progress,
 )
 from plica.cli.contenders import Contender, load_contenders, name_contenders
-from plica.cli.costing import SIZES, Bench, make_image, refuse_streams
-from plica.cli.jobs import Manner
-from plica.cli.standing import say_machine, say_versions
+from plica.cli.jobs import Existing, Manner
+from plica.cli.resuming import refuse_report
+from plica.cli.standing import name_cohort, say_machine, say_versions
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
 from plica.codecs.budget import parse_memory
 from plica.codecs.device import choose_device
@@ -36,15 +39,17 @@ from plica.evaluation.efficiency import (
     summarise,
 )
 from plica.evaluation.protocol import DEFAULT, read_protocol
-from plica.evaluation.publish import publish, refuse_folder
+from plica.evaluation.publish import publish
 from plica.evaluation.rate_distortion import show_storage
 from plica.evaluation.report import Report, Section
 from plica.evaluation.results import Results
 from plica.evaluation.selection import select
 from plica.evaluation.storage_chart import Computing
 from plica.formats.codes import STORAGE_TYPES
-from plica.networks.cost import CONVENTION
 from plica.training.cohorts import read_cohort
+
+if TYPE_CHECKING:
+    from plica.cli.costing import Bench
 
 STAGES = ("flops", "latency", "memory", "storage")
 MEASURING, STORAGE = "Measuring", "Storage"
@@ -59,20 +64,16 @@ def efficiency(
             show_default=False,
         ),
     ] = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--codec",
-            "-c",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            help="Codecs whose latents are measured: names, folders or patterns.",
-        ),
-    ] = None,
+    codec: j.SomeCodecs = None,
     probe: Annotated[
-        str, typer.Option(help="The network that is fed.", rich_help_panel=MEASURING)
+        str,
+        typer.Option(
+            help="The network that is fed.",
+            rich_help_panel=MEASURING,
+            autocompletion=completing.one_of(*j.PROBES),
+        ),
     ] = HRNET,
-    size: Annotated[
+    sides: Annotated[
         list[int] | None,
         typer.Option(
             help="Sides of images; the first is full size. 1024 256 128 64 for probes of "
@@ -85,7 +86,10 @@ def efficiency(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Only some of {', '.join(STAGES)}.", show_default=False, rich_help_panel=MEASURING
+            help=f"Only some of {', '.join(STAGES)}.",
+            show_default=False,
+            rich_help_panel=MEASURING,
+            autocompletion=completing.one_of(*STAGES),
         ),
     ] = None,
     batch: Annotated[
@@ -98,7 +102,7 @@ def efficiency(
     seconds: Annotated[
         float,
         typer.Option(
-            help="For each thing that is timed: it has fewer turns where it needs longer, "
+            help="Time for each thing that is timed: it has fewer turns where it needs longer, "
             "and is left out where one turn would (full size where it needs four times that).",
             min=0.1,
             rich_help_panel=MEASURING,
@@ -115,31 +119,16 @@ def efficiency(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="What a batch may need, such as 8G; all of a card's, or 8G beside none.",
+            help="The most memory a batch may take, such as 8G; all of a GPU's, "
+            "or 8G beside none, if left out.",
             show_default=False,
+            metavar="AMOUNT",
             rich_help_panel=MEASURING,
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Split of the cohort; otherwise test, dev-test or validation.",
-            show_default=False,
-            rich_help_panel=STORAGE,
-        ),
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only these kinds of images.", show_default=False, rich_help_panel=STORAGE
-        ),
-    ] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            help="At most so many images of each kind; 0 takes all.", min=0, rich_help_panel=STORAGE
-        ),
-    ] = 4,
+    split: Annotated[str | None, j.split("test, dev-test or validation")] = None,
+    group: j.Groups = None,
+    limit: j.Limit = 4,
     most_pixels: Annotated[
         int, typer.Option(help="Larger images are left out.", min=1, rich_help_panel=STORAGE)
     ] = MOST_PIXELS,
@@ -149,6 +138,7 @@ def efficiency(
             help=f"How codes are kept: {', '.join(STORAGE_TYPES)}; all if left out.",
             show_default=False,
             rich_help_panel=STORAGE,
+            autocompletion=completing.one_of(*STORAGE_TYPES),
         ),
     ] = None,
     standard: Annotated[
@@ -157,33 +147,13 @@ def efficiency(
             help=f"Codecs beside latents: {' and '.join(STANDARDS)} if left out.",
             show_default=False,
             rich_help_panel=STORAGE,
+            autocompletion=completing.one_of(*STANDARDS),
         ),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Local weights of a codec.",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            metavar="CODEC=FILE",
-        ),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            rich_help_panel=o.CODEC,
-            help="Draw the weights that are not at hand: what latents cost does not "
-            "depend on them, what they keep does.",
-        ),
-    ] = False,
+    weights: j.WeightsOf = None,
+    random_weights: o.RandomWeights = False,
     device: o.Device = "auto",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder of a report.", show_default=False, rich_help_panel=o.OUTPUT
-        ),
-    ] = None,
+    out: j.SomeReport = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
     as_json: o.Json = False,
@@ -193,8 +163,18 @@ def efficiency(
 
     Example: plica evaluate efficiency images/ -c linear-4x1-2d linear-8x1-2d -o report
     """  # fmt: skip
+    # Here, since it needs torch: `plica --help` should not wait for it.
+    from plica.cli.costing import Bench
+
     manner = Manner(as_json, quiet)
+    Existing(overwrite, resume)  # refuses both
+    refuse_report(out, overwrite=overwrite, resume=resume)
     stages = _choose_stages(only, cohort)
+    if resume and "storage" not in stages:
+        raise SettingsError(
+            "--resume goes on with what was kept of images, and the storage of none is measured: "
+            "leave it out, or name a cohort"
+        )
     dtypes = _check_words("--dtype", dtype, STORAGE_TYPES)
     place = choose_device(device)
     contenders = _load(codec, stages, weights, place, random=random_weights)
@@ -211,11 +191,9 @@ def efficiency(
         )
         standards = load_standards(standard or STANDARDS)
         storing = Storing(selection, contenders, standards, dtypes, most_pixels)
-    if out is not None:
-        refuse_folder(out, overwrite=overwrite or resume)
     with _telling(manner) as tell:
         bench.tell = tell
-        fed = _measure(bench, contenders, stages, size)
+        fed = _measure(bench, contenders, stages, sides)
         results = (
             Results(())
             if storing is None
@@ -247,8 +225,8 @@ def _choose_stages(only: Sequence[str] | None, cohort: Path | None) -> tuple[str
 
 
 def _check_words(option: str, given: Sequence[str] | None, known: Sequence[Any]) -> tuple[Any, ...]:
-    if unknown := [word for word in given or () if word not in known]:
-        raise SettingsError(f"{option} takes {', '.join(known)}, but got '{unknown[0]}'")
+    for word in given or ():
+        check_word(option, word, known)
     return tuple(word for word in known if not given or word in given)
 
 
@@ -256,6 +234,8 @@ def _load(
     codec: Sequence[str] | None, stages: Sequence[str], weights: Sequence[str] | None,
     device: str, *, random: bool,
 ) -> tuple[Contender, ...]:  # fmt: skip
+    from plica.cli.costing import refuse_streams
+
     if not codec:
         if "storage" in stages:
             raise SettingsError(
@@ -280,7 +260,7 @@ def _choose_memory(memory: str | None, device: str) -> int | None:
 @contextmanager
 def _telling(manner: Manner) -> Iterator[Callable[[str], None]]:
     """A bar without an end that says what is being done."""
-    with progress(quiet=manner.silent) as bar:
+    with progress(quiet=manner.silent, lines=True) as bar:
         task = bar.add_task("measuring", total=None)
         yield lambda what: bar.update(task, description=what[-60:], advance=1)
 
@@ -288,6 +268,8 @@ def _telling(manner: Manner) -> Iterator[Callable[[str], None]]:
 def _measure(
     bench: Bench, contenders: Sequence[Contender], stages: Sequence[str], size: Sequence[int] | None
 ) -> list[Fed]:
+    from plica.cli.costing import SIZES, make_image
+
     if set(stages) == {"storage"}:
         return []
     sizes = tuple(size or SIZES[bench.dims])
@@ -348,6 +330,8 @@ def _explain_nothing(results: Results) -> str:
 
 
 def _describe(bench: Bench, storing: Storing | None, cohort: Path | None) -> dict[str, str]:
+    from plica.networks.cost import CONVENTION
+
     setting = {
         "Probe": f"{bench.probe}, {bench.classes} class, one channel or those of the latent",
         "Operations": CONVENTION,
@@ -357,7 +341,7 @@ def _describe(bench: Bench, storing: Storing | None, cohort: Path | None) -> dic
         f"{bench.limit:g} s each",
     }
     if storing is not None and cohort is not None:
-        setting["Cohort"] = f"{cohort.name}, {len(storing.selection)} images" + (
+        setting["Cohort"] = f"{name_cohort(cohort)}, {len(storing.selection)} images" + (
             f" of the split {storing.selection.split}" if storing.selection.split else ""
         )
         for one in storing.contenders:

@@ -9,28 +9,35 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, print_table
 from plica.cli.contenders import load_contenders, name_contenders
 from plica.cli.distances import list_cases
 from plica.cli.faithful import VERSION, Trial, judge_all
-from plica.errors import InputError, PlicaError, SettingsError, UnknownName
+from plica.cli.jobs import Existing
+from plica.cli.needing import need
+from plica.cli.resuming import open_journal, refuse_report
+from plica.cli.standing import name_cohort
+from plica.errors import InputError, PlicaError, UnknownName
 from plica.evaluation.controls import DENOISERS
 from plica.evaluation.faithfulness_report import (
     HEADLINES,
     SPREAD,
     Judged,
+    list_faintest,
     report_faithfulness,
     say_n,
+    say_planted,
     spread_over_patients,
     summarise,
     try_results,
 )
 from plica.evaluation.faithfulness_values import PEAK
 from plica.evaluation.figures import panel
-from plica.evaluation.journal import Journal
-from plica.evaluation.protocol import Crop
-from plica.evaluation.publish import RUN, publish, refuse_folder
+from plica.evaluation.lesions import TISSUES_HU
+from plica.evaluation.publish import RUN, publish
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Result, Results
 from plica.evaluation.retention import Plan
@@ -38,124 +45,60 @@ from plica.evaluation.text import head_value
 from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
 
-JUDGING = "Judging"
-WHOLE = "whole"
 DEV_TEST = "dev-test"
 MOST_SAID = 6
 
 
 def faithfulness(
-    cohort: Annotated[
-        Path,
-        typer.Argument(help="Images: a folder, a table or a BIDS tree.", show_default=False),
-    ],
-    codec: Annotated[
-        list[str],
-        typer.Option(
-            "--codec",
-            "-c",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            help="Codecs to judge: names, folders, or patterns such as 'compact-*'.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder of the report.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ],
+    cohort: j.Cohort,
+    codec: j.Codecs,
+    out: j.Report,
     control: Annotated[
         list[str] | None,
         typer.Option(
             help=f"Denoisers that lose as much as each codec: {', '.join(DENOISERS)}.",
             show_default=False,
-            rich_help_panel=JUDGING,
+            autocompletion=completing.one_of(*DENOISERS),
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Split of the cohort; otherwise dev-test, where it has one.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with these labels, such as 'modality=CT|CR'.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-            metavar="LABEL=VALUE|…",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            help="At most so many images.", show_default=False, min=1, rich_help_panel=JUDGING
-        ),
-    ] = None,
-    crop: Annotated[
-        str,
-        typer.Option(
-            help="Cut so many voxels from the middle of volumes: right/left, front/back, "
-            "head/feet; or whole.",
-            rich_help_panel=JUDGING,
-            metavar="X,Y,Z",
-        ),
-    ] = "256,256,64",
+    split: Annotated[str | None, j.split("dev-test, where there is one,")] = None,
+    where: j.Where = None,
+    limit: j.Limit = None,
+    crop: j.CropSides = "256,256,64",
     diameter: Annotated[
         list[float] | None,
         typer.Option(
-            help="Of lesions, in mm (pixels where an image knows none).",
+            help="Diameters of lesions, in mm (pixels where an image knows none).",
             show_default=False,
-            rich_help_panel=JUDGING,
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
     contrast: Annotated[
         list[float] | None,
         typer.Option(
-            help="Of lesions, in the images' unit.", show_default=False, rich_help_panel=JUDGING
-        ),
-    ] = None,
-    worst: Annotated[
-        int, typer.Option(help="Cases drawn of each codec.", min=0, rich_help_panel=JUDGING)
-    ] = 1,
-    seed: Annotated[
-        int, typer.Option(help="Of all that is drawn.", min=0, rich_help_panel=JUDGING)
-    ] = 0,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Local weights of a codec.",
+            help="Contrasts of lesions, in the images' unit.",
             show_default=False,
-            rich_help_panel=o.CODEC,
-            metavar="CODEC=FILE",
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
-    random_weights: Annotated[
-        bool,
+    lesions_in: Annotated[
+        str,
         typer.Option(
-            "--random-weights",
-            rich_help_panel=o.CODEC,
-            help="Draw the weights that are not at hand, to prove the path.",
+            help="What lesions are planted in, in CT: "
+            + ", ".join(f"{name} ({a:g} … {b:g} HU)" for name, (a, b) in TISSUES_HU.items())
+            + ".",
+            autocompletion=completing.one_of(*TISSUES_HU),
+            rich_help_panel=j.JUDGING,
         ),
-    ] = False,
+    ] = "soft",
+    worst: j.Worst = 1,
+    seed: Annotated[int, o.seed("all that is drawn")] = 0,
+    weights: j.WeightsOf = None,
+    random_weights: o.RandomWeights = False,
     device: o.Device = "auto",
     overwrite: o.Overwrite = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the results kept in the report's folder.",
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = False,
+    resume: o.Resume = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -163,13 +106,17 @@ def faithfulness(
 
     Example: plica evaluate faithfulness images/ -c bicubic-4x-2d compact-4x3-2d -o report
     """  # fmt: skip
-    controls, cut = _check_controls(control), _parse_crop(crop)
-    Plan(tuple(diameter or (1.0,)), tuple(contrast or (1.0,)))  # refuses what cannot be
-    refuse_folder(out, overwrite=overwrite or resume)
+    Existing(overwrite, resume)  # refuses both
+    need("judging faithfulness", "scipy", *(["skimage"] if control else []))
+    controls, cut = _check_controls(control), j.parse_crop(crop)
+    Plan(  # refuses what cannot be
+        tuple(diameter or (1.0,)), tuple(contrast or (1.0,)), tissue=lesions_in
+    )
+    refuse_report(out, overwrite=overwrite, resume=resume)
     found = read_cohort(cohort)
     chosen = split or (DEV_TEST if DEV_TEST in found.splits else None)
     trial = Trial(
-        cases=list_cases(found, split=chosen, where=where or (), limit=limit, seed=seed),
+        cases=list_cases(found, split=chosen, where=where or (), limit=limit or None, seed=seed),
         contenders=load_contenders(
             name_contenders(codec, policies=True),
             weights=weights or (),
@@ -181,17 +128,20 @@ def faithfulness(
         diameters=tuple(diameter or ()),
         contrasts=tuple(contrast or ()),
         seed=seed,
+        lesions_in=lesions_in,
     )
-    journal = _open_journal(out, trial, overwrite=overwrite, resume=resume)
+    journal = open_journal(out, trial.asked, overwrite=overwrite, resume=resume)
     left = judge_all(trial, journal, silent=as_json or quiet)
     results = journal.read(trial.order())
     if not len(results.of()):
+        if not resume:
+            shutil.rmtree(out / RUN)  # there is nothing to go on with
         reason = results.all[0].error if len(results) else "no codec takes images of its kind"
         raise InputError(f"no image could be judged: {reason}")
     report = report_faithfulness(
         Judged(
             results=results,
-            setting=_describe(trial, cohort.name, chosen),
+            setting=_describe(trial, name_cohort(cohort), chosen),
             record={"environment": describe_environment(), "version": VERSION, "seed": seed},
             pictures=_draw_worst(trial, results, worst),
         )
@@ -212,27 +162,6 @@ def _check_controls(names: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names or ()))
 
 
-def _parse_crop(text: str) -> Crop | None:
-    if text == WHOLE:
-        return None
-    try:
-        x, y, z = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise SettingsError(
-            f"--crop takes three whole numbers such as 256,256,64, or whole, but got '{text}'"
-        ) from error
-    if min(x, y, z) < 1:
-        raise SettingsError(f"--crop takes numbers of voxels from 1, but got '{text}'")
-    return Crop((x, y, z))
-
-
-def _open_journal(out: Path, trial: Trial, *, overwrite: bool, resume: bool) -> Journal:
-    folder = out / RUN
-    if overwrite and not resume and folder.is_dir():
-        shutil.rmtree(folder)
-    return Journal.begin(folder, trial.asked, resume=resume)
-
-
 def _describe(trial: Trial, cohort: str, split: str | None) -> dict[str, str]:
     found = describe_environment()
     patients = len({case.patient for case in trial.cases})
@@ -242,6 +171,9 @@ def _describe(trial: Trial, cohort: str, split: str | None) -> dict[str, str]:
         f"{patients} patients",
         "volumes": f"the middle {trial.crop.voxels} voxels" if trial.crop else "whole",
         **{f"codec {one.name}": f"fingerprint {one.codec.fingerprint}" for one in trial.contenders},
+        "lesions": f"planted in {trial.lesions_in} tissue in CT"
+        if trial.lesions_in == "soft"
+        else f"planted in {trial.lesions_in} in CT",
         "controls": ", ".join(trial.controls) or "none",
         "seed": str(trial.seed),
         "software": ", ".join(f"{name} {v}" for name, v in found["packages"].items()),
@@ -333,15 +265,19 @@ def _tell_failures(failures: Results) -> None:
 
 
 def _print_group(results: Results, group: str) -> None:
+    """What codecs keep of lesions by size, then all that heads the report."""
     if not len(results):
         return
-    there = [m for m in HEADLINES if spread_over_patients(results, m) is not None]
-    rows = [
-        (codec, *(str(spread_over_patients(results.of(codec=codec), m) or "–") for m in there))
-        for codec in results.codecs
-    ]
-    heads = [head_value(results.describe(m)) for m in there]
-    print_table(
-        group, ("codec", *heads), rows,
-        caption=f"{say_n(results)}. {SPREAD}",
-    )  # fmt: skip
+    caption = f"{say_n(results)}. {SPREAD}"
+    for title, metrics, told in (
+        (f"{group}: contrast kept by lesions", list_faintest(results), say_planted(results)),
+        (group, HEADLINES, caption),
+    ):
+        there = [m for m in metrics if spread_over_patients(results, m) is not None]
+        rows = [
+            (codec, *(str(spread_over_patients(results.of(codec=codec), m) or "–") for m in there))
+            for codec in results.codecs
+        ]
+        if there:
+            heads = [head_value(results.describe(m)) for m in there]
+            print_table(title, ("codec", *heads), rows, caption=told)

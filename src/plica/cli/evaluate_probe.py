@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
+from plica.cli.jobs import Existing
 from plica.cli.posing import Asked, follow
 from plica.cli.probe_reports import Manner, judge_cohort, judge_table
 from plica.cli.probe_tables import (
@@ -16,6 +19,7 @@ from plica.cli.probe_tables import (
     read_recipe,
     say_departures,
 )
+from plica.cli.standing import name_cohort
 from plica.errors import SettingsError
 from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.record import read_record
@@ -23,11 +27,9 @@ from plica.evaluation.tasks import read_task
 from plica.training.cohorts import read_cohort
 from plica.training.views import FULL
 
-if TYPE_CHECKING:
-    pass
-
 MOST_SIDE = 2**14
-TASK, PROBE, JUDGING = "Task", "Probe", "Judging"
+AUROC = "auroc"
+TASK, PROBE = "Task", "Probe"
 
 
 def probe(
@@ -39,12 +41,7 @@ def probe(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", help="The report's folder.", show_default=False, rich_help_panel=o.OUTPUT
-        ),
-    ],
+    out: j.Report,
     label: Annotated[
         str,
         typer.Option(help="Column of the classes.", show_default=False, rich_help_panel=TASK),
@@ -56,6 +53,7 @@ def probe(
             help="One of the papers' tasks, such as cmmd-malignancy (see `plica evaluate "
             "protocols`), instead of --label: COHORT is the data set's folder, as published.",
             show_default=False,
+            autocompletion=completing.tasks,
             rich_help_panel=TASK,
         ),
     ] = "",
@@ -65,23 +63,12 @@ def probe(
             help="A published table's recipe, such as medvae-table-1-2d: its probe, fitting and, "
             "without --label, its tasks, beside the paper's values; COHORT then holds a folder of "
             "each data set, by its name.",
+            autocompletion=completing.protocols,
             show_default=False, rich_help_panel=TASK, metavar="NAME",
         ),
     ] = "",
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--group", help="Columns of the protocol's table; all if left out.",
-            show_default=False, rich_help_panel=TASK,
-        ),
-    ] = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--codec", "-c", help="Codecs by name, pattern (linear-*) or folder.",
-            show_default=False, rich_help_panel=o.CODEC,
-        ),
-    ] = None,
+    group: j.Groups = None,
+    codec: j.SomeCodecs = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,13 +77,7 @@ def probe(
             show_default=False, rich_help_panel=TASK, metavar="NAME=VALUE|…",
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases whose label has this value, such as 'category=cxr'.",
-            show_default=False, rich_help_panel=TASK, metavar="LABEL=VALUE|…",
-        ),
-    ] = None,
+    where: j.Where = None,
     train_split: Annotated[
         str, typer.Option(help="Split that is learnt from.", rich_help_panel=TASK)
     ] = "train",
@@ -121,7 +102,7 @@ def probe(
     slices: Annotated[
         int,
         typer.Option(
-            help="Show probes of pictures so many axial slices of each volume.",
+            help="Axial slices of each volume that probes of pictures see.",
             rich_help_panel=TASK, min=0,
         ),
     ] = 0,
@@ -138,20 +119,8 @@ def probe(
             rich_help_panel=o.CODEC,
         ),
     ] = False,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Weights of a codec: NAME=FILE or NAME=hub:repo@revision; may be repeated.",
-            show_default=False, rich_help_panel=o.CODEC, metavar="NAME=FILE",
-        ),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights", help="Draw weights for codecs that have none at hand: a trial.",
-            rich_help_panel=o.CODEC,
-        ),
-    ] = False,
+    weights: j.WeightsOf = None,
+    random_weights: o.RandomWeights = False,
     device: o.Device = "auto",
     probe_name: Annotated[
         str | None,
@@ -159,6 +128,7 @@ def probe(
             "--probe",
             help="hrnet-w64 (if left out), small-2d, pooled-2d for pictures; seresnet-152, "
             "small-3d, pooled-3d for volumes.",
+            autocompletion=completing.one_of(*j.PROBES),
             show_default=False, rich_help_panel=PROBE,
         ),
     ] = None,
@@ -166,6 +136,7 @@ def probe(
         str | None,
         typer.Option(
             help="linear (the head alone; if left out) or full.", show_default=False,
+            autocompletion=completing.one_of("linear", "full"),
             rich_help_panel=PROBE,
         ),
     ] = None,
@@ -184,14 +155,19 @@ def probe(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="The probe's own if left out.", rich_help_panel=PROBE)
+        int | None,
+        typer.Option(help="Epochs of fitting; the probe's own if left out.", rich_help_panel=PROBE),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="The probe's own if left out.", rich_help_panel=PROBE)
+        int | None,
+        typer.Option(help="Images of a step; the probe's own if left out.", rich_help_panel=PROBE),
+
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(help="Of AdamW; the probe's own if left out.", rich_help_panel=PROBE),
+        typer.Option(
+            help="Learning rate of AdamW; the probe's own if left out.", rich_help_panel=PROBE
+        ),
     ] = None,
     balanced: Annotated[
         bool,
@@ -200,29 +176,30 @@ def probe(
         ),
     ] = False,
     channels: Annotated[
-        str, typer.Option(help="mean of the code channels, or all.", rich_help_panel=PROBE)
+        str,
+        typer.Option(
+            help="mean of the code channels, or all.", rich_help_panel=PROBE,
+            autocompletion=completing.one_of("mean", "all"),
+        ),
     ] = "mean",
     precision: Annotated[
-        str, typer.Option(help="float32 or bfloat16.", rich_help_panel=PROBE)
-    ] = "float32",
-    margin: Annotated[
-        float | None,
+        str,
         typer.Option(
-            help="How much less AUROC still counts as none, such as 0.02, chosen before looking: "
-            "says whether a codec is non-inferior at that margin.",
-            show_default=False, rich_help_panel=JUDGING,
+            help="float32 or bfloat16.", rich_help_panel=PROBE,
+            autocompletion=completing.one_of(*o.PRECISIONS),
         ),
-    ] = None,
+    ] = "float32",
+    margin: j.Margins = None,
     ceiling: Annotated[
         Path | None,
         typer.Option(
             help="Folder of a reconstruction report on the same images: regresses the probes on "
             "what codecs keep.",
-            show_default=False, rich_help_panel=JUDGING, metavar="REPORT",
+            show_default=False, rich_help_panel=j.JUDGING, metavar="REPORT",
         ),
     ] = None,
     ceiling_metric: Annotated[
-        str, typer.Option(help="Metric of that report.", rich_help_panel=JUDGING)
+        str, typer.Option(help="Metric of that report.", rich_help_panel=j.JUDGING)
     ] = "psnr",
     cache: Annotated[
         Path | None,
@@ -241,12 +218,12 @@ def probe(
     Example: plica evaluate probe cases.csv --codec bicubic-4x-2d --label class --size 256x256 -o r/
     """
     import_matplotlib()  # before hours of fitting
+    Existing(overwrite, resume)  # refuses both
     if not codec:
         raise SettingsError("no codec to judge: name some, such as --codec bicubic-4x-2d linear-*")
     if bool(label) + bool(published) > 1 or not (label or published or protocol):
         raise SettingsError("give --label, the column of the classes, or --task, or --protocol")
-    if margin is not None and not 0 < margin < 1:
-        raise SettingsError(f"--margin is an amount of AUROC between 0 and 1, but got {margin}")
+    amount = parse_margin(margin)
     recipe = read_recipe(protocol) if protocol else None
     given = {
         "probe": probe_name, "mode": mode, "seeds": seeds, "epochs": epochs, "batch": batch,
@@ -263,7 +240,7 @@ def probe(
     asked = follow_recipe(asked, recipe, given) if recipe else asked
     manner = Manner(
         codecs=(*codec, baseline), weights=tuple(weights or ()), random=random_weights,
-        device=device, probe_weights=probe_weights, cache=cache, margin=margin,
+        device=device, probe_weights=probe_weights, cache=cache, margin=amount,
         ceiling=None if ceiling is None else (read_record(ceiling), ceiling_metric),
         overwrite=overwrite, resume=resume, as_json=as_json, quiet=quiet,
         notes=say_departures(recipe, given) if recipe else (),
@@ -277,8 +254,20 @@ def probe(
     judge_cohort(
         found.cohort if found else read_cohort(cohort),
         follow(asked, found.task) if found else asked,
-        manner, out, name=cohort.name, notes=found.notes if found else (),
+        manner, out, name=name_cohort(cohort), notes=found.notes if found else (),
     )  # fmt: skip
+
+
+def parse_margin(pairs: list[str] | None) -> float | None:
+    """How much less AUROC counts as none: 0.02 of auroc=0.02.
+
+    Raises:
+        SettingsError: It is no such amount.
+    """
+    amount = j.parse_margins(pairs, (AUROC,)).get(AUROC)
+    if amount is not None and not amount < 1:
+        raise SettingsError(f"--margin {AUROC}={amount:g}: AUROC lies between 0 and 1")
+    return amount
 
 
 def parse_size(text: str | None) -> tuple[int, ...]:

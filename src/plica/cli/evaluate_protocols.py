@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
+from plica.cli.jobs import Manner
 from plica.errors import SettingsError
 from plica.evaluation.datasets import DataSet, find_dataset
 from plica.evaluation.protocol import (
@@ -22,7 +24,16 @@ from plica.evaluation.protocol import (
     list_protocols,
     read_protocol,
 )
-from plica.evaluation.tasks import CLASS, TASKS, TEST, TRAIN, Task, read_task, write_table
+from plica.evaluation.tasks import (
+    CLASS,
+    TASKS,
+    TEST,
+    TRAIN,
+    Task,
+    TaskCohort,
+    read_task,
+    write_table,
+)
 from plica.evaluation.text import say_count, say_origin
 
 LISTED = ("protocol", "version", "drawn", "metrics", "groups")
@@ -38,6 +49,7 @@ def protocols(
         typer.Argument(
             help="A protocol, a .toml file of one, or a task, to see all of it.",
             show_default=False,
+            autocompletion=completing.protocols_or_tasks,
         ),
     ] = None,
     data: Annotated[
@@ -51,16 +63,10 @@ def protocols(
         Path | None,
         typer.Option(
             "--out", "-o", help="The cohort's table, such as cohort.csv.",
-            show_default=False, rich_help_panel=TASK,
+            show_default=False, rich_help_panel=o.OUTPUT,
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Of the division into patients that are learnt from and asked about.",
-            rich_help_panel=TASK,
-        ),
-    ] = 0,
+    seed: Annotated[int, o.seed("the division of patients, to learn from and to ask about")] = 0,
     partial: Annotated[
         bool,
         typer.Option(
@@ -69,6 +75,7 @@ def protocols(
     ] = False,
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
+    quiet: o.Quiet = False,
 ) -> None:  # fmt: skip
     """List the protocols and tasks, show one, or make a task's cohort.
 
@@ -77,7 +84,9 @@ def protocols(
     if data is not None or out is not None:
         if name is None or data is None or out is None:
             raise SettingsError("a task's cohort needs the task, --data FOLDER and --out TABLE")
-        _make(name, data, out, seed=seed, partial=partial, overwrite=overwrite, as_json=as_json)
+        made = read_task(name, data, seed=seed, partial=partial)
+        table = write_table(made.cohort, out, overwrite=overwrite)
+        _tell_made(name, made, table, Manner(as_json, quiet))
     elif name is None:
         _list(as_json)
     elif name in TASKS:
@@ -280,16 +289,14 @@ def _spell_count(images: int, patients: int) -> str:
     return say_origin(images, patients) if patients else say_count(images, "image")
 
 
-def _make(
-    name: str, data: Path, out: Path, *, seed: int, partial: bool, overwrite: bool, as_json: bool
-) -> None:
-    made = read_task(name, data, seed=seed, partial=partial)
-    table = write_table(made.cohort, out, overwrite=overwrite)
+def _tell_made(name: str, made: TaskCohort, table: Path, manner: Manner) -> None:
     command = _next_command(made.task, table)
     counts = {split: len(made.cohort.of_split(split).cases) for split in made.cohort.splits}
-    if as_json:
+    if manner.as_json:
         record = {"task": name, "table": str(table), "images": counts, "notes": list(made.notes)}
         print_json({**record, "next": command})
+        return
+    if manner.quiet:
         return
     for note in made.notes:
         print_note(note)

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, print_table
 from plica.cli.contenders import load_contenders, name_contenders
-from plica.cli.jobs import Manner
-from plica.cli.judging import RUN, Judging, judge_all, open_journal
+from plica.cli.familiar import say_familiar
+from plica.cli.jobs import Existing, Manner
+from plica.cli.judging import Judging, judge_all
+from plica.cli.needing import need
 from plica.cli.posing import select as filter_cohort
+from plica.cli.resuming import open_journal, refuse_report
 from plica.cli.standing import (
     describe_codec,
     name_cohort,
     record_codec,
     say_codec,
     say_machine,
+    say_patients,
     say_versions,
 )
 from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
 from plica.errors import InputError, SettingsError
-from plica.evaluation.protocol import DEFAULT, Crop, read_protocol
-from plica.evaluation.publish import publish
+from plica.evaluation.protocol import DEFAULT, read_protocol
+from plica.evaluation.publish import RUN, publish
 from plica.evaluation.reconstruction import (
     Judged,
     report_reconstruction,
@@ -36,95 +41,35 @@ from plica.evaluation.reconstruction import (
 )
 from plica.evaluation.results import Results
 from plica.evaluation.selection import select
+from plica.metrics.metric import METRICS
 from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
 
-JUDGING = "Judging"
 MOST_TOLD = 5
 SEEN = "seen"
 """Folder of a run in which features are kept."""
 
 
 def reconstruction(
-    cohort: Annotated[
-        Path,
-        typer.Argument(help="Images: a folder, a table or a BIDS tree.", show_default=False),
-    ],
-    codec: Annotated[
-        list[str],
-        typer.Option(
-            "--codec",
-            "-c",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            help="Codecs to judge: names, folders, or patterns such as 'compact-*'.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder of the report.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ],
+    cohort: j.Cohort,
+    codec: j.Codecs,
+    out: j.Report,
     protocol: Annotated[
         str,
         typer.Option(
             help="How images are drawn, cut and measured (`plica evaluate protocols`), or "
             "a .toml file.",
-            rich_help_panel=JUDGING,
+            rich_help_panel=j.JUDGING,
+            autocompletion=completing.protocols,
         ),
     ] = DEFAULT,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Split of the cohort; otherwise the protocol's.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-        ),
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only these of the protocol's groups.", show_default=False, rich_help_panel=JUDGING
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with these labels, such as 'modality=CT|MR'.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-            metavar="LABEL=VALUE|…",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            help="At most so many images of each group, in one draw.",
-            show_default=False,
-            min=1,
-            rich_help_panel=JUDGING,
-        ),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            help="Cut so many voxels from the middle of every image: right/left, "
-            "front/back, head/feet.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-            metavar="X,Y,Z",
-        ),
-    ] = None,
+    split: Annotated[str | None, j.split("the protocol's")] = None,
+    group: j.Groups = None,
+    where: j.Where = None,
+    limit: j.Limit = None,
+    crop: j.CropSides = j.WHOLE,
     metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Instead of the protocol's metrics.", show_default=False, rich_help_panel=JUDGING
-        ),
+        list[str] | None, o.metrics("the protocol's", panel=j.JUDGING, among=completing.metrics)
     ] = None,
     distance: Annotated[
         list[str] | None,
@@ -132,64 +77,25 @@ def reconstruction(
             help="Also between the sets of sources and decoded images, such as fid-inception or "
             "fid-codec:compact-4x3-2d; instead of the protocol's.",
             show_default=False,
-            rich_help_panel=JUDGING,
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
-    data_range: Annotated[
-        float | None,
-        typer.Option(
-            help="Full range of values, in the images' unit.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-        ),
-    ] = None,
+    data_range: o.DataRange = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             help="Codec the others are compared with; the first one if left out.",
             show_default=False,
-            rich_help_panel=JUDGING,
+            autocompletion=completing.codecs,
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="How much worse than the baseline still counts as no worse, such as psnr=0.5.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-            metavar="METRIC=AMOUNT",
-        ),
-    ] = None,
-    worst: Annotated[
-        int, typer.Option(help="Worst cases drawn of each codec.", min=0, rich_help_panel=JUDGING)
-    ] = 1,
-    seed: Annotated[
-        int, typer.Option(help="Of the resampling behind intervals.", rich_help_panel=JUDGING)
-    ] = 0,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Local weights of a codec.",
-            show_default=False,
-            rich_help_panel=o.CODEC,
-            metavar="CODEC=FILE",
-        ),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            rich_help_panel=o.CODEC,
-            help="Draw the weights that are not at hand, to prove the path; said wherever "
-            "their numbers are.",
-        ),
-    ] = False,
-    weights_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where the networks of LPIPS lie.", show_default=False, rich_help_panel=JUDGING
-        ),
-    ] = None,
+    margin: j.Margins = None,
+    worst: j.Worst = 1,
+    seed: Annotated[int, o.seed("the resampling behind intervals")] = 0,
+    weights: j.WeightsOf = None,
+    random_weights: o.RandomWeights = False,
+    weights_dir: o.WeightsDir = None,
     device: o.Device = "auto",
     overwrite: o.Overwrite = False,
     resume: o.Resume = False,
@@ -200,15 +106,20 @@ def reconstruction(
 
     Example: plica evaluate reconstruction images/ -c bicubic-4x-2d compact-4x3-2d -o report
     """  # fmt: skip
+    need("judging reconstructions", "scipy")
     manner = Manner(as_json, quiet)
+    Existing(overwrite, resume)  # refuses both
+    refuse_report(out, overwrite=overwrite, resume=resume)
     chosen = read_protocol(protocol)
     names = name_contenders(codec, policies=True)
+    for name in metric or ():
+        METRICS[name]  # an unknown one is refused before any work
     selection = select(
         chosen,
         filter_cohort(read_cohort(cohort), where or ()),
         split=split,
         groups=group,
-        limit=limit,
+        limit=limit or None,
     )
     judging = Judging(
         protocol=chosen,
@@ -217,7 +128,7 @@ def reconstruction(
             names, weights=weights or (), device=device, random=random_weights
         ),
         metrics=tuple(metric or chosen.metrics),
-        crop=_parse_crop(crop),
+        crop=j.parse_crop(crop),
         data_range=data_range,
         weights_dir=weights_dir,
         device=choose_device(device),
@@ -229,7 +140,8 @@ def reconstruction(
         ),
     )
     first = _choose_baseline(judging, baseline)
-    margins = _parse_margins(margin, judging.metrics, len(judging.contenders))
+    _refuse_alone(margin, judging)
+    margins = j.parse_margins(margin, judging.metrics)
     journal = open_journal(out, judging.asked, overwrite=overwrite, resume=resume)
     left = judge_all(judging, journal, silent=manner.silent)
     results = journal.read(judging.order())
@@ -245,24 +157,20 @@ def reconstruction(
         distances=judging.viewer.compare(results, seed=seed),
         pictures=draw_worst(judging, results, each=worst, silent=manner.silent),
         seed=seed,
+        familiar=_find_familiar(judging),
     )
     page = publish(report_reconstruction(judged), out, overwrite=True)
+    _note_patients(cohort, manner)
     raise typer.Exit(_tell(judged, page, manner, left))
 
 
+def _note_patients(cohort: Path, manner: Manner) -> None:
+    said = say_patients(cohort)
+    if said and not manner.silent:
+        print_note(f"{name_cohort(cohort)}: {said}")
+
+
 # -- options -------------------------------------------------------------------------------------
-
-
-def _parse_crop(text: str | None) -> Crop | None:
-    if text is None:
-        return None
-    try:
-        x, y, z = (int(side) for side in text.split(","))
-    except ValueError as error:
-        raise SettingsError(f"--crop takes three sides such as 256,256,64, got '{text}'") from error
-    if min(x, y, z) < 1:
-        raise SettingsError(f"--crop takes sides of 1 voxel or more, but got '{text}'")
-    return Crop((x, y, z))
 
 
 def _choose_baseline(judging: Judging, name: str | None) -> str:
@@ -274,27 +182,9 @@ def _choose_baseline(judging: Judging, name: str | None) -> str:
     return name
 
 
-def _parse_margins(
-    pairs: list[str] | None, metrics: tuple[str, ...], contenders: int
-) -> dict[str, float]:
-    margins: dict[str, float] = {}
-    if pairs and contenders < 2:
+def _refuse_alone(margin: list[str] | None, judging: Judging) -> None:
+    if margin and len(judging.contenders) < 2:
         raise SettingsError("--margin compares codecs with --baseline: name a second --codec")
-    for pair in pairs or []:
-        metric, _, amount = pair.partition("=")
-        if metric not in metrics:
-            raise SettingsError(
-                f"--margin {pair}: {metric} is not measured; measured are {', '.join(metrics)}"
-            )
-        try:
-            margins[metric] = float(amount)
-        except ValueError as error:
-            raise SettingsError(
-                f"--margin takes METRIC=AMOUNT such as psnr=0.5, but got '{pair}'"
-            ) from error
-        if not 0 < margins[metric] < math.inf:
-            raise SettingsError(f"--margin {pair}: a margin is an amount above 0")
-    return margins
 
 
 # -- what it stands on ---------------------------------------------------------------------------
@@ -307,6 +197,8 @@ def _describe(judging: Judging, cohort: Path) -> dict[str, str]:
         "Cohort": f"{name_cohort(cohort)}, {len(selection)} images selected"
         + (f" of the split '{selection.split}'" if selection.split else ""),
     }
+    if patients := say_patients(cohort):
+        setting["Patients"] = patients
     if selection.notes:
         setting["Sample"] = "; ".join(selection.notes)
     if judging.crop:
@@ -324,8 +216,16 @@ def _record(judging: Judging, cohort: Path) -> dict[str, Any]:
         "crop": list(judging.crop.voxels) if judging.crop else None,
         "metrics": list(judging.metrics),
         "codecs": [record_codec(one) for one in judging.contenders],
+        "familiar": list(_find_familiar(judging)),
         "environment": describe_environment(),
     }  # fmt: skip
+
+
+def _find_familiar(judging: Judging) -> tuple[str, ...]:
+    cases = [one.case for one in judging.selection]
+    return tuple(
+        said for one in judging.contenders for said in say_familiar(one.name, one.codec.card, cases)
+    )
 
 
 # -- what is said --------------------------------------------------------------------------------
@@ -358,6 +258,8 @@ def _tell(judged: Judged, page: Path, manner: Manner, left: int) -> int:
         for group in dict.fromkeys(summary.group for summary in summaries):
             table = tabulate(judged, summaries, group, intervals=False)
             print_table(table.title, table.columns, table.rows, caption=table.caption)
+        for said in judged.familiar:
+            print_note(said)
         if left:
             print_note(f"results that were there already: {left}")
         print_note(f"report written to {page}")

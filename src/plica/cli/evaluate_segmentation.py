@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plica.augmentation.folds import draw_folds
-from plica.augmentation.views import MIXED, NAMES, RAW, View, parse_views
+from plica.augmentation.views import MIXED, RAW, View, parse_views
+from plica.cli import completing
+from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.choosing import AUTO, choose
 from plica.cli.console import print_json, print_note, print_table, progress
+from plica.cli.needing import need
+from plica.cli.reading import refuse_missing
 from plica.cli.remaking import reconstruct_by
+from plica.cli.standing import name_cohort
 from plica.errors import SettingsError
 from plica.evaluation.publish import publish, refuse_folder
 from plica.evaluation.results import Result, Results
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     from plica.augmentation.segmenting import Slice
     from plica.image import Image
 
-JUDGING, TRAINING = "Judging", "Training"
+TRAINING = "Training"
 METRICS = ("dice", "nsd")
 MOST_CROP = 192
 RULE_LIMIT = (
@@ -55,23 +60,14 @@ def segmentation(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder of the report.",
-            show_default=False,
-            rich_help_panel=o.OUTPUT,
-        ),
-    ],
+    out: j.Report,
     tolerance: Annotated[
         float,
         typer.Option(
-            help="Of NSD, in mm: how far apart surfaces may be and count as one.",
+            help="How far apart, in mm, surfaces may be and count as one (NSD).",
             show_default=False,
             min=0.0,
-            rich_help_panel=JUDGING,
+            rich_help_panel=j.JUDGING,
         ),
     ],
     rule: Annotated[
@@ -79,45 +75,27 @@ def segmentation(
         typer.Option(
             help="Labels computed from the images: air-and-dense.",
             show_default=False,
-            rich_help_panel=JUDGING,
+            autocompletion=completing.one_of("air-and-dense"),
+            rich_help_panel=j.JUDGING,
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with these labels, such as 'modality=CT'.",
-            show_default=False,
-            rich_help_panel=JUDGING,
-            metavar="LABEL=VALUE|…",
-        ),
-    ] = None,
+    where: j.Where = None,
     slices: Annotated[
-        int, typer.Option(help="Of each volume at most.", min=1, rich_help_panel=JUDGING)
+        int,
+        typer.Option(
+            help="At most so many axial slices of each volume.", min=1, rich_help_panel=j.JUDGING
+        ),
     ] = 4,
     unit: o.UnitName = None,
-    view: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"What networks are trained on, one each: {', '.join(NAMES)}; raw, reconstructed "
-            "and mixed if left out. raw is always among them.",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    strength: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="s of the view residual, a network each.",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    folds: Annotated[int, typer.Option(help="By patient.", rich_help_panel=TRAINING)] = 3,
+    view: Annotated[list[str] | None, j.views("raw, reconstructed and mixed")] = None,
+    strength: j.Strengths = None,
+    folds: Annotated[int, typer.Option(help="Folds, by patient.", rich_help_panel=TRAINING)] = 3,
     seeds: Annotated[
         int, typer.Option(help="Networks of each fold and view.", min=1, rich_help_panel=TRAINING)
     ] = 2,
     steps: Annotated[
-        int, typer.Option(help="Of each network.", min=1, rich_help_panel=TRAINING)
+        int,
+        typer.Option(help="Steps of training of each network.", min=1, rich_help_panel=TRAINING),
     ] = 150,
     codec: o.CodecName = AUTO,
     device: o.Device = AUTO,
@@ -136,8 +114,10 @@ def segmentation(
     begun = time.perf_counter()
     silent = as_json or quiet
     arms = _name_arms(view or (), strength or ())
+    need("judging segmentations", "scipy")
+    refuse_missing(source)
     refuse_folder(out, overwrite=overwrite)
-    chooser = choose(codec, weights, device, settings, {}, {})
+    chooser = choose(codec, weights, device, settings, {}, {}, quiet=silent)
     # Here, since it needs torch: `plica --help` should not wait for it.
     from plica.augmentation.segmenting import Training
     from plica.cli.slicing import Asked, find_cuts, show
@@ -147,7 +127,7 @@ def segmentation(
     cuts, labels, left = find_cuts(asked)
     parts = draw_folds((one.key[0] for one in cuts if one.trainable), folds)
     views = sorted({v for views in arms.values() for v in views}, key=lambda v: v.strength)
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("reconstructing", total=len(cuts))
         shown = []
         for one in cuts:
@@ -202,7 +182,7 @@ def _judge(
     truths = [Image(s.labels[None, :, :, None], s.grid, Unit.LABEL) for s in shown]
     each = len(arms) * len(folds)
     results = []
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("training", total=seeds * each)
         for seed in range(seeds):
 
@@ -249,7 +229,7 @@ def _describe(
 ) -> dict[str, str]:
     policy = maker.get("policy", {})
     return {
-        "cohort": asked.source.name,
+        "cohort": name_cohort(asked.source),
         "cases": "; ".join(asked.where) or "all",
         "labels": f"rule {asked.rule}" if asked.rule else "as drawn",
         "codec": f"{maker['codec']}, {maker['fingerprint'][:23]}",
@@ -285,10 +265,10 @@ def _tell(
              "seconds": seconds, "report": str(page)}
         )  # fmt: skip
         return
-    for sentence in left:
-        print_note(f"left out: {sentence}")
     if quiet:
         return
+    for sentence in left:
+        print_note(f"left out: {sentence}")
     rows = [
         (one.like.metric, one.arm, f"{one.estimate.value:+.4f}", one.estimate.interval,
          str(one.estimate.patients), f"{one.better}/{one.worse}",

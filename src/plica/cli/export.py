@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
+from plica.cli.choosing import check_word
 from plica.cli.console import print_json, print_table
-from plica.errors import SettingsError
+from plica.cli.reading import refuse_missing
 
 CHOICES = ("best", "last")
 
@@ -17,10 +19,21 @@ CHOICES = ("best", "last")
 def export(
     run: Annotated[Path, typer.Argument(help="The run's folder.", show_default=False)],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The codec's folder.", show_default=False)
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The codec's folder.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
     ],
     checkpoint: Annotated[
-        str, typer.Option(help="best (by the recipe's metric) or last.")
+        str,
+        typer.Option(
+            help="best (by the recipe's metric) or last.",
+            autocompletion=completing.one_of(*CHOICES),
+        ),
     ] = "best",
     push: Annotated[
         str | None,
@@ -38,8 +51,8 @@ def export(
 
     Example: plica export runs/compact-4x3-2d -o codec/
     """
-    if checkpoint not in CHOICES:
-        raise SettingsError(f"--checkpoint takes {' or '.join(CHOICES)}, but got '{checkpoint}'")
+    refuse_missing(run, "run")
+    check_word("--checkpoint", checkpoint, CHOICES)
     # Here, since it needs torch: `plica --help` should not wait for it.
     from plica.training.export import export_run
     from plica.training.export import push as push_to_hub

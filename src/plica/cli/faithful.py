@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from plica.cli.contenders import Contender
 from plica.cohort import Case
 from plica.errors import InputError, PlicaError
 from plica.evaluation.controls import match_control
-from plica.evaluation.faithfulness import Faithfulness, judge_faithfulness
+from plica.evaluation.faithfulness import PARTS, Faithfulness, judge_faithfulness
 from plica.evaluation.faithfulness_report import FACTS
 from plica.evaluation.faithfulness_values import list_values
 from plica.evaluation.fields import to_field, to_values
 from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import Crop
 from plica.evaluation.results import Result, Where
-from plica.evaluation.retention import Reconstruct, plan_lesions
+from plica.evaluation.retention import Plan, Reconstruct, plan_lesions
 from plica.evaluation.selection import crop_middle
 from plica.formats.doors import read
 from plica.image import Image
@@ -31,7 +32,9 @@ from plica.training.cohorts import SERIES_LABEL
 from plica.training.data import name_of
 
 Triple = tuple[int, int, int]
-VERSION = "faithfulness v1"
+VERSION = "faithfulness v2"
+QUESTIONS = {"planted": "planted lesions", "removed": "removed structures"}
+"""Parts of faithfulness whose names say too little beside a bar."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class AskedFaithfulness:
         diameters: Of lesions; () takes those that suit each image.
         contrasts: The same.
         seed: Of all that is drawn.
+        lesions_in: The tissue they stand in, in CT.
     """
 
     version: str
@@ -57,6 +61,7 @@ class AskedFaithfulness:
     diameters: tuple[float, ...]
     contrasts: tuple[float, ...]
     seed: int
+    lesions_in: str = "soft"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +76,7 @@ class Trial:
         diameters: Of lesions, in mm or pixels; none takes those that suit each image.
         contrasts: Of lesions, in the images' unit; none takes those that suit each image.
         seed: Of all that is drawn.
+        lesions_in: The tissue they stand in, in CT: "soft" or "lung".
     """
 
     cases: tuple[Case, ...]
@@ -80,6 +86,7 @@ class Trial:
     diameters: tuple[float, ...] = ()
     contrasts: tuple[float, ...] = ()
     seed: int = 0
+    lesions_in: str = "soft"
 
     @property
     def asked(self) -> AskedFaithfulness:
@@ -94,6 +101,7 @@ class Trial:
             diameters=self.diameters,
             contrasts=self.contrasts,
             seed=self.seed,
+            lesions_in=self.lesions_in,
         )
 
     def names(self, contender: Contender) -> tuple[str, ...]:
@@ -116,18 +124,36 @@ class Trial:
             return image
         return crop_middle(image, self.crop)[0]
 
-    def judge(self, image: Image, reconstruct: Reconstruct, **known: Any) -> Faithfulness:
-        """One codec or control on one image.
+    def judge(
+        self,
+        image: Image,
+        reconstruct: Reconstruct,
+        tell: Callable[[str], None] = lambda part: None,
+        **known: Any,
+    ) -> Faithfulness:
+        """One codec or control on one image; `tell` is told which question is at work.
 
         Raises:
             PlicaError: Nothing can be told, or the codec refuses the image.
         """
         plan = None
-        if self.diameters or self.contrasts:
+        if self.diameters or self.contrasts or self.lesions_in != Plan.tissue:
             plan = plan_lesions(
-                to_field(image), diameters=self.diameters, contrasts=self.contrasts, seed=self.seed
+                to_field(image),
+                diameters=self.diameters,
+                contrasts=self.contrasts,
+                seed=self.seed,
+                tissue=self.lesions_in,
             )
-        return judge_faithfulness(image, reconstruct, seed=self.seed, plan=plan, **known)
+
+        def ask() -> Iterator[str]:
+            for part in PARTS:
+                tell(part)
+                yield part
+
+        return judge_faithfulness(
+            image, reconstruct, seed=self.seed, plan=plan, parts=ask(), **known
+        )
 
 
 def name_control(control: str, codec: str) -> str:
@@ -171,11 +197,12 @@ def judge_all(trial: Trial, journal: Journal, *, silent: bool) -> int:
         for contender in trial.contenders
         if not all(journal.has((case.key, name, 0)) for name in trial.names(contender))
     ]
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("judging", total=len(work))
 
-        def tell(case: Case, name: str) -> None:
-            bar.update(task, description=f"{name_of(case)[-36:]} · {name}")
+        def tell(case: Case, name: str, part: str = "", *, done: int = 0) -> None:
+            about = f": {QUESTIONS.get(part, part)}" if part else ""
+            bar.update(task, description=f"{name_of(case)[-36:]} · {name}{about}", advance=done)
 
         current: Case | None = None
         image: Image | PlicaError = InputError("")
@@ -185,7 +212,7 @@ def judge_all(trial: Trial, journal: Journal, *, silent: bool) -> int:
             for result in _judge_one(trial, case, contender, image, tell):
                 if not journal.has(result.where):
                     journal.add(result)
-            bar.advance(task)
+            tell(case, contender.name, done=1)
     return len(trial.cases) * len(trial.contenders) - len(work)
 
 
@@ -203,7 +230,7 @@ def _judge_one(
     case: Case,
     contender: Contender,
     image: Image | PlicaError,
-    tell: Callable[[Case, str], None],
+    tell: Callable[..., None],
 ) -> Iterator[Result]:
     """A codec's result on an image, then those of its controls."""
     facts: dict[str, Any] = {"name": name_of(case)}
@@ -219,7 +246,11 @@ def _judge_one(
         latent, decoded, _ = contender.run(image)
         factor = factor_of(image, latent)
         found = trial.judge(
-            image, lambda one: contender.run(one)[1], factor=factor, decoded=decoded
+            image,
+            lambda one: contender.run(one)[1],
+            factor=factor,
+            decoded=decoded,
+            tell=partial(tell, case, contender.name),
         )
     except (PlicaError, MemoryError) as error:
         for name in trial.names(contender):
@@ -232,7 +263,9 @@ def _judge_one(
         tell(case, name)
         try:
             matched = match_control(image, control, rms)
-            found = trial.judge(image, matched.reconstruct, factor=factor)
+            found = trial.judge(
+                image, matched.reconstruct, factor=factor, tell=partial(tell, case, name)
+            )
         except (PlicaError, MemoryError) as error:
             yield Result(case.key, name, group, facts=facts, error=_say(error))
         else:

@@ -147,7 +147,7 @@ class Gatherer:
         """
         own = ImageSet(name)
         decoded = [(one, ImageSet(one.name, copies=True)) for one in contenders]
-        with progress(quiet=silent) as bar:
+        with progress(quiet=silent, lines=True) as bar:
             task = bar.add_task(f"looking at {name}", total=len(cases) * (1 + len(contenders)))
             for case in cases:
                 source = _Source(case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,36 +10,74 @@ import typer
 
 from plica.cli import options as o
 from plica.cli.console import format_bytes, format_shape, print_json, print_table
+from plica.cli.listing import Descriptions, find_identity, list_export
 from plica.cli.reading import Reading
+from plica.cli.several import list_latents, list_store
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
+from plica.formats.naming import say_named
 from plica.formats.sources import Source
 from plica.grid import Grid
 from plica.image import Image
 
+_CHECKED_BELOW = 32 << 20
+"""Bytes of a latent that are summed in some hundredths of a second."""
+FINGERPRINTED = "of the numbers; a codec's card has the SHA-256 of their file"
+
+_OF_THE_CODEC = "what the codec itself loses: plica compare, plica card {}"
+
 
 def inspect(
-    file: Annotated[
-        Path, typer.Argument(help="A latent, an image or a series.", show_default=False)
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A latent, an image, a series or a store; latents, or a folder of them.",
+            show_default=False,
+        ),
     ],
     spacing: o.Spacing = None,
     volume: o.Volume = None,
     series: o.Series = None,
     unit: o.UnitName = None,
+    descriptions: Descriptions = False,
     max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Check all numbers of a latent, however large it is."),
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Say what a file holds; a latent's header is read without loading its codes or any network.
 
+    Of a folder or zip of several series each is listed, unless one is chosen; and so are latents,
+    where several are given, or a folder of them. Damage to a latent's header is an error, and to
+    the numbers of one below 32 MB; --check looks at larger ones, too.
+
+    Exit codes: 0 all is whole; 1 something is damaged, or cannot be read.
+
     Example: plica inspect ct.latent
-    """
+    Example: plica inspect latents/
+    """  # fmt: skip
+    below, file = sys.maxsize if check else _CHECKED_BELOW, files[0]
+    if len(files) == 1 and list_store(file, check=check, as_json=as_json):
+        return
+    code = list_latents(files, check_below=below, as_json=as_json)
+    if code is not None:
+        raise typer.Exit(code)
+    if series is None and volume is None and list_export(
+        file, descriptions=descriptions, as_json=as_json, max_bytes=max_bytes
+    ):  # fmt: skip
+        return
     if file.is_file() and is_latent(file):
-        header = read_header(file)
+        header = read_header(file, check_below=below)
         facts, record = _describe_latent(header, file.stat().st_size), header
     else:
         reading = Reading(volume, series, spacing, unit, max_bytes)
         image = reading.read(Source(name=file.name, path=file))
         facts, record = _describe_image(image), _record_image(image)
+        if image.provenance.reader.startswith("dicom"):
+            named = find_identity(file, image.provenance.series, max_bytes=max_bytes)
+            facts["identity"], record["identity"] = say_named(named), list(named)
     if as_json:
         print_json(record)
         return
@@ -102,10 +141,10 @@ def _find_range(image: Image) -> tuple[float, float] | None:
 
 def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
     source, prepared = Grid.from_json(header["source"]), Grid.from_json(header["prepared"])
-    codec = header["codec"]
+    codec, provenance = header["codec"], header["provenance"]
     facts = {
         "codec": codec["name"],
-        "weights": codec["fingerprint"],
+        "weights": f"{codec['fingerprint']} ({FINGERPRINTED})",
         "kind": header["kind"],
         "codes": f"{header['shape'][0]} on {format_shape(header['shape'][1:])}",
         "kept as": ", ".join(
@@ -118,10 +157,16 @@ def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
         "factor": " × ".join(str(side) for side in header["factor"]),
         "unit": header["unit"],
         "trail": " → ".join(record["step"] for record in header["trail"]["records"]),
-        "not kept": "; ".join(
+        "lost in preparation": "; ".join(
             f"{record['step']}: {record['loss']}"
             for record in header["trail"]["records"] if record["loss"]
-        ),
+        ) or f"nothing; {_OF_THE_CODEC.format(codec['name'])}",
+        "modality": provenance["modality"],
+        "notes": " ".join(provenance["notes"]),
+        "series mark": provenance["series"] or "none",
+        "content hash": provenance["content"] or "none",
+        "identity": "none",  # a header with any is refused
+        "checksums": ", ".join(f"{part} {said}" for part, said in header["checksums"].items()),
         "schema": header["schema"],
     }  # fmt: skip
     return {key: value for key, value in facts.items() if value != ""}

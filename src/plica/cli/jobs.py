@@ -8,23 +8,37 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from plica.cli.console import (
     EXIT_FAILED,
+    describe_failure,
     print_error,
     print_json,
     print_note,
     print_table,
     progress,
-    speak_shell,
 )
+from plica.cli.options import READING
+from plica.cli.reading import name_source
 from plica.codecs.running import Progress
-from plica.errors import InputError, OutputError, PlicaError
+from plica.errors import InputError, OutputError, PlicaError, SettingsError
 from plica.formats.sniff import find_ending
-from plica.formats.sources import Source, find_sources, strip_ending
+from plica.formats.sources import Skipped, Source, find_sources, strip_ending
 
+Localizers = Annotated[
+    bool,
+    typer.Option(
+        "--localizers",
+        help="Take localizers (scouts), too, which are left out of folders and zips that hold "
+        "anything else.",
+        rich_help_panel=READING,
+    ),
+]
 Watch = Callable[[Progress], None]
+LOCALIZER = "localizer"
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tiff", ".tif", ".npy", ".npz", ".latent", ".dcm",
 )  # fmt: skip
@@ -73,6 +87,17 @@ class Existing:
     overwrite: bool = False
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse both at once: one would be passed over.
+
+        Raises:
+            SettingsError: Both were asked for.
+        """
+        if self.overwrite and self.resume:
+            raise SettingsError(
+                "--resume goes on with what is there, --overwrite begins anew: say one"
+            )
+
 
 @dataclass(frozen=True)
 class Manner:
@@ -90,19 +115,54 @@ class Manner:
 # -- what is to be done ----------------------------------------------------------------------------
 
 
-def find(paths: Sequence[Path], manner: Manner, series: str | None = None) -> list[Source]:
-    """The sources below the paths; says on stderr what a tree held besides.
+def find(
+    paths: Sequence[Path], manner: Manner, series: str | None = None, *, localizers: bool = False
+) -> list[Source]:
+    """The sources below the paths; says on stderr what was left out.
 
+    Localizers are left out where there is anything else: they are no slices of anybody's volume.
     Where one series was chosen, each path is one source.
+
+    Args:
+        paths: Where to look.
+        manner: How to say it.
+        series: The one series meant.
+        localizers: Whether localizers are taken, too.
     """
-    sources, skipped = find_sources(paths, series=series)
-    if skipped and not manner.silent:
-        named = ", ".join(f"{path.name} ({reason})" for path, reason in skipped[:3])
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        print_note(f"left out as no images, {len(skipped)} in all: {named}{more}")
+    found, skipped = find_sources(paths, series=series)
+    chosen = localizers or series is not None
+    sources = found if chosen else [one for one in found if one.kind != LOCALIZER] or found
+    left = describe_left(skipped, len(found) - len(sources))
+    if left and not manner.silent:
+        print_note(f"left out: {left}")
+    patients = len({one.patient for one in sources if one.patient})
+    if patients > 1 and not manner.silent:
+        print_note(f"the images are of {patients} patients")
     if not sources:
-        raise InputError("there is no image below " + ", ".join(str(path) for path in paths))
+        below = ", ".join(str(path) for path in paths)
+        raise InputError(f"there is no image below {below}: name a file or folder with some")
     return _tell_apart(sources)
+
+
+def describe_left(skipped: Sequence[Skipped], localizers: int = 0) -> str:
+    """What was left out, in a line: "1 structured report (SR), 3 other files (a.txt: text; …)"."""
+    kinds = Counter(one.kind for one in skipped if one.kind)
+    parts = [count_kind(kind, count) for kind, count in sorted(kinds.items())]
+    if localizers:
+        parts.append(f"{count_kind(LOCALIZER, localizers)} (taken with --localizers)")
+    others = [one for one in skipped if not one.kind]
+    if others:
+        named = [f"{(name := one.path.name)}: {one.reason.removeprefix(f'{name} ')}"
+                 for one in others[:3]]  # fmt: skip
+        more = [f"and {len(others) - 3} more"] if len(others) > 3 else []
+        parts.append(f"{count_kind('other file', len(others))} ({'; '.join([*named, *more])})")
+    return ", ".join(parts)
+
+
+def count_kind(kind: str, count: int) -> str:
+    """A number of things: "2 structured reports (SR)"."""
+    words, bracket, rest = kind.partition(" (")
+    return f"{count} {words}{'s' if count > 1 else ''}{bracket}{rest}"
 
 
 def _tell_apart(sources: list[Source]) -> list[Source]:
@@ -133,13 +193,16 @@ def find_latents(paths: Sequence[Path]) -> list[Source]:
     """
     sources = []
     for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no {path}: name latent files, or folders of them")
         files = sorted(path.rglob("*.latent")) if path.is_dir() else [path]
         base = path if path.is_dir() else path.parent
         for file in files:
             name = str(file.relative_to(base)).removesuffix(".latent")
             sources.append(Source(name=name, path=file))
     if not sources:
-        raise InputError("there is no .latent file below " + ", ".join(str(path) for path in paths))
+        below = ", ".join(str(path) for path in paths)
+        raise InputError(f"there is no .latent file below {below}: name a file or folder with some")
     return sources
 
 
@@ -189,7 +252,7 @@ def refuse_place(target: Path, read: set[Path]) -> None:
             not be written to.
     """
     if target.resolve() in read:
-        raise OutputError(f"{target} would replace its own source: choose another output")
+        raise OutputError(f"{target} would replace what it is made of: choose another output")
     above = next(folder for folder in (*target.parents, Path()) if folder.exists())
     if not above.is_dir():
         raise OutputError(
@@ -223,6 +286,8 @@ def _refuse_sharing(jobs: Sequence[Job]) -> None:
     seen: dict[Path, Source] = {}
     for job in jobs:
         other = seen.setdefault(job.out, job.source)
+        if other is not job.source and other == job.source:
+            raise OutputError(f"{job.source.path} is named twice: name it once")
         if other is not job.source:
             raise OutputError(
                 f"{other.path} and {job.source.path} would both be written to {job.targets[0]}: "
@@ -278,8 +343,8 @@ def _attempt(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     try:
         return work(job)
     except (PlicaError, OSError, MemoryError) as error:
-        message = speak_shell(str(error)) or "there is not enough memory"
-        return Outcome(job.source, seconds=time.perf_counter() - begun, error=message)
+        seconds = time.perf_counter() - begun
+        return Outcome(job.source, seconds=seconds, error=describe_failure(error))
 
 
 # -- what came of it -------------------------------------------------------------------------------
@@ -307,19 +372,31 @@ def report(
         print_note(f"left as they are, since they were there already: {left}")
     if done and not manner.quiet:
         told = [n for n in range(len(columns)) if any(outcome.cells[n] for outcome in done)]
-        rows = [(one.source.name, *(one.cells[n] for n in told), f"{one.seconds:.1f}")
+        rows = [(name_in_table(one.source), *(one.cells[n] for n in told), f"{one.seconds:.1f}")
                 for one in done]  # fmt: skip
         print_table(title, ("image", *(columns[n] for n in told), "s"), rows)
     for outcome in failed:
-        alone = len(outcomes) == 1
-        print_error(outcome.error if alone else f"{outcome.source.name}: {outcome.error}")
+        named = outcome.error.startswith(f"{outcome.source.name}: ")
+        if len(outcomes) == 1:
+            print_error(name_source(outcome.source, outcome.error))
+        else:
+            print_error(outcome.error if named else f"{outcome.source.name}: {outcome.error}")
     if len(outcomes) > 1 and failed and not manner.quiet:
         print_note(f"{len(failed)} of {len(outcomes)} failed")
     return EXIT_FAILED if failed else 0
 
 
+def name_in_table(source: Source) -> str:
+    """A source's name, with the number of its series where the name does not say it."""
+    if source.number is None or source.name.endswith(f"/series-{source.number}"):
+        return source.name
+    return f"{source.name} (series {source.number})"
+
+
 def _to_json(outcome: Outcome) -> dict[str, Any]:
     record: dict[str, Any] = {"image": outcome.source.name, "source": str(outcome.source.path)}
+    if outcome.source.number is not None:
+        record["series"] = outcome.source.number
     if outcome.error:
         return {**record, "error": outcome.error}
     seconds = round(outcome.seconds, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from plica.cli.console import progress
 from plica.cli.contenders import Contender
 from plica.cli.viewing import Viewer
-from plica.errors import InputError, OutputError, PlicaError
+from plica.errors import InputError, PlicaError
 from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import Crop, Protocol
 from plica.evaluation.results import Result, Where
@@ -21,12 +20,8 @@ from plica.evaluation.selection import Prepared, Selected, Selection, crop_middl
 from plica.image import Image
 from plica.latent import Latent
 from plica.metrics.metric import measure
-from plica.run import RECIPE
 from plica.training.cohorts import read_case
 from plica.training.data import name_of
-
-RUN = "run"
-"""Folder of a report in which results are kept as they come."""
 
 
 @dataclass(frozen=True)
@@ -170,24 +165,6 @@ def describe(prepared: Prepared, rule: str) -> dict[str, Any]:
 # -- all of them ---------------------------------------------------------------------------------
 
 
-def open_journal(out: Path, asked: Asked, *, overwrite: bool, resume: bool) -> Journal:
-    """The journal of a report's folder.
-
-    Raises:
-        OutputError: There is a report or something else already, and nothing was said of it.
-        SettingsError: It is resumed with other settings.
-    """
-    folder = out / RUN
-    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if there and not (overwrite or resume):
-        raise OutputError(f"{out} is there already: choose another folder, --overwrite or --resume")
-    if there and not any(file.is_file() for file in (folder / RECIPE, out / "report.json")):
-        raise OutputError(f"{out} holds other things than a report: choose another folder")
-    if overwrite and (folder / RECIPE).is_file():
-        shutil.rmtree(folder)
-    return Journal.begin(folder, asked, resume=resume)
-
-
 def judge_all(judging: Judging, journal: Journal, *, silent: bool) -> int:
     """Judge what the journal lacks; a codec that refuses an image does not stop the others.
 
@@ -201,7 +178,7 @@ def judge_all(judging: Judging, journal: Journal, *, silent: bool) -> int:
         if not judging.done(journal, (selected.case.key, contender.name, selected.draw))
     ]
     left = len(judging.selection) * len(judging.contenders) - len(work)
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("judging", total=len(work))
 
         def told(selected: Selected, contender: Contender) -> None:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from plica.cli import completing
 
 READING, CODEC, RUNNING, PREPARING, LATENT, OUTPUT = (
     "Reading", "Codec", "Running", "Preparing", "Latent", "Output",
 )  # fmt: skip
-PASSES = "Passes"
+PASSES, CHANCE = "Passes", "Chance"
 """Sections of a command's help."""
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
+KINDS = ("raw", "projected")
+AXES = ("acquired", "axial", "coronal", "sagittal")
+TILINGS = ("auto", "exact", "window", "blend", "whole")
+PRECISIONS = ("float32", "bfloat16")
+PIPELINES = ("own", "radiograph", "mr")
+OUTSIDES = ("keep", "report")
+DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
 
 Sources = Annotated[
     list[Path],
@@ -38,8 +47,10 @@ CodecName = Annotated[
         "--codec",
         "-c",
         help="A codec's name (see `plica codecs`) or the folder of a trained one. "
-        "auto: compact-4x3-2d for single slices, compact-4x1-3d for volumes.",
+        "auto: compact-4x3-2d for single slices, compact-4x1-3d for volumes, which is not "
+        "for small findings.",
         rich_help_panel=CODEC,
+        autocompletion=completing.codecs_or_auto,
     ),
 ]
 MakerName = Annotated[
@@ -50,9 +61,17 @@ MakerName = Annotated[
         help="The folder of a trained codec, where one made the latents. "
         "auto: the codec that each latent names.",
         rich_help_panel=CODEC,
+        autocompletion=completing.codecs_or_auto,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=CODEC)]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        rich_help_panel=CODEC,
+        autocompletion=completing.one_of(*DEVICES),
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(
@@ -71,12 +90,38 @@ Settings = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+RandomWeights = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights",
+        help="Draw the weights that are not at hand: a trial of the way, of time and of memory; "
+        "images come back as noise.",
+        rich_help_panel=CODEC,
+    ),
+]
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of pretrained networks' weights, instead of the hub.",
+        show_default=False,
+        rich_help_panel=CODEC,
+    ),
+]
+DataRange = Annotated[
+    float | None,
+    typer.Option(
+        help="Full range of values for PSNR and SSIM, in the images' unit.",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
+]
 Axis = Annotated[
     str | None,
     typer.Option(
         help="Slicing axis of 2d codecs on volumes: acquired, axial, coronal, sagittal.",
         show_default=False,
         rich_help_panel=PREPARING,
+        autocompletion=completing.one_of(*AXES),
     ),
 ]
 Memory = Annotated[
@@ -105,6 +150,7 @@ Tiling = Annotated[
         "(overlapping windows), whole, or auto: what the codec means.",
         show_default=False,
         rich_help_panel=RUNNING,
+        autocompletion=completing.one_of(*TILINGS),
     ),
 ]
 Precision = Annotated[
@@ -114,6 +160,7 @@ Precision = Annotated[
         "and GPUs that multiply it themselves, codes a few hundredths of their deviation off.",
         show_default=False,
         rich_help_panel=RUNNING,
+        autocompletion=completing.one_of(*PRECISIONS),
     ),
 ]
 Tile = Annotated[
@@ -157,6 +204,7 @@ Pipeline = Annotated[
         "interest, display window, inversion) or mr (percentiles).",
         show_default=False,
         rich_help_panel=PREPARING,
+        autocompletion=completing.one_of(*PIPELINES),
     ),
 ]
 Spacing = Annotated[
@@ -197,6 +245,7 @@ UnitName = Annotated[
         help="Unit of the values where the file does not say: HU, relative, display, …",
         show_default=False,
         rich_help_panel=READING,
+        autocompletion=completing.units,
     ),
 ]
 MaxBytes = Annotated[
@@ -207,7 +256,11 @@ MaxBytes = Annotated[
 ]
 Dtype = Annotated[
     str,
-    typer.Option(help=f"How codes are kept: {', '.join(DTYPES)}.", rich_help_panel=LATENT),
+    typer.Option(
+        help=f"How codes are kept: {', '.join(DTYPES)}.",
+        rich_help_panel=LATENT,
+        autocompletion=completing.one_of(*DTYPES),
+    ),
 ]
 LatentKind = Annotated[
     str,
@@ -215,6 +268,7 @@ LatentKind = Annotated[
         help="raw (what the decoder takes) or projected (what classifiers take).",
         show_default=False,
         rich_help_panel=LATENT,
+        autocompletion=completing.one_of(*KINDS),
     ),
 ]
 Sample = Annotated[
@@ -237,6 +291,7 @@ Windows = Annotated[
         show_default=False,
         rich_help_panel=PASSES,
         metavar="NAME,…",
+        autocompletion=completing.some_of("wide", "soft", "full"),
     ),
 ]
 Shifts = Annotated[
@@ -254,6 +309,7 @@ Axes = Annotated[
         show_default=False,
         rich_help_panel=PASSES,
         metavar="NAME,…",
+        autocompletion=completing.some_of(*AXES[1:]),
     ),
 ]
 Outside = Annotated[
@@ -262,6 +318,7 @@ Outside = Annotated[
         help="Values outside the widest of --windows: keep them as the source has them, or report "
         "(count them; they then stand at the window's edge).",
         rich_help_panel=PASSES,
+        autocompletion=completing.one_of(*OUTSIDES),
     ),
 ]
 Recalibrate = Annotated[
@@ -288,6 +345,15 @@ Panel = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+NoMarks = Annotated[
+    bool,
+    typer.Option(
+        "--no-marks",
+        help="Leave out the hashes of the series' UID and of the pixels. This stops linking by "
+        "them alone: equal files, exact grids and who holds the source still link.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace outputs that are there.", rich_help_panel=OUTPUT),
@@ -295,14 +361,20 @@ Overwrite = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Leave outputs that are there, do the rest.", rich_help_panel=OUTPUT
+        "--resume", help="Leave what is there and whole, do the rest.", rich_help_panel=OUTPUT
     ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON for machines.", rich_help_panel=OUTPUT)
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress, no table, no notes; errors alone.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Like = Annotated[
     Path | None,
@@ -312,3 +384,20 @@ Like = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+
+
+def seed(of: str) -> Any:
+    """--seed of a command that draws something."""
+    return typer.Option(help=f"Seed of {of}.", min=0, rich_help_panel=CHANCE)
+
+
+def metrics(otherwise: str, *, among: completing.Complete, panel: str | None = None) -> Any:
+    """--metric of a command that measures."""
+    return typer.Option(
+        "--metric",
+        help="Which metrics (docs/metrics.md lists them), such as psnr ssim lpips-vgg; "
+        f"{otherwise} if left out.",
+        show_default=False,
+        rich_help_panel=panel,
+        autocompletion=among,
+    )

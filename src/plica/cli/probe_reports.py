@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plica.cli.console import print_json, print_note, print_table
+from plica.cli.console import format_duration, print_json, print_note, print_table
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.posing import Asked, Task, follow, pose
 from plica.cli.probe_tables import (
@@ -18,7 +18,6 @@ from plica.cli.probe_tables import (
 )
 from plica.cli.probes import Session, check_folder, make_plan, start_folder
 from plica.cli.standing import say_machine, say_versions
-from plica.cli.watching import format_duration
 from plica.cohort import Cohort
 from plica.errors import InputError, OutputError
 from plica.evaluation.ceiling import Ceiling, regress_on_ceiling
@@ -97,7 +96,8 @@ def judge_table(
         )
         for place, task in found
     }  # fmt: skip
-    setting = {"protocol": asked.protocol, "machine": say_machine(), "versions": say_versions()}
+    setting = {"protocol": asked.protocol, "machine": say_machine(manner.device),
+               "versions": say_versions()}  # fmt: skip
     report = gather_table(recipe, reports, setting)
     page = publish(report, out, overwrite=True)
     tell(report, page, as_json=manner.as_json, quiet=manner.quiet)
@@ -240,7 +240,7 @@ def _describe_setting(session: Session, cohort: str) -> dict[str, str]:
         f"{'mean over the channels' if plan.channels == 'mean' else 'all channels'}, "
         f"{' × '.join(map(str, asked.size)) or 'own size'}, standardised by the training images",
         **codecs,
-        "machine": say_machine(),
+        "machine": say_machine(session.device),
         "versions": say_versions(),
     }
 

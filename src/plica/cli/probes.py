@@ -17,7 +17,8 @@ from rich.progress import Progress
 from plica.cli.console import progress
 from plica.cli.contenders import Contender
 from plica.cli.posing import Asked, Task, sight_of
-from plica.errors import OutputError, PlicaError, SettingsError, TrainingInterrupted
+from plica.cli.resuming import refuse_report
+from plica.errors import PlicaError, SettingsError, TrainingInterrupted
 from plica.evaluation.predictions import Predictions
 from plica.evaluation.publish import RUN
 from plica.run import RECIPE, Run
@@ -64,7 +65,7 @@ class Session:
         Raises:
             PlicaError: An image or a codec cannot be used.
         """
-        with progress(quiet=self.silent) as bar:
+        with progress(quiet=self.silent, lines=True) as bar:
             return self._show(bar)
 
     def run(self, folder: Path, views: Mapping[str, list[View]]) -> tuple[Predictions, ...]:
@@ -80,7 +81,7 @@ class Session:
         """
         from plica.training.engine import Engine
 
-        with progress(quiet=self.silent) as bar:
+        with progress(quiet=self.silent, lines=True) as bar:
             engine = Engine(self.device, self.plan.precision)
             fits = len(self.names) * len(self.task.parts) * self.asked.seeds
             job = bar.add_task("fitting", total=fits)
@@ -235,13 +236,7 @@ def check_folder(out: Path, asked: Asked, *, overwrite: bool, resume: bool) -> N
         SettingsError: It is resumed with other settings; names them.
     """
     folder = out / RUN
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not (overwrite or resume):
-            raise OutputError(
-                f"{out} is there already: choose another folder, --overwrite or --resume"
-            )
-        if not (folder / RECIPE).is_file():
-            raise OutputError(f"{out} holds other things than a report: choose another folder")
+    refuse_report(out, overwrite=overwrite, resume=resume)
     if overwrite or not (folder / RECIPE).is_file():
         return
     begun = asdict(Run.open(folder).recipe(Asked))
@@ -259,6 +254,6 @@ def start_folder(out: Path, asked: Asked, *, overwrite: bool) -> Path:
         OutputError: It cannot be written.
     """
     folder = out / RUN
-    if overwrite and folder.is_dir():
+    if overwrite and (folder / RECIPE).is_file():
         shutil.rmtree(folder)
     return folder if (folder / RECIPE).is_file() else Run.start(folder, asked).folder

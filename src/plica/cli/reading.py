@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from plica.errors import SettingsError
+from plica.errors import InputError, PlicaError, SettingsError
 from plica.formats.doors import read
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
@@ -32,17 +35,48 @@ class Reading:
         """Read one source.
 
         Raises:
-            PlicaError: It cannot be read, or an option is not what it should be.
+            PlicaError: It cannot be read, or an option is not what it should be. Its sentence
+                names the source: what is wrong within a folder or zip names slices alone.
         """
-        return read(
-            source.path,
-            volume=self.volume if source.volume is None else source.volume,
-            series=self.series if source.series is None else source.series,
-            spacing_mm=parse_triple(self.spacing, "--spacing"),
-            unit=self.unit,
-            max_bytes=self.max_bytes,
-            mapped=self.mapped,
-        )
+        with naming(source.path.name):
+            return read(
+                source.path,
+                volume=self.volume if source.volume is None else source.volume,
+                series=self.series if source.series is None else source.series,
+                spacing_mm=parse_triple(self.spacing, "--spacing"),
+                unit=self.unit,
+                max_bytes=self.max_bytes,
+                mapped=self.mapped,
+            )
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Errors within name what they are about, where they do not already."""
+    try:
+        yield
+    except PlicaError as error:
+        error.args = (_name(what, str(error)), *error.args[1:])
+        raise
+
+
+def name_source(source: Source, message: str) -> str:
+    """A sentence that names the source it is about."""
+    return _name(source.path.name, message)
+
+
+def _name(what: str, message: str) -> str:
+    return message if what in message else f"{what}: {message}"
+
+
+def refuse_missing(path: Path, what: str = "file or folder") -> None:
+    """Say of a path that leads nowhere just that, before anyone says what it lacks.
+
+    Raises:
+        InputError: There is nothing at it.
+    """
+    if not path.exists():
+        raise InputError(f"there is no {what} at {path}: check the path")
 
 
 def parse_triple(text: str | None, option: str) -> tuple[float, float, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import typer
 
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, asked_preparing, asked_running, choose
+from plica.cli.choosing import AUTO, asked_preparing, asked_running, check_word, choose
 from plica.cli.console import format_shape
 from plica.cli.encode import count_fewer
 from plica.cli.jobs import (
     Existing,
     Job,
+    Localizers,
     Manner,
     Outcome,
     find,
@@ -26,17 +27,20 @@ from plica.cli.jobs import (
     report,
     run,
 )
+from plica.cli.joining import Joining
 from plica.cli.reading import Reading
+from plica.cli.showing import DisplayWindow, ResidualRange, Showing, Slice
 from plica.cli.writing import draw_panel, ending_for, endings, refuse_panel
 from plica.codecs.codec import Codec
 from plica.codecs.policy import Policy
 from plica.errors import OutputError, SettingsError
+from plica.evaluation.tissues import judge_ranges
 from plica.formats.atomic import refuse_existing
 from plica.formats.doors import write
 from plica.formats.latents import to_image
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
-from plica.image import Image
+from plica.image import Image, Unit
 from plica.latent import Latent
 from plica.metrics.metric import Measurement, measure
 
@@ -76,6 +80,7 @@ class Extras:
     residual: Path | None
     panel: Path | None
     existing: Existing
+    showing: Showing = field(default_factory=Showing)
 
     @property
     def replaces(self) -> bool:
@@ -89,6 +94,7 @@ class Extras:
             OutputError: One file for several images, or one that is there, or cannot be.
         """
         refuse_panel(self.panel)
+        self.showing.check(self.panel is not None)
         read = {job.source.path.resolve() for job in jobs}
         decoded = {path.resolve() for job in jobs for path in job.targets}
         for path in (self.residual, self.panel):
@@ -120,6 +126,7 @@ class Extras:
             draw_panel(
                 name_after(self.panel, source), image, decoded, latent=codes,
                 title=f"{source.name} · {made.title}", overwrite=self.replaces,
+                **self.showing.choose(image),
             )  # fmt: skip
 
 
@@ -131,6 +138,9 @@ def reconstruct(
     weights: o.Weights = None,
     residual: o.Residual = None,
     panel: o.Panel = None,
+    display: DisplayWindow = None,
+    at_slice: Slice = None,
+    residual_range: ResidualRange = None,
     settings: o.Settings = None,
     memory: o.Memory = None,
     device_memory: o.DeviceMemory = None,
@@ -151,6 +161,7 @@ def reconstruct(
     spacing: o.Spacing = None,
     volume: o.Volume = None,
     series: o.Series = None,
+    localizers: Localizers = False,
     unit: o.UnitName = None,
     max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     like: o.Like = None,
@@ -162,25 +173,25 @@ def reconstruct(
     """Encode and decode in one go, and measure what was lost.
 
     Example: plica reconstruct ct/ -o decoded.nii.gz --codec linear-4x1-3d --panel ct.png
-
-    A frozen codec of natural images: --codec taef2 --weights DIR --windows wide,soft --shifts 4
+    Example: plica reconstruct ct/ -o decoded.nii.gz -c taef2 --windows wide,soft --shifts 4
     """  # fmt: skip
     preparing = asked_preparing(axis, fill_nonfinite, keep_outside, foreground, resample, pipeline)
     running = asked_running(tile, memory, device_memory, tiling, precision)
     policy = ask_policy(windows, shifts, axes, outside, recalibrate)
-    chooser = choose(codec, weights, device, settings, preparing, running)
+    chooser = choose(codec, weights, device, settings, preparing, running,
+                     quiet=as_json or quiet)  # fmt: skip
     reading = Reading(volume, series, spacing, unit, max_bytes)
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
-    extras = Extras(residual, panel, existing)
-    found = find(sources, manner, series)
+    extras = Extras(residual, panel, existing, Showing(display, at_slice, residual_range))
+    found = find(sources, manner, series, localizers=localizers)
     jobs = plan(found, out, endings=endings(like), existing=existing)
     extras.check(jobs)
-    if jobs:
-        chooser.load_first()
+    joining = Joining(like)
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
         image = reading.read(job.source)
+        joined = joining.choose(image.provenance, image.grid)
         chosen = chooser.for_image(image)
         made = make(chosen, image, policy)
         decoded = made.image
@@ -188,12 +199,19 @@ def reconstruct(
         extras.write(job.source, image, made)
         # last: an output that is there means all is done
         target = job.target(ending_for(image, like))
-        write(decoded, target, like=like, ratio=made_smaller(image, made), overwrite=overwrite)
+        write(decoded, target, ratio=made_smaller(image, made), overwrite=overwrite, **joined)
         facts, cells = _describe(image, made, measured)
+        if image.unit is Unit.HU:
+            facts["tissues"] = [one.to_json() for one in judge_ranges(image, decoded)]
         return Outcome(job.source, target, time.perf_counter() - begun, facts, cells)
 
-    outcomes = run(jobs, work, verb="reconstructing", manner=manner, watch=chooser.watch,
-                   phases=2 * (policy.passes if policy else 1))  # fmt: skip
+    phases = 2 * (policy.passes if policy else 1)
+    with joining:
+        joining.check(jobs, quiet=manner.silent)
+        if jobs:
+            chooser.load_first()
+        outcomes = run(jobs, work, verb="reconstructing", manner=manner, watch=chooser.watch,
+                       phases=phases)  # fmt: skip
     left = len(found) - len(jobs)
     raise typer.Exit(report(outcomes, COLUMNS, title="Reconstructed", manner=manner, left=left))
 
@@ -209,6 +227,7 @@ def ask_policy(
     windows: str | None, shifts: int, axes: str | None, outside: str, recalibrate: bool
 ) -> Policy | None:
     """What the options say of passes; None where they say nothing of them."""
+    check_word("--outside", outside, o.OUTSIDES)
     if windows is None and shifts == 1 and axes is None and not recalibrate:
         if outside != "keep":
             raise SettingsError(

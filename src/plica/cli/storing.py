@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from plica.cli.contenders import Contender
+from plica.cli.resuming import open_journal
 from plica.codecs.catalogue import load
 from plica.errors import InputError, PlicaError, SettingsError, UnusablePixels
-from plica.evaluation.journal import Journal
-from plica.evaluation.publish import RUN
 from plica.evaluation.rate_distortion import record_storage
 from plica.evaluation.results import Result, Results, Where
 from plica.evaluation.selection import Selected, Selection
@@ -26,7 +24,6 @@ from plica.formats.doors import read
 from plica.grid import Grid
 from plica.image import Image
 from plica.latent import Latent
-from plica.run import RECIPE
 from plica.training.cohorts import SERIES_LABEL
 from plica.training.data import name_of
 
@@ -210,9 +207,7 @@ def keep_all(
     if out is None:
         found = [storing.keep(one, _of(one, tell)) for one in storing.selection]
         return Results(tuple(result for results in found for result in results))
-    if overwrite and (out / RUN / RECIPE).is_file():
-        shutil.rmtree(out / RUN)
-    journal = Journal.begin(out / RUN, storing.asked, resume=resume)
+    journal = open_journal(out, storing.asked, overwrite=overwrite, resume=resume)
     last = storing.names[-1]  # its result comes last: an image that has it is done
     for one in storing.selection:
         if not journal.has((one.case.key, last, one.draw)):

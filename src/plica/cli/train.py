@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
-from plica.cli.console import print_json, print_table
-from plica.cli.watching import Watching, format_duration
+from plica.cli.console import format_duration, print_json, print_table
+from plica.cli.watching import Watching
 from plica.errors import SettingsError, TrainingInterrupted
 from plica.training.assembly import Places, recipe_of, run_recipe
 from plica.training.recipe import Recipe
@@ -32,7 +33,11 @@ RUNS = Path("runs")
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe's name (see --list) or TOML file.", show_default=False),
+        typer.Argument(
+            help="A recipe's name (see --list) or TOML file.",
+            show_default=False,
+            autocompletion=completing.recipes,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -45,7 +50,11 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The run's folder; runs/RECIPE if left out.", show_default=False
+            "--out",
+            "-o",
+            help="The run's folder; runs/RECIPE if left out.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     settings: Annotated[
@@ -61,13 +70,14 @@ def train(
         bool, typer.Option("--smoke", help="Walk the whole way in a minute: a trial.")
     ] = False,
     resume: Annotated[
-        Path | None,
-        typer.Option(help="Go on from the last checkpoint of this run.", show_default=False),
-    ] = None,
-    weights_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where pretrained weights lie, instead of the hub.", show_default=False),
-    ] = None,
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the last checkpoint of the run in --out, or of RECIPE.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
+    weights_dir: o.WeightsDir = None,
     device: o.Device = "auto",
     cache: Annotated[
         Path | None,
@@ -89,7 +99,7 @@ def train(
     if listing:
         _list(as_json)
         return
-    chosen, places = _choose(recipe, resume, out)
+    chosen, places = _choose(recipe, out, resume=resume)
     chosen = _change(chosen, data, settings, smoke)
     places = Places(places.run, places.resume, weights_dir, cache, device)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's name for this process among all
@@ -120,16 +130,14 @@ def _list(as_json: bool) -> None:
     print_table("", ("recipe", "steps", "batch", "what it trains"), rows)
 
 
-def _choose(recipe: str | None, resume: Path | None, out: Path | None) -> tuple[Recipe, Places]:
-    if resume is not None:
-        if out is not None:
-            raise SettingsError("--resume goes on in the run's own folder: leave out --out")
-        chosen = recipe_of(resume) if recipe is None else read_recipe(recipe)
-        return chosen, Places(resume, resume=True)
+def _choose(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[Recipe, Places]:
+    if recipe is None and resume and out is not None:
+        return recipe_of(out), Places(out, resume=True)
     if recipe is None:
-        raise SettingsError("name a recipe: `plica train --list` shows those of plica")
+        also = ", or the run's folder with --out" if resume else ""
+        raise SettingsError(f"name a recipe{also}: `plica train --list` shows those of plica")
     chosen = read_recipe(recipe)
-    return chosen, Places(RUNS / chosen.name if out is None else out)
+    return chosen, Places(RUNS / chosen.name if out is None else out, resume=resume)
 
 
 def _change(recipe: Recipe, data: Path | None, settings: list[str] | None, smoke: bool) -> Recipe:

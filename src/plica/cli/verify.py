@@ -9,8 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.cli import completing
 from plica.cli import options as o
-from plica.cli.choosing import AUTO, asked_preparing, asked_running, parse_settings
+from plica.cli.choosing import (
+    AUTO,
+    asked_preparing,
+    asked_running,
+    choose_weights,
+    parse_settings,
+)
 from plica.cli.console import (
     EXIT_FAILED,
     format_bytes,
@@ -25,7 +32,6 @@ from plica.cli.jobs import Manner, find
 from plica.cli.reading import Reading
 from plica.cli.verifying import Task, Trial, run_apart
 from plica.codecs.catalogue import STITCHED, find_offer
-from plica.codecs.codec import RANDOM
 from plica.codecs.difference import Difference, Half
 from plica.errors import SettingsError
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -36,6 +42,7 @@ ROUNDED_RMS = 0.1
 """What bfloat16 may do: measured on the published networks are 0.02 to 0.03."""
 SLACK = 1.1
 """How far a peak may lie above the memory that was allowed."""
+NOT_TRIED = "not tried: one piece"
 COLUMNS = ("", "how", "pieces", "max σ", "rms σ", "PSNR dB", "s", "peak", "verdict")
 
 
@@ -79,7 +86,14 @@ class Row:
 
 
 def verify(
-    codec: Annotated[str, typer.Argument(help="A codec's name or folder.", show_default=False)],
+    codec: Annotated[
+        str,
+        typer.Argument(
+            help="A codec's name or folder.",
+            show_default=False,
+            autocompletion=completing.codecs,
+        ),
+    ],
     source: Annotated[
         Path, typer.Argument(help="An image file, or a DICOM series.", show_default=False)
     ],
@@ -88,7 +102,7 @@ def verify(
     tiling: o.Tiling = None,
     tile: o.Tile = None,
     precision: o.Precision = None,
-    crop: Annotated[
+    side: Annotated[
         int | None,
         typer.Option(
             help="Side of the crop that is compared; as large as takes seconds if left out.",
@@ -107,14 +121,7 @@ def verify(
     ] = False,
     device: o.Device = AUTO,
     weights: o.Weights = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            help="Draw the weights: time, memory and rounding need no others.",
-            rich_help_panel=o.CODEC,
-        ),
-    ] = False,
+    random_weights: o.RandomWeights = False,
     settings: o.Settings = None,
     axis: o.Axis = None,
     pipeline: o.Pipeline = None,
@@ -151,19 +158,13 @@ def verify(
             f"verify takes one image, and there are {len(found)} below {source}: name one"
         )
     task = Task(
-        codec, _choose_weights(weights, random_weights), device, options, found[0],
-        Reading(volume, series, spacing, unit, max_bytes, mapped=True), "whole", crop,
+        codec, choose_weights(weights, random=random_weights), device, options, found[0],
+        Reading(volume, series, spacing, unit, max_bytes, mapped=True), "whole", side,
     )  # fmt: skip
     with progress(quiet=manner.silent) as bar:
         shown = bar.add_task("verifying", total=2 + bool(precision) + full)
         rows, shape = _compare(task, tiling, precision, full, lambda: bar.update(shown, advance=1))
     raise typer.Exit(_report(rows, codec, shape, manner))
-
-
-def _choose_weights(weights: str | None, random: bool) -> str | None:
-    if weights is not None and random:
-        raise SettingsError("--weights names a file and --random-weights draws them: say one")
-    return RANDOM if random else weights
 
 
 def _compare(
@@ -192,7 +193,8 @@ def _judge(pieces: Trial, whole: Trial, *, promised: bool) -> list[Row]:
     windows = pieces.encoded is not None and "window" in pieces.encoded.plan
     if windows or not promised:
         return list(_rows("in windows", pieces, whole, "as its authors run it", bound=float("inf")))
-    return list(_rows("in pieces", pieces, whole, "exact", bound=EXACT_RMS))
+    rows = _rows("in pieces", pieces, whole, "exact", bound=EXACT_RMS)
+    return [row if row.half.pieces > 1 else replace(row, verdict=NOT_TRIED) for row in rows]
 
 
 def _rows(

@@ -65,7 +65,7 @@ def run_apart(task: Task) -> Trial:
 
     Raises:
         PlicaError: What it raised.
-        SettingsError: The system ended it.
+        SettingsError: The system ended it, or it failed in a way that nobody foresaw.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -76,6 +76,10 @@ def run_apart(task: Task) -> Trial:
         found = here.recv()
     except EOFError as error:
         child.join()
+        if (child.exitcode or 0) >= 0:
+            raise SettingsError(
+                f"a trial of {task.name} ended with an error, which stands above"
+            ) from error
         raise SettingsError(
             f"the system ended a trial of {task.name} (exit code {child.exitcode}): there is less "
             "memory than it was allowed; give a smaller memory="

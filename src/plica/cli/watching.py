@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from plica.cli.console import print_note, stderr
+from plica.cli.console import format_duration, print_note, stderr
 
 if TYPE_CHECKING:
     from plica.training.data import Progress as Preparing
     from plica.training.progress import Progress as Standing
 
-_MINUTE, _HOUR = 60, 3600
+
+EVERY_SECONDS = 10.0
+"""Between two lines on preparing, where there is no terminal to draw a bar on."""
 
 
 class Watching:
@@ -30,6 +33,7 @@ class Watching:
     def __init__(self, name: str, steps: int, *, quiet: bool) -> None:
         self._quiet, self._steps = quiet, steps
         self._live = not quiet and sys.stderr.isatty()
+        self._told = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -56,6 +60,9 @@ class Watching:
         self._bar.update(
             self._task, total=whole, completed=done, parts=f"preparing {progress.name}"
         )
+        if not (self._live or self._quiet) and time.monotonic() - self._told >= EVERY_SECONDS:
+            self._told = time.monotonic()
+            print_note(f"preparing image {min(done + 1, whole)} of {whole}")
         if done == whole:
             self._bar.update(self._task, total=self._steps, completed=0, parts="")
 
@@ -94,17 +101,3 @@ class Watching:
 
     def _print(self, line: str) -> None:
         stderr().print(Text(line), soft_wrap=True)
-
-
-def format_duration(seconds: float) -> str:
-    """A time people can read: 42 s, 1 min 35 s, 12 min, 3 h 05 min."""
-    if not seconds < float("inf"):
-        return "unknown"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < 10 * _MINUTE:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"

@@ -19,11 +19,13 @@ def draw_worst(
 ) -> tuple[Figure, ...]:
     """Source, latent, decoded and residual of each codec's worst cases.
 
+    Of a codec in passes, which makes many latents of an image, none is drawn.
+
     Decoded images are not kept while judging: these few are made anew, with the same result.
     """
     metric = next((name for name in ("psnr", *judging.metrics) if name in results.metrics), "")
     chosen = choose_worst(results, metric, each) if metric else ()
-    with progress(quiet=silent) as bar:
+    with progress(quiet=silent, lines=True) as bar:
         task = bar.add_task("drawing the worst cases", total=len(chosen))
         figures = []
         for place, result in enumerate(chosen):
@@ -43,7 +45,9 @@ def _draw(judging: Judging, result: Result, metric: str, place: int) -> list[Fig
         latent, decoded, _ = contender.run(prepared.image)
     except PlicaError:  # it could be read before: whoever removed it need not lose the report
         return []
-    codes = None if latent.kind == "bitstream" else to_image(latent)
+    shown = latent.kind != "bitstream" and contender.policy is None
+    codes = to_image(latent) if shown else None
+    of_it = ("latent, ", "its latent, ") if shown else ("", "")
     name = result.facts.get("name", "")
     picture = panel(prepared.image, decoded, latent=codes, title=f"{name} · {contender.name}")
     buffer = io.BytesIO()
@@ -52,8 +56,8 @@ def _draw(judging: Judging, result: Result, metric: str, place: int) -> list[Fig
     return [
         Figure(
             name=f"worst-{place + 1:02d}",
-            caption=f"{said}: {metric} {value}. Source, latent, decoded, residual.",
-            alt=f"{said}: the source, its latent, the decoded image and their difference",
+            caption=f"{said}: {metric} {value}. Source, {of_it[0]}decoded, residual.",
+            alt=f"{said}: the source, {of_it[1]}the decoded image and their difference",
             png=buffer.getvalue(),
         )
     ]

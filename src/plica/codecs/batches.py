@@ -26,6 +26,10 @@ def count_slab(shape: tuple[int, ...], batch_voxels: int = 0) -> int:
         shape: (channel, i, j, k) of all.
         batch_voxels: Of a device's batches, of which one is prepared while another is computed on;
             0 where there is none.
+
+    Example:
+        >>> count_slab((1, 512, 512, 40)) / 2**20
+        64.0
     """
     channels, i, j, k = shape
     layer = 4 * channels * i * j

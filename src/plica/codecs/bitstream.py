@@ -13,8 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plica.codecs.card import CodecCard
-from plica.codecs.codec import Codec, Offer, Request, check_image, check_maker, check_options
+from plica.codecs.card import CodecCard, WeightsSource
+from plica.codecs.codec import (
+    Codec,
+    Offer,
+    Request,
+    check_blendable,
+    check_image,
+    check_maker,
+    check_options,
+)
 from plica.codecs.levels import Levels
 from plica.errors import LatentError, SettingsError, UnknownName, UnusablePixels
 from plica.image import Image
@@ -64,6 +72,8 @@ class BitstreamCodec:
             UnusablePixels: The pixels are not finite, or are asked to be kept exactly and cannot.
         """
         check_image(image)
+        if self.rate is not None:
+            check_blendable(image, self.card)
         check_bitstream_request(self.card, kind, seed)
         make_levels = Levels.exact if self.rate is None else Levels.spread
         levels = make_levels(image.pixels)
@@ -246,7 +256,7 @@ def _unpack_levels(dtype: np.dtype[Any], step: float, offset: bytes) -> Levels:
 # -- the offers ----------------------------------------------------------------------------------
 
 
-def _offer(name: str, standard: str, module: str, licence: str) -> Offer:
+def _offer(name: str, standard: str, module: str, licence: str, **needs: Any) -> Offer:
     card = CodecCard(
         name=name,
         family=name,
@@ -258,10 +268,14 @@ def _offer(name: str, standard: str, module: str, licence: str) -> Offer:
         expects="Any image: whole numbers are kept exactly where lossless, others in 65536 levels.",
         licence=licence,
         source=standard,
+        weights=WeightsSource("none"),
         receptive_field=0,
         latents=("bitstream",),
         training_data="none",
-        extras={"options": {"rate": "bits per pixel (1.0)", "lossless": "true or false (false)"}},
+        extras={
+            "options": {"rate": "bits per pixel (1.0)", "lossless": "true or false (false)"},
+            **needs,
+        },
     )
 
     def build(request: Request) -> Codec:
@@ -299,5 +313,6 @@ OFFERS: dict[str, Offer] = {
         "JPEG XL (ISO/IEC 18181, libjxl)",
         "plica.codecs.jpegxl",
         "BSD-3-Clause (libjxl)",
+        needs={"package": "imagecodecs", "extra": "codecs"},
     ),
 }

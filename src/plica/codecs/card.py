@@ -26,8 +26,9 @@ class WeightsSource:
     """Where a codec's weights come from.
 
     Args:
-        kind: "packaged" (inside plica), "hub" (a model hub), "file" (only from the user), or
-            "none" (a codec without weights).
+        kind: "packaged" (inside plica), "package" (inside the package that brings the codec),
+            "hub" (a model hub), "file" (only from the user), "none" (a codec without weights), or
+            "unstated", where a card does not say.
         repo: Hub repository.
         revision: Hub revision the loading code was written for; "" where none is known.
         filename: File inside the repository or the package.
@@ -36,7 +37,7 @@ class WeightsSource:
         bytes: Size of the file, where known; 0 otherwise.
     """
 
-    kind: Literal["packaged", "hub", "file", "none"] = "none"
+    kind: Literal["packaged", "package", "hub", "file", "none", "unstated"] = "unstated"
     repo: str = ""
     revision: str = ""
     filename: str = ""
@@ -54,7 +55,6 @@ class CodecCard:
         summary: One sentence.
         dims: Axes the codec makes coarser: 2 or 3; 0 for codecs that keep every voxel in place.
         factor: How much coarser per axis.
-        total_factor: Voxels per code cell: factor ** dims. Not a ratio of bytes.
         channels: Code channels.
         in_channels: Image channels the network takes; grey is replicated where it takes 3.
         expects: What the codec's preparation makes of each kind of image, for people.
@@ -62,7 +62,7 @@ class CodecCard:
         source: Whose codec it is: paper and code.
         weights: Where the weights come from.
         receptive_field: Voxels per axis of the image that one code sees through convolutions; 0
-            where attention or normalisation lets it see the whole map.
+            where attention or normalisation lets it see the whole map; None where it is not stated.
         tileable: True only if a tile with a finite halo gives the very same result.
         native_window: Side of the windows its authors run it in; 0 where they run it whole.
         period: For codecs of sequences of slices, how many slices have one code slice; 0 where the
@@ -88,7 +88,7 @@ class CodecCard:
     licence: str
     source: str
     weights: WeightsSource = field(default_factory=WeightsSource)
-    receptive_field: int = 0
+    receptive_field: int | None = None
     tileable: bool = False
     native_window: int = 0
     period: int = 0
@@ -110,6 +110,11 @@ class CodecCard:
     def total_factor(self) -> int:
         """Voxels per code cell."""
         return int(self.factor**2 * self.period if self.period else self.factor**self.dims)
+
+    @property
+    def voxels_per_code(self) -> float:
+        """Voxels for each number of the latent: what codecs are compared at."""
+        return self.total_factor / self.channels if self.channels else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; `from_json` gives an equal one."""
@@ -137,7 +142,7 @@ class CodecCard:
             ("factor", card.factor, range(1, MOST + 1)),
             ("channels", card.channels, range(MOST + 1)),
             ("in_channels", card.in_channels, range(MOST + 1)),
-            ("receptive_field", card.receptive_field, range(2**31)),
+            ("receptive_field", card.receptive_field or 0, range(2**31)),
             ("native_window", card.native_window, range(2**31)),
             ("period", card.period, range(MOST + 1)),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import RANDOM, Codec, Offer, Request
-from plica.errors import SettingsError, UnknownName
+from plica.errors import PlicaError, SettingsError, UnknownName
 from plica.image import Image
 from plica.registry import Registry
 
@@ -47,6 +48,8 @@ CODECS = Registry(
 
 STITCHED = "stitched:"
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
+DRAWN = " (random weights)"
+"""At the end of a codec's name: its weights were drawn, and it keeps nothing of an image."""
 _RUNNING = ("tile", "progress", "memory", "device_memory", "tiling")  # fields of `Running`
 _PRECISION = "precision"
 
@@ -57,7 +60,7 @@ def offer(name: str) -> Offer:
     A table entry leads to an `Offer`, or to a mapping of names to offers.
 
     Raises:
-        UnknownName: Nothing does.
+        UnknownName: Nothing does, or what another package offers there has no weights yet.
     """
     thing = CODECS.get_thing(name)
     chosen = thing.get(name) if isinstance(thing, Mapping) else thing
@@ -66,6 +69,10 @@ def offer(name: str) -> Offer:
             f"the codec '{name}' leads to {CODECS[name]}, which is no plica.codecs.codec.Offer: "
             "update or uninstall the package it comes from"
         )
+    try:
+        _ = chosen.card  # a package's is read from its folder by now, and not before
+    except PlicaError as error:
+        raise CODECS.blame(name, error) from error
     return chosen
 
 
@@ -82,13 +89,50 @@ def find_offer(name: str) -> Offer:
     if name.startswith(HUB):
         return offer_directory(fetch_codec(name))
     if name and name not in CODECS and Path(name).is_dir():
-        return offer_directory(Path(name))
+        return _offer_folder(name)
+    if name not in CODECS and _is_path(name):
+        raise UnknownName(
+            f"there is no such folder: {name}. A codec is a folder of card and weights, or one of "
+            "the names that `plica codecs` lists"
+        )
     return offer(name)
 
 
+def _offer_folder(name: str) -> Offer:
+    """What a folder offers; where a bare name led to it, errors say so."""
+    from plica.codecs.directory import offer_directory
+
+    try:
+        return offer_directory(Path(name))
+    except PlicaError as error:
+        if _is_path(name):
+            raise
+        raise type(error)(
+            f"{error} (this is the folder ./{name}, since no codec has that name)"
+        ) from error
+
+
+def _is_path(name: str) -> bool:
+    """Whether a folder was meant: names in the table have no slash and no such neighbours."""
+    separators = {os.sep, os.altsep or os.sep, "/"}
+    return any(one in name for one in separators) or name.startswith(("~", "."))
+
+
 def cards() -> tuple[CodecCard, ...]:
-    """The cards of all codecs in the table, in its order; loads no network."""
-    return tuple(offer(name).card for name in CODECS)
+    """The cards of all codecs in the table, in its order; loads no network.
+
+    A codec of another package that cannot be used is left out; `listing` says why.
+    """
+    return tuple(one for _, one in listing() if isinstance(one, CodecCard))
+
+
+def listing() -> Iterator[tuple[str, CodecCard | UnknownName]]:
+    """Each name in the table with its card, or with what is wrong with the package it is of."""
+    for name in CODECS:
+        try:
+            yield name, offer(name).card
+        except UnknownName as error:
+            yield name, error
 
 
 def load(
@@ -183,9 +227,9 @@ def _call_random(codec: Codec) -> Codec:
         raise UnknownName(f"{codec.card.name} has no weights that could be random")
     card = dataclasses.replace(
         codec.card,
-        name=f"{codec.card.name} (random weights)",
+        name=f"{codec.card.name}{DRAWN}",
         summary=f"{codec.card.summary} Its weights are random: it keeps nothing of an image.",
-        weights=WeightsSource(),
+        weights=WeightsSource("none"),
         training_data="",
     )
     return dataclasses.replace(codec, card=card)

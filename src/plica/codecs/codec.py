@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plica.codecs.card import CodecCard
 from plica.errors import LatentError, UnknownName, UnusablePixels
 from plica.grid import Grid
-from plica.image import Image
+from plica.image import Image, Unit
 from plica.latent import Latent, LatentKind
 
 Begin = Callable[[Image], NDArray[Any]]
@@ -133,6 +133,20 @@ def check_image(image: Any) -> None:
         raise UnusablePixels(
             f"a codec encodes a plica.Image, but got {type(image).__name__}: read one with "
             "plica.read, or make one of an array with plica.Image(pixels, grid)"
+        )
+
+
+def check_blendable(image: Image, card: CodecCard) -> None:
+    """Refuse an image whose values name classes: what is between two classes is no class.
+
+    Raises:
+        UnusablePixels: It is one.
+    """
+    if image.unit is Unit.LABEL:
+        raise UnusablePixels(
+            f"label images are whole numbers that name classes, which {card.name} would blend: use "
+            "a lossless codec (identity, or jpegxl with lossless=true), or read it in "
+            "the unit 'relative' to encode its numbers as grey values all the same"
         )
 
 

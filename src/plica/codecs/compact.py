@@ -62,6 +62,8 @@ _FACTS = (
     "decoder_reach_in_codes",
     "latent_statistics",
     "half_precision",
+    "limit",  # what it is not for, in a few words
+    "lesions_kept",  # share of the contrast by diameter, and of what; docs/faithfulness.md
     "notes",
 )
 
@@ -70,8 +72,6 @@ def _offer(name: str, record: dict[str, Any]) -> Offer:
     card = _card(name, record)
 
     def build(request: Request) -> Codec:
-        import torch
-
         from plica.codecs import weights
         from plica.codecs.device import choose_device
         from plica.codecs.directory import make_network
@@ -80,19 +80,17 @@ def _offer(name: str, record: dict[str, Any]) -> Offer:
 
         check_options(request, card)
         own = request.weights is None
-        path = (
-            TRAINED / card.weights.filename
-            if own
-            else weights.resolve(card.weights, request.weights, name=name)
+        network, fingerprint = weights.load_network(
+            card,
+            TRAINED / card.weights.filename if own else request.weights,
+            make=lambda: make_network(card.extras["network"], of=f"the card of {name}"),
+            convert=lambda state: state,
+            sha256=card.weights.sha256 if own else "",
         )
-        state = weights.read(path, sha256=card.weights.sha256 if own else "")
-        with torch.device("meta"):
-            network = make_network(card.extras["network"], of=f"the card of {name}")
-        weights.fill(network, state, name=name)
         return NetworkCodec(
             card=card,
             network=network,
-            fingerprint=weights.fingerprint(network.state_dict()),
+            fingerprint=fingerprint,
             steps=full_range,
             padding="edge",  # background would darken every cell at the border
             device=choose_device(request.device),

@@ -7,36 +7,63 @@ my-codec/
 ```
 
 `extras["network"]` is {"kind": one of `NETWORKS`, …its settings}, `extras["preparation"]` one of
-`PREPARATIONS`, and `extras["padding"]`, where it is there, how incomplete cells are filled.
+`PREPARATIONS`. A network of your own gets a kind by one line of a package that brings its class:
+
+```toml
+[project.entry-points."plica.networks"]
+foldnet = "yourpackage.foldnet:FoldNet"
+```
+
+A card names a kind, never a class: nothing that stands in it is imported. `extras["padding"]`,
+where it is there, says how incomplete cells are filled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from plica.codecs.card import CodecCard
+from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import Codec, Offer, Request, check_options
+from plica.codecs.fetching import first_line
 from plica.errors import PlicaError, UnknownName, WeightsError
 from plica.registry import Registry
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
-NETWORKS = Registry(
-    "network",
-    (
-        ("kl", "plica.networks.kl:KlAutoencoder"),
-        ("vq", "plica.networks.vq:VqAutoencoder"),
-        ("stitched", "plica.networks.stitched:Stitched"),
-        ("linear", "plica.networks.linear:Linear"),
-        ("compact", "plica.networks.compact:Compact"),
-    ),
-)
+
+
+def make_table_of_networks() -> Registry:
+    """Ours, and those that installed packages bring.
+
+    Example:
+        >>> "kl" in make_table_of_networks()
+        True
+    """
+    return Registry(
+        "network",
+        (
+            ("kl", "plica.networks.kl:KlAutoencoder"),
+            ("vq", "plica.networks.vq:VqAutoencoder"),
+            ("stitched", "plica.networks.stitched:Stitched"),
+            ("linear", "plica.networks.linear:Linear"),
+            ("compact", "plica.networks.compact:Compact"),
+        ),
+        group="plica.networks",
+        hint="Install the package that brings the network '{name}'; a package of yours brings its "
+        "own by one line, an entry point in the group plica.networks.",
+    )
+
+
+NETWORKS = make_table_of_networks()
 PREPARATIONS = Registry(
     "preparation",
     (
@@ -72,6 +99,8 @@ def offer_directory(folder: Path) -> Offer:
 def write_directory(folder: str | Path, codec: Codec, *, overwrite: bool = False) -> Path:
     """Keep a codec around a network as a folder that `plica.load` takes.
 
+    The card says the checksum of the weights, so that one turned bit in them is an error.
+
     Args:
         folder: Where; it is made if it is missing.
         codec: A NetworkCodec whose card's extras say "network" and "preparation".
@@ -80,6 +109,11 @@ def write_directory(folder: str | Path, codec: Codec, *, overwrite: bool = False
     Raises:
         WeightsError: The codec has no network whose weights could be kept.
         OutputError: The files are there already, or cannot be written.
+
+    Example:
+        >>> copy = write_directory("copy", plica.load("my-codec"))
+        >>> sorted(file.name for file in copy.iterdir())
+        ['card.json', 'weights.safetensors']
     """
     from safetensors.torch import save
 
@@ -93,12 +127,20 @@ def write_directory(folder: str | Path, codec: Codec, *, overwrite: bool = False
     for name in (CARD, WEIGHTS):
         refuse_existing(folder / name, overwrite=overwrite)
     state = {key: value.cpu().contiguous() for key, value in codec.network.state_dict().items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    weights = save(state)
+    card = _seal(codec.card, weights).to_json()
     with new_file(folder / WEIGHTS, overwrite=overwrite) as file:
-        file.write(save(state))
+        file.write(weights)
     with new_file(folder / CARD, overwrite=overwrite) as file:  # last: a card means a whole folder
-        file.write(json.dumps(codec.card.to_json(), indent=2, ensure_ascii=False).encode())
+        file.write(json.dumps(card, indent=2, ensure_ascii=False).encode())
     return folder
+
+
+def _seal(card: CodecCard, weights: bytes) -> CodecCard:
+    """The card that says that the weights are here, whatever it said, and their checksum."""
+    digest = hashlib.sha256(weights).hexdigest()
+    here = WeightsSource("file", filename=WEIGHTS, sha256=digest, bytes=len(weights))
+    return replace(card, weights=here)
 
 
 def _read_card(folder: Path) -> CodecCard:
@@ -123,6 +165,12 @@ def _check_extras(card: CodecCard, folder: Path) -> None:
             f"the card for {folder} must say in its extras which network and preparation it has, "
             'such as {"network": {"kind": "kl", "dims": 2, …}, "preparation": "full_range"}'
         )
+    kind = str(network.get("kind", ""))
+    if kind not in NETWORKS:
+        try:
+            NETWORKS[kind]
+        except UnknownName as error:
+            raise UnknownName(f"{folder}: {error}") from None
     if preparation not in PREPARATIONS:
         raise UnknownName(
             f"{folder}: no preparation '{preparation}'; there are: {', '.join(PREPARATIONS)}"
@@ -142,8 +190,9 @@ def _build(card: CodecCard, folder: Path, request: Request) -> Codec:
         request.weights or folder / WEIGHTS,
         make=lambda: _make_network(card),
         convert=lambda state: state,
+        sha256="" if request.weights or card.weights.kind != "file" else card.weights.sha256,
     )
-    _check_facts(card, network)
+    check_facts(card, network)
     return NetworkCodec(
         card=card,
         network=network,
@@ -171,25 +220,104 @@ def make_network(
     Raises:
         UnknownName: There is no such kind.
         SettingsError: The constructor refuses the numbers.
+
+    Example:
+        >>> widths = {"widths": (32, 32), "in_channels": 1, "code_channels": 3}
+        >>> make_network({"kind": "kl", "dims": 2, **widths}, of="my card").factor
+        2
     """
     given = dict(settings)
     kind = NETWORKS.get_thing(str(given.pop("kind", "")))
-    parameters = inspect.signature(kind).parameters
+    parameters = _parameters(kind)
     needed = {name for name, one in parameters.items() if one.default is one.empty}
     unknown, missing = sorted(set(given) - set(parameters)), sorted(needed - set(given))
     if unknown or missing:
+        lacks = f"lacks {', '.join(missing)}" if missing else ""
+        has = f"has unknown {', '.join(unknown)}" if unknown else ""
         raise fault(
-            f"{of} does not describe its network: it lacks "
-            f"{', '.join(missing) or 'nothing'} and has unknown {', '.join(unknown) or 'nothing'}; "
+            f"{of} does not describe its network: it {' and '.join(filter(None, (lacks, has)))}; "
             f"a network of this kind has {', '.join(parameters)}"
         )
-    kinds = get_type_hints(kind.__init__)
+    types = _types(kind, parameters, fault)
     checked = {}
     for name, value in given.items():
         checked[name] = tuple(value) if isinstance(value, list) else value
-        if not _is_sound(name, checked[name], kinds[name]):
+        if not _is_sound(name, checked[name], types[name]):
             raise fault(f"{of} sets {name} to {value!r}, which no network has")
-    return kind(**checked)
+    from plica.networks.contract import RAISED
+
+    try:
+        return kind(**checked)
+    except PlicaError:
+        raise
+    except RAISED as error:
+        raise fault(
+            f"{of} describes a network that {kind.__qualname__} cannot make: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's settings with the constructor's defaults: a later change of one is then found.
+
+    A default that no card could set is left out.
+
+    Args:
+        settings: As `make_network` takes them.
+
+    Example:
+        >>> resolve_settings({"kind": "linear", "dims": 2, "factor": 4, "channels": 1})["factor"]
+        4
+    """
+    kind = NETWORKS.get_thing(str(settings.get("kind", "")))
+    parameters = _parameters(kind)
+    types = _types(kind, parameters, WeightsError)
+    defaults = {
+        name: list(one.default) if isinstance(one.default, tuple) else one.default
+        for name, one in parameters.items()
+        if name not in settings
+        and one.default is not one.empty
+        and _can_stand(one.default)
+        and _is_sound(name, one.default, types[name])
+    }
+    return {**settings, **defaults}
+
+
+def _can_stand(value: Any) -> bool:
+    """Whether a card gives a value back as it is: a number, a word, or a tuple of them."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part is None or isinstance(part, bool | int | float | str) for part in parts)
+
+
+def _parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    """What may be set of a network: its constructor's parameters, each by its name."""
+    named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    found = inspect.signature(kind).parameters
+    return {name: one for name, one in found.items() if one.kind in named}
+
+
+def _types(
+    kind: Any, parameters: Mapping[str, inspect.Parameter], fault: type[PlicaError]
+) -> dict[str, Any]:
+    """Each parameter's type: as it is annotated, else that of its default."""
+    try:
+        types = get_type_hints(kind.__init__ if inspect.isclass(kind) else kind)
+    except (NameError, TypeError) as error:
+        raise fault(
+            f"what {kind.__qualname__} is annotated with cannot be read ({error}): import the "
+            "types of its constructor outside TYPE_CHECKING"
+        ) from error
+    for name, one in parameters.items():
+        if name in types:
+            continue
+        if one.default is one.empty or one.default in (None, ()):
+            raise fault(
+                f"{kind.__qualname__} does not say of what type its {name} is, so that a card or "
+                f"recipe cannot be checked: annotate it, such as `{name}: int`"
+            )
+        first = type(one.default[0]) if isinstance(one.default, tuple) else None
+        types[name] = type(one.default) if first is None else GenericAlias(tuple, (first, ...))
+    return types
 
 
 def _is_sound(name: str, value: Any, kind: Any) -> bool:
@@ -204,10 +332,21 @@ def _is_sound(name: str, value: Any, kind: Any) -> bool:
     return small and not (name == "blocks" and value > _MOST_BLOCKS)
 
 
-def _check_facts(card: CodecCard, network: Any) -> None:
-    """A card that promises another network than it describes would misplace every code."""
-    from plica.networks.autoencoder import Local
+def check_facts(card: CodecCard, network: Any) -> None:
+    """Refuse a card that promises another network than there is: it would misplace every code.
 
+    Raises:
+        WeightsError: Factor, channels, dimensions or tiles are not the network's.
+    """
+    from plica.networks.autoencoder import Autoencoder, Local
+    from plica.networks.contract import ATTRIBUTES
+
+    if not isinstance(network, Autoencoder):
+        lacking = [name for name in ATTRIBUTES if not hasattr(network, name)]
+        raise WeightsError(
+            f"the network of {card.name} is no autoencoder as plica knows them: it has no "
+            f"{', '.join(lacking)} (see plica.networks.autoencoder)"
+        )
     said = (card.factor, card.in_channels, card.channels)
     are = (network.factor, network.in_channels, network.code_channels)
     if said != are or card.dims != network.dims:

@@ -27,6 +27,7 @@ _EXPECTS = {
     "slices": _RANGE + "Slices of a volume one by one; grey in all three channels.",
     "volumes": _RANGE + "Volumes, turned to RAS.",
 }
+_DIFFUSERS = {"package": "diffusers", "extra": "foundation"}
 _WHOLE_MAP = "sees whole frames, through attention or normalisation"
 
 
@@ -337,6 +338,7 @@ def _card(name: str, model: _Model) -> CodecCard:
         licence=model.licence,
         source=model.source,
         weights=model.weights,
+        receptive_field=0,
         period=model.period,
         causal=causal,
         norms=model.norms,
@@ -344,6 +346,7 @@ def _card(name: str, model: _Model) -> CodecCard:
         training_data="CT and MR volumes" if name == "maisi" else "natural pictures and videos",
         extras={
             **({"sees": _WHOLE_MAP} if "group" in model.norms else {}),
+            **({"needs": _DIFFUSERS} if causal or name.startswith("dc-ae") else {}),
             **model.facts,
             **STATISTICS[name],
             "weights_note": "by keys and shapes; the hub's SHA-256 is not known here",

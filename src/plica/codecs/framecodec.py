@@ -15,7 +15,7 @@ from plica.boxes import Readable, count_held, gather
 from plica.codecs.batches import Codes, Pushed
 from plica.codecs.budget import PROCESS_BYTES, choose_memory
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Begin, check_image, check_maker, in_memory
+from plica.codecs.codec import Begin, check_blendable, check_image, check_maker, in_memory
 from plica.codecs.plan import Plan, count_weights
 from plica.codecs.preparing import PadMode, Preparing, Steps
 from plica.codecs.running import Meter, Running
@@ -118,6 +118,7 @@ class FrameCodec:
 
     def _foresee(self, image: Image) -> tuple[View, Trail]:
         check_image(image)
+        check_blendable(image, self.card)
         steps = self.preparing.steps(
             image,
             intensity=self.steps,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from plica.codecs.card import WeightsSource
 from plica.codecs.directory import CARD, WEIGHTS
+from plica.codecs.fetching import fetch
 from plica.errors import UnknownName
 
 HUB = "hub:"
+_INSTEAD = f"name the folder that holds it and {WEIGHTS} as the codec: --codec FOLDER"
 _NAME = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -25,10 +26,8 @@ def fetch_codec(name: str) -> Path:
         WeightsError: There is no card or weights, or the hub does not answer.
 
     Example:
-        fetch_codec("hub:someone/compact-4x3-2d@main")
+        >>> fetch_codec("hub:someone/compact-4x3-2d@main")  # asks the hub  # doctest: +SKIP
     """
-    from plica.codecs.weights import resolve
-
     found = _NAME.fullmatch(name)
     if found is None:
         raise UnknownName(
@@ -36,7 +35,7 @@ def fetch_codec(name: str) -> Path:
         )
     revision = found["revision"] or ""
     files = [
-        resolve(WeightsSource("hub", found["repo"], revision, filename), None, name=name)
+        fetch(found["repo"], filename, revision, name=name, instead=_INSTEAD)
         for filename in (CARD, WEIGHTS)
     ]
     return files[0].parent

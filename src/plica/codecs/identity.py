@@ -15,7 +15,7 @@ from plica.codecs.bitstream import (
     read_bitstream,
     unpack_type,
 )
-from plica.codecs.card import CodecCard
+from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import Codec, Offer, Request, check_image, check_options
 from plica.errors import LatentError, UnknownName
 from plica.image import Image
@@ -32,6 +32,7 @@ CARD = CodecCard(
     expects="Any image.",
     licence="none needed",
     source="plica",
+    weights=WeightsSource("none"),
     receptive_field=1,
     tileable=True,
     latents=("bitstream",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from plica.codecs.card import CodecCard
+from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import Codec, Offer, Request, check_options
 from plica.errors import UnknownName
 
@@ -40,6 +40,7 @@ def _card(kernel: str, factor: int, dims: int) -> CodecCard:
         expects="Any image; its full range is mapped to −1…1 (CT: −1024…3071 HU, or wider).",
         licence="none needed (a formula)",
         source="Keys 1981 (bicubic); Duchon 1979 (lanczos)",
+        weights=WeightsSource("none"),
         receptive_field=max(1, _WIDTH[kernel] * factor),
         tileable=True,
         training_data="none",

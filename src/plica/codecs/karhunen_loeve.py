@@ -80,10 +80,6 @@ class PatchMoments:
         constant = np.full((1, self.voxels), self.voxels**-0.5)
         return np.concatenate([constant, strongest * signs[:, None]])
 
-    def discarded(self, channels: int) -> float:
-        """The mean squared error per patch of W Wᵀ: the sum of the eigenvalues left out."""
-        return float(np.linalg.eigvalsh(self.covariance)[: self.voxels - channels + 1].sum())
-
 
 def mirrors(side: int, dims: int) -> list[NDArray[np.intp]]:
     """For each axis, where the cells of a cube (side, …) go when it is mirrored along it."""

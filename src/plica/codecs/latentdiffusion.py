@@ -107,6 +107,7 @@ def _card(name: str, model: _Model) -> CodecCard:
         licence=model.licence,
         source="Rombach et al. 2022; github.com/CompVis/latent-diffusion",
         weights=model.weights,
+        receptive_field=0,
         posterior="codebook" if model.codebook else "gaussian",
         training_data="OpenImages (natural photographs)",
         extras={**extras, "weights_note": model.note or _PAGE.format(name=name)},

@@ -152,6 +152,11 @@ def from_maisi(state: Mapping[str, Tensor], *, levels: int, blocks: int) -> dict
 
     Raises:
         WeightsError: Two keys mean the same tensor.
+
+    Example:
+        >>> state = {"encoder.conv_in.weight": torch.zeros(1)}
+        >>> from_maisi(state, levels=3, blocks=2) == state
+        True
     """
     if not any(_MONAI.match(key) for key in state):
         return dict(state)

@@ -163,7 +163,12 @@ def fit(size: Size, samples: list[Sample], recipe: Recipe) -> Fit:
     """Fit one codec to samples: two passes, one for the transform, one for the way back.
 
     Example:
-        fit(Size("linear-4x1-2d", 2, 4, 1), samples, recipe).tensors["analysis"]
+        >>> rng = np.random.default_rng(0)
+        >>> arrays = [rng.uniform(-1, 1, (64, 64)).astype(np.float32) for _ in range(4)]
+        >>> drawn = [Sample(array, 1.0, held_out=n == 0) for n, array in enumerate(arrays)]
+        >>> asked = Recipe(sources=(), codecs=())
+        >>> sorted(fit(Size("mine-4x1-2d", 2, 4, 1), drawn, asked).tensors)
+        ['analysis', 'synthesis']
     """
     moments = PatchMoments(size.factor, size.dims)
     for patches, weight, _ in _weighed(size, samples):

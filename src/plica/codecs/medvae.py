@@ -67,6 +67,7 @@ def _card(factor: int, channels: int, dims: int) -> CodecCard:
             revision=_REVISION,
             filename=f"model_weights/vae_{factor}x_{channels}c_{dims}D.ckpt",
         ),
+        receptive_field=0,
         native_window=_WINDOW if dims == 3 else 0,
         posterior="gaussian",
         latents=("raw", "projected"),

@@ -21,9 +21,11 @@ _HUB_LICENCES = {
 }
 _WEIGHTS = {
     "packaged": "inside plica",
+    "package": "inside the package that brings the codec",
     "hub": "from the hub",
     "file": "only from the user, who names the file",
     "none": "none: the codec has no weights",
+    "unstated": "not stated",
 }
 _NOT_A_DEVICE = (
     "Research software. It is not a medical device, has not been cleared or approved by any "
@@ -42,7 +44,9 @@ def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
         sha256: Of the weights file at hand, where the card does not know it.
 
     Example:
-        print(write_model_card(plica.load("linear-4x3-2d").card))
+        >>> print(write_model_card(plica.load("linear-4x3-2d").card)[:23])
+        ---
+        license: apache-2.0
     """
     training = card.extras.get("training")
     told = training if isinstance(training, Mapping) else {}
@@ -54,6 +58,7 @@ def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
         "\n".join(_data(card, told)).rstrip(),
         "\n".join(_made(told)),
         "\n".join(_metrics(told)),
+        "\n".join(_lesions(card)),
         "\n".join(_limits(card)),
         f"## Not a medical device\n\n{_NOT_A_DEVICE}",
         "\n".join(_weights(card, sha256)),
@@ -73,21 +78,36 @@ def _front_matter(card: CodecCard) -> str:
 
 
 def _facts(card: CodecCard) -> Iterator[str]:
-    codes = card.total_factor / card.channels if card.channels else 1.0
-    sees = f"{card.receptive_field} voxels per axis" if card.receptive_field else "the whole image"
+    latent = ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}")
     rows = [
         ("folds", _FOLDS[card.dims]),
         ("coarser per axis", _say_factors(card)),
         ("code channels", str(card.channels)),
-        ("voxels per code", f"{codes:.3g}"),
+        ("voxels per code", f"{card.voxels_per_code:.3g}"),
+        *_say_cost(card),
         ("image channels", str(card.in_channels)),
-        ("latent", f"{' and '.join(card.latents)}; posterior: {card.posterior}"),
-        ("one code sees", sees),
+        latent,
+        ("one code sees", _say_field(card)),
         ("tiles", "exact: any tile size gives the same" if card.tileable else "not exact"),
         *((("slices", _say_order(card)),) if card.period else ()),
         *((f"normalises over a {norm}", NORMS[norm]) for norm in card.norms),
     ]
-    yield from _table(("fact", "value"), rows if card.dims else [rows[0], rows[5]])
+    yield from _table(("fact", "value"), rows if card.dims else [rows[0], latent])
+
+
+def _say_cost(card: CodecCard) -> Iterator[tuple[str, str]]:
+    parameters, work = (card.extras.get(key) for key in ("parameters", "multiply_adds_per_voxel"))
+    if parameters:
+        yield "parameters", str(parameters)
+    if isinstance(work, Mapping):
+        spelled = ", ".join(f"{number} to {verb}" for verb, number in work.items())
+        yield "multiply-adds per voxel", spelled
+
+
+def _say_field(card: CodecCard) -> str:
+    if card.receptive_field is None:
+        return "not stated"
+    return f"{card.receptive_field} voxels per axis" if card.receptive_field else "the whole image"
 
 
 def _say_factors(card: CodecCard) -> str:
@@ -122,15 +142,32 @@ def _use(card: CodecCard) -> str:
 def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Training data", "")
     sources = _records(told.get("data"))
-    if not _has_weights(card):
+    if card.weights.kind == "none" and not _is_folder(card):
         yield "Nothing was learned from data."
     elif card.training_data:
         yield from (_plain(card.training_data), "")
     elif not sources:
         yield "Not stated."
-    if sources:
-        columns = ("source", "split", "images", "patients", "licence", "attribution")
-        yield from _table(columns, [_row(one, columns) for one in sources])
+    judged = {_cell(one.get("split", "")) for one in _records(told.get("metrics"))}
+    trained = [one for one in sources if _cell(one.get("split", "")) not in judged]
+    if not trained:  # nothing tells one part from the other
+        yield from _sources(sources)
+        return
+    yield from _sources(trained)
+    if chose := [one for one in sources if _cell(one.get("split", "")) in judged]:
+        yield from ("", "### Chose the checkpoint; not trained on", "")
+        yield from (
+            "These images judged the run while it went on, and by them the checkpoint was chosen "
+            "where it is not simply the last: the metrics below are theirs.",
+            "",
+        )
+        yield from _sources(chose)
+
+
+def _sources(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    columns = ("source", "split", "images", "patients", "licence", "attribution")
+    if rows:
+        yield from _table(columns, [_row(one, columns) for one in rows])
 
 
 def _made(told: Mapping[str, Any]) -> Iterator[str]:
@@ -156,8 +193,21 @@ def _metrics(told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "One value per case; the deviation is that between cases.")
 
 
+def _lesions(card: CodecCard) -> Iterator[str]:
+    kept = card.extras.get("lesions_kept")
+    if not isinstance(kept, Mapping):
+        return
+    rows = [(size, _cell(share)) for size, share in kept.items() if size != "measured_on"]
+    yield from ("## Lesions", "")
+    yield from _table(("diameter", "share of the contrast that is kept"), rows)
+    if said := kept.get("measured_on"):
+        yield from ("", f"Measured on {_plain(str(said))}.")
+
+
 def _limits(card: CodecCard) -> Iterator[str]:
     yield from ("## Limits", "")
+    if said := _plain(str(card.extras.get("limit", ""))):
+        yield f"- **{said[:1].upper()}{said[1:]}.**"
     if card.dims == 0:
         yield "- What is decoded is what was encoded only where the settings ask for no loss."
     elif not _has_weights(card):
@@ -199,15 +249,24 @@ def _place(card: CodecCard) -> str:
 
 def _is_folder(card: CodecCard) -> bool:
     """Whether the codec is a folder of card and weights, which no table names."""
-    return card.weights.kind in {"file", "none"} and "network" in card.extras
+    return card.weights.kind in {"file", "none", "unstated"} and "network" in card.extras
 
 
 def _has_weights(card: CodecCard) -> bool:
-    return card.weights.kind != "none" or _is_folder(card)
+    return card.weights.kind not in {"none", "unstated"} or _is_folder(card)
 
 
 def _cite(card: CodecCard) -> str:
     source = _plain(card.source)
+    maker, _, recipe = source.partition("; ")
+    if maker == "plica":
+        weights = (
+            ", and name the weights' SHA-256, which stands above" if card.weights.sha256 else ""
+        )
+        return (
+            f"## How to cite\n\nBy the plica developers{f' ({recipe})' if recipe else ''}: cite "
+            f"plica with its version, as CITATION.cff in its repository says{weights}."
+        )
     return (
         f"## How to cite\n\n{source}{'' if source.endswith('.') else '.'} "
         "And plica, with its version: CITATION.cff stands in its repository."

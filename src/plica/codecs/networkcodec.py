@@ -23,7 +23,7 @@ from plica.codecs.batches import (
     resize_k,
 )
 from plica.codecs.card import CodecCard
-from plica.codecs.codec import Begin, check_image, check_maker, in_memory
+from plica.codecs.codec import Begin, check_blendable, check_image, check_maker, in_memory
 from plica.codecs.leading import Leader
 from plica.codecs.plan import DEVICE_BATCH_VOXELS, Part, Plan, Planner
 from plica.codecs.preparing import PadMode, Preparing, Steps
@@ -178,6 +178,7 @@ class NetworkCodec:
 
     def _foresee(self, image: Image) -> tuple[View, Trail]:
         check_image(image)
+        check_blendable(image, self.card)
         if self.card.dims == 3 and not image.is_volume:
             raise UnusablePixels(
                 f"{self.card.name} folds volumes, but the image is one slice of "

@@ -70,7 +70,8 @@ class Plan:
         """One line for people."""
         sides = "×".join(map(str, self.sides))
         what = {
-            "tiles": f"{self.pieces} exact tile{'s' * (self.pieces > 1)} of at most {sides}",
+            "tiles": f"{self.pieces} tile{'s' * (self.pieces > 1)} of at most {sides} that the "
+            "card says are exact",
             "windows": f"{self.pieces} window{'s' * (self.pieces > 1)} of {sides}",
             "whole": f"whole ({sides})",
             "frames": f"slice after slice, exact, {self.sides[-1]} at a time",

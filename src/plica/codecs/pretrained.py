@@ -188,7 +188,7 @@ def find(name: str, weights_dir: str | Path | None = None) -> Path:
         WeightsError: The file is nowhere; names every place that was looked at.
 
     Example:
-        find("vgg16", "weights/")
+        >>> find("vgg16", "weights/")  # wants published weights  # doctest: +SKIP
     """
     return _locate(name, weights_dir)[0]
 
@@ -285,7 +285,7 @@ def load_perceptual(network: str = "vgg16", weights_dir: str | Path | None = Non
         WeightsError: A file is nowhere, damaged or of another network.
 
     Example:
-        perceptual = load_perceptual("vgg16", "weights/")
+        >>> lpips = load_perceptual("vgg16", "weights/")  # wants its weights  # doctest: +SKIP
     """
     with torch.device("meta"):
         perceptual = Perceptual(network=network)
@@ -303,7 +303,7 @@ def load_embedding(weights_dir: str | Path | None = None) -> VisionTower:
         WeightsError: The file is nowhere, damaged or of another network.
 
     Example:
-        tower = load_embedding("weights/")
+        >>> tower = load_embedding("weights/")  # wants published weights  # doctest: +SKIP
     """
     with torch.device("meta"):
         tower = VisionTower()
@@ -348,6 +348,9 @@ def load_radimagenet(
     Raises:
         UnknownName: It is neither.
         WeightsError: The file is nowhere, damaged or of another network, such as of the other.
+
+    Example:
+        >>> network = load_radimagenet("weights/")  # wants published weights  # doctest: +SKIP
     """
     if name not in _FORMS:
         raise UnknownName(f"RadImageNet's files are {' and '.join(_FORMS)}, not '{name}'")

@@ -17,6 +17,11 @@ def draw_weights(network: nn.Module) -> dict[str, Tensor]:
 
     Args:
         network: May stand on the meta device.
+
+    Example:
+        >>> first, again = draw_weights(nn.Linear(2, 2)), draw_weights(nn.Linear(2, 2))
+        >>> torch.equal(first["weight"], again["weight"])
+        True
     """
     return {key: _draw(key, tuple(value.shape)) for key, value in network.state_dict().items()}
 

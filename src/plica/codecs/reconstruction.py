@@ -69,8 +69,10 @@ class Reconstructor:
         SettingsError: The codec has no network that could be shown windows.
 
     Example:
-        reconstructor = Reconstructor(plica.load("taef2", "weights/"), Policy(("wide", "soft"), 4))
-        decoded = reconstructor.run(plica.read("ct/")).image
+        >>> reconstructor = Reconstructor(codec, Policy(("wide", "soft"), 2))
+        >>> decoded = reconstructor.run(plica.read("ct.nii.gz")).image
+        >>> decoded.grid.shape
+        (48, 40, 24)
     """
 
     codec: Codec
@@ -249,6 +251,12 @@ def recalibrate(
         source: What it should have been.
         shown: Where the codec was shown the source's values: others are neither fitted nor changed.
         unit: Of both.
+
+    Example:
+        >>> source = np.linspace(0, 100, 50, dtype=np.float32)
+        >>> scale, offset = recalibrate(source / 2 + 3, source, np.ones(50, bool), Unit.RELATIVE)
+        >>> round(scale, 3), round(offset, 3)
+        (2.0, -6.0)
     """
     changed = shown & np.isfinite(values) & np.isfinite(source)
     if unit is Unit.HU:

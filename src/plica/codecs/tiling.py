@@ -55,6 +55,13 @@ def run_in_tiles(
 
     Returns:
         `out`, or the array that was made.
+
+    Example:
+        >>> blur = nn.Conv2d(1, 1, 3, padding=1).requires_grad_(False)
+        >>> x = np.random.default_rng(0).normal(size=(1, 1, 64, 64)).astype(np.float32)
+        >>> tiled = run_in_tiles(Pass(blur, 4, 1, 2), x, tile=(16, 16))
+        >>> bool(np.allclose(tiled, blur(torch.from_numpy(x)), atol=1e-6))
+        True
     """
     ratio = Fraction(one.factor).limit_denominator(1024)
     region = within or tuple(slice(0, side) for side in x.shape[2:])
@@ -89,6 +96,12 @@ def run_in_blocks(
         tiles: Sides of either pass's tiles.
         out: Where the result is laid, box by box; None makes an array.
         advance: Is told after each tile its share of the voxels of x.
+
+    Example:
+        >>> blur = Pass(nn.AvgPool2d(3, stride=1, padding=1), 2, 1, 2)
+        >>> x = np.ones((1, 1, 64, 64), np.float32)
+        >>> run_in_blocks((blur, blur), x, block=(32, 32), tiles=((16, 16), (16, 16))).shape
+        (1, 1, 64, 64)
     """
     first, second = passes
     ratio = Fraction(second.factor).limit_denominator(1024)
@@ -127,6 +140,12 @@ def run_passes(
         tiles: Sides of each pass's tiles.
         out: Where the last one's result is laid, box by box; None makes an array.
         advance: Is told after each tile its share of the voxels of x.
+
+    Example:
+        >>> halve = Pass(nn.AvgPool2d(2), 0, 2, 2)
+        >>> x = np.ones((1, 1, 64, 64), np.float32)
+        >>> run_passes((halve, halve), x, tiles=((32, 32), (16, 16))).shape
+        (1, 1, 16, 16)
     """
     voxels, given = math.prod(x.shape), x
     for number, (one, tile) in enumerate(zip(passes, tiles, strict=True)):
@@ -270,6 +289,10 @@ def place_windows(side: int, length: int, stride: int) -> list[slice]:
         side: A multiple of the stride.
         length: Of a window, a multiple of the stride.
         stride: Voxels per voxel of the result.
+
+    Example:
+        >>> place_windows(200, 80, 4)
+        [slice(0, 80, None), slice(60, 140, None), slice(120, 200, None)]
     """
     step = max(stride, length * 3 // 4 // stride * stride)
     starts = [*range(0, side - length, step), side - length]
@@ -304,6 +327,12 @@ def run_in_windows(
 
     Returns:
         `out`, or the array that was made.
+
+    Example:
+        >>> x = np.ones((1, 1, 64, 64), np.float32)
+        >>> codes = run_in_windows(nn.AvgPool2d(4), x, window=(32, 32), factor=4)
+        >>> codes.shape, bool(np.allclose(codes, 1))
+        ((1, 1, 16, 16), True)
     """
     sides = x.shape[2:]
     ratio = Fraction(factor).limit_denominator(1024)

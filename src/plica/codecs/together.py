@@ -16,6 +16,11 @@ def find_alike(views: Sequence[View], *, apart: bool) -> list[list[int]]:
     Args:
         views: Prepared images.
         apart: Whether each is to stay alone.
+
+    Example:
+        >>> from plica.preparation.view import View
+        >>> find_alike([View.of(scan), View.of(radiograph), View.of(scan)], apart=False)
+        [[0, 2], [1]]
     """
     alike: dict[tuple[int, ...], list[int]] = {}
     for n, view in enumerate(views):

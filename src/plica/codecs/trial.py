@@ -54,6 +54,11 @@ def try_decoding(codec: Runnable, latent: Latent, codes: Values, *, back: bool) 
 
     Raises:
         SettingsError: The codes are no codes of this image.
+
+    Example:
+        >>> half = try_decoding(codec, latent, latent.codes, back=True)
+        >>> half.pieces
+        1
     """
     if latent.codes.shape != codes.shape:
         raise SettingsError(
@@ -148,6 +153,8 @@ def cut_small(codec: Runnable, image: Image) -> Runnable:
     if codec.running.tiling in {"window", "blend", "whole"}:
         return codec
     least = max(_find_least(codec, image, part) for part in ("encode", "decode"))
+    if not least:
+        return codec
     return with_running(codec, memory=min(codec.planner.memory, least + least // 10))
 
 

@@ -74,6 +74,7 @@ def _card(name: str, model: _Model) -> CodecCard:
         licence=model.licence,
         source=model.source,
         weights=WeightsSource("file"),
+        receptive_field=0,
         period=4,
         causal=model.causal,
         norms=model.norms,

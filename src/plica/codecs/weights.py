@@ -24,9 +24,11 @@ from torch import Tensor, nn
 
 from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import RANDOM
+from plica.codecs.fetching import fetch, first_line
 from plica.codecs.random_weights import draw_weights
-from plica.errors import WeightsError
+from plica.errors import PlicaError, WeightsError
 from plica.networks.blocks import lay_out
+from plica.networks.contract import RAISED
 from plica.networks.heap import give_back
 
 Weights = dict[str, Tensor]
@@ -98,6 +100,7 @@ def load_network(
     make: Callable[[], Network],
     convert: Callable[[Weights], Weights],
     read_folder: Callable[[Path], Weights] | None = None,
+    sha256: str = "",
 ) -> tuple[Network, str]:
     """A network with its weights, and their fingerprint.
 
@@ -107,24 +110,36 @@ def load_network(
         make: Makes the network; it is called where parameters take no memory.
         convert: Brings the file's keys and shapes to the network's.
         read_folder: Reads a folder, for networks whose weights come in several files.
+        sha256: What a given file must hash to; "" where it may be any.
 
     Raises:
         WeightsError: The weights are missing, damaged or of another network.
     """
     with torch.device("meta"):
-        network = make()
+        network = _make(make, card.name)
     if given == RANDOM:
         state = draw_weights(network)
     elif read_folder is not None and given is not None and Path(given).is_dir():
         state = convert(read_folder(Path(given)))
     else:
         path = resolve(card.weights, given, name=card.name)
-        own = given is None
-        state = convert(read(path, sha256=card.weights.sha256 if own else ""))
+        state = convert(read(path, sha256=card.weights.sha256 if given is None else sha256))
     fill(network, state, name=card.name)
     del state
     give_back()
     return network, fingerprint(network.state_dict())
+
+
+def _make(make: Callable[[], Network], name: str) -> Network:
+    """The network; a fault of another's constructor is a sentence."""
+    try:
+        return make()
+    except PlicaError:
+        raise
+    except RAISED as error:
+        raise WeightsError(
+            f"the network of {name} cannot be made: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 # -- finding -----------------------------------------------------------------------------------
@@ -140,6 +155,11 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
 
     Raises:
         WeightsError: There is none, and how to come by it.
+
+    Example:
+        >>> source = WeightsSource("file")
+        >>> resolve(source, "weights/taef2_decoder.pth", name="taef2").name
+        'taef2_decoder.pth'
     """
     if given is None:
         if source.kind != "hub":
@@ -149,9 +169,12 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
                 if source.filename
                 else f"{name} comes without weights: give a local file with --weights FILE"
             )
-        return _download(source, name)
+        return fetch(source.repo, source.filename, source.revision, name=name)
+    if given == RANDOM:
+        raise WeightsError(f"{name} has no random weights: its weights are computed, not trained")
     if str(given).startswith("hub:"):
-        return _download(_parse_hub(str(given), source), name)
+        asked = _parse_hub(str(given), source)
+        return fetch(asked.repo, asked.filename, asked.revision, name=name)
     path = _look_into(Path(given))
     if not path.is_file():
         raise WeightsError(
@@ -183,23 +206,6 @@ def _parse_hub(given: str, source: WeightsSource) -> WeightsSource:
     return WeightsSource("hub", match["repo"], match["revision"] or "", filename)
 
 
-def _download(source: WeightsSource, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
-
-    place = f"{source.filename} of the hub repository {source.repo}"
-    revision = source.revision or None
-    try:
-        path = hf_hub_download(source.repo, source.filename, revision=revision)
-    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
-        raise WeightsError(
-            f"the weights of {name} could not be fetched ({place}, "
-            f"{f'revision {revision}' if revision else 'newest revision'}): "
-            f"{_first_line(error)}. Give a local copy instead (--weights FILE)"
-        ) from error
-    return Path(path)
-
-
 # -- reading -----------------------------------------------------------------------------------
 
 
@@ -211,6 +217,10 @@ def read(path: Path, *, sha256: str = "") -> Weights:
 
     Raises:
         WeightsError: It is neither safetensors nor a pickle of tensors alone, or is damaged.
+
+    Example:
+        >>> len(read(Path("my-codec/weights.safetensors")))
+        120
     """
     size = _measure(path)
     if sha256 and (found := _hash(path)) != sha256:
@@ -233,7 +243,7 @@ def read(path: Path, *, sha256: str = "") -> Weights:
                 "save its weights as one of them"
             )
     except SafetensorError as error:
-        raise WeightsError(f"{path.name} is damaged safetensors: {_first_line(error)}") from error
+        raise WeightsError(f"{path.name} is damaged safetensors: {first_line(error)}") from error
     return _take_tensors(loaded, path.name)
 
 
@@ -289,7 +299,7 @@ def _naming_damage(path: Path) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise WeightsError(
-            f"{path.name} could not be read as weights alone: {_first_line(error)}. "
+            f"{path.name} could not be read as weights alone: {first_line(error)}. "
             "Nothing in it was run; save its tensors as safetensors where they come from"
         ) from error
 
@@ -326,8 +336,16 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
         WeightsError: Keys are missing, unexpected or of another shape, or values are not finite.
     """
     check_keys({key: value.shape for key, value in network.state_dict().items()}, state, name=name)
+    own = network.state_dict()
     for key, value in state.items():
-        if not value.is_floating_point() or not torch.isfinite(value).all():
+        if not value.is_floating_point() and value.dtype == own[key].dtype:
+            continue  # a count of batches
+        if not value.is_floating_point():
+            raise WeightsError(
+                f"the weights of {name} hold {_name_type(value)} at {key}, where "
+                f"{_name_type(own[key])} belongs: save the network as it computes"
+            )
+        if not torch.isfinite(value).all():
             raise WeightsError(
                 f"the weights of {name} hold values at {key} that are not finite numbers: "
                 "the file is damaged"
@@ -336,11 +354,22 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
     owned = {key: _copy(value) for key, value in state.items()}
     network.load_state_dict(owned, assign=True)
     del owned  # kernels that are laid out anew after all need not exist twice
+    if empty := [key for key, value in network.named_buffers() if value.is_meta]:
+        raise WeightsError(
+            f"the network of {name} computes with {', '.join(empty)}, which is not among its "
+            "weights: register it with persistent=True"
+        )
     lay_out(network)
 
 
+def _name_type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
 def _copy(value: Tensor) -> Tensor:
-    """As float32, kernels already in the order that they will be laid out in."""
+    """As float32, kernels already in the order that they will be laid out in; counts as counts."""
+    if not value.is_floating_point():
+        return value.clone()
     order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(value.ndim)
     # Of one channel or one tap both orders are one: such kernels keep their strides, since other
     # strides would choose other kernels of the library, which round otherwise.
@@ -374,7 +403,8 @@ def check_keys(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], *,
     if faults:
         raise WeightsError(
             f"the weights are not those of {name}: of its {len(wanted)} tensors "
-            f"{'; '.join(faults)}. Give the file published for {name}"
+            f"{'; '.join(faults)}. Give the file published for {name}, "
+            "or the network's code has changed since"
         )
 
 
@@ -383,7 +413,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
     Example:
         >>> fingerprint({"w": torch.zeros(1)})[:14]
-        'sha256:adfc11b'
+        'sha256:e83f620'
     """
     digest = hashlib.sha256()
     for key in sorted(state):
@@ -391,9 +421,3 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{key}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of another library's message, which may be a page."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ")[:200] if lines else type(error).__name__

@@ -96,7 +96,9 @@ def self_test(
         UnusablePixels: The image has fewer than two cells a side.
 
     Example:
-        self_test(to_field(scan), (4, 4, 1)).passed
+        >>> from plica.evaluation.fields import to_field
+        >>> self_test(to_field(scan), (4, 4, 4)).passed
+        True
     """
     return try_judge(Judge(source, factor), decoded=decoded, seed=seed)
 

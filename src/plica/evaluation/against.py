@@ -16,10 +16,17 @@ from plica.evaluation.estimates import LEVEL, Estimate, Numbers, summarise
 from plica.evaluation.report import Figure, Section, Table
 from plica.evaluation.results import Pairs, Results
 from plica.evaluation.text import NOTHING, head, say_count, say_number
-from plica.evaluation.wilcoxon import adjust_holm, cohen_d_z, rank_biserial, signed_rank
+from plica.evaluation.wilcoxon import (
+    LEAST_PATIENTS,
+    adjust_holm,
+    are_same,
+    cohen_d_z,
+    rank_biserial,
+    signed_rank,
+)
 from plica.metrics.metric import Better, Value
 
-Verdict = Literal["better", "worse", "not beyond noise", "too few patients"]
+Verdict = Literal["better", "worse", "not beyond noise", "the same", "too few patients"]
 DRAWN = ("psnr", "ms-ssim", "ssim", "lpips-alex", "lpips-vgg")
 
 
@@ -43,6 +50,8 @@ class Paired:
         margin: The difference against it, Holm-corrected as `adjusted` is; None where there was
             none, or too few patients.
         left_out: Images without a finite number on both sides, or on which one of the two failed.
+        same: Whether the two have the same numbers on every image, to six digits: no patient
+            differs, and no test is asked.
     """
 
     group: str
@@ -58,10 +67,13 @@ class Paired:
     asked: float | None = None
     margin: Margin | None = None
     left_out: int = 0
+    same: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """What may be said of it."""
+        if self.same:
+            return "the same"
         if math.isnan(self.adjusted):
             return "too few patients"
         if self.adjusted >= 1 - LEVEL:
@@ -154,16 +166,16 @@ def _pair(
     patients = tuple(np.array(pairs.patients, dtype=np.str_)[known].tolist())
     group, codec, baseline = names
     good = differences > 0 if pairs.like.better == "higher" else differences < 0
-    some = bool(known.any())
+    some, same = bool(known.any()), are_same(first, second)
     return Paired(
         group=group, codec=codec, baseline=baseline, like=pairs.like,
         difference=_spread(differences, patients, pairs.like, seed),
         d_z=cohen_d_z(differences, patients) if some else math.nan,
         rank_biserial=rank_biserial(differences, patients) if some else math.nan,
         share_better=float(good.mean()) if some else math.nan,
-        p=signed_rank(differences, patients) if some else math.nan,
+        p=signed_rank(differences, patients) if some and not same else math.nan,
         left_out=int((~known).sum()) + failed, asked=asked,
-        margin=_hold(differences, patients, asked, pairs.like),
+        margin=_hold(differences, patients, asked, pairs.like), same=same,
     )  # fmt: skip
 
 
@@ -197,9 +209,10 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
         f"Against {baseline}",
         ("Differences are taken image by image; intervals and tests are over patients (BCa "
          "bootstrap; Wilcoxon's signed-rank test of each patient's mean, corrected by Holm over "
-         "the codecs and groups of a metric). d_z is the mean difference over its spread between "
-         "patients; r the rank-biserial correlation, the share of rank for more less that for less "
-         "(Kerby 2014). Left out: images on which one of the two failed or has no finite number.",
+         f"the codecs and groups of a metric; it needs {LEAST_PATIENTS} patients that differ). d_z "
+         "is the mean difference over its spread between patients; r the rank-biserial "
+         "correlation, the share of rank for more less that for less (Kerby 2014). Left out: "
+         "images on which one of the two failed or has no finite number.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
         figures=tuple(_draw(found, metric) for metric in DRAWN if _is_known(found, metric)),
@@ -241,7 +254,8 @@ def _tabulate(found: list[Paired]) -> Table:
 def _say_difference(one: Paired) -> str:
     if not one.difference.n:
         return NOTHING
-    return f"{say_signed(one.difference.value)} ({one.difference.interval})"
+    known = f" ({one.difference.interval})" if one.difference.known else ""
+    return f"{say_signed(one.difference.value)}{known}"
 
 
 def _name(one: Paired) -> str:
@@ -256,23 +270,35 @@ def say_signed(value: float) -> str:
 def _say_margins(found: tuple[Paired, ...]) -> Iterator[str]:
     """What a margin lets one claim of each codec, and of how many patients."""
     asked = [one for one in found if one.asked is not None]
-    for one in asked:
+    answered = [one for one in asked if one.margin is not None]
+    for one in answered:
         where = f" on {one.group}" if one.group else ""
-        yield f"{one.codec} against {one.baseline}{where}, {_name(one)}: {_say_margin(one)}."
-    if asked:
+        yield f"{one.codec} against {one.baseline}{where}, {_name(one)}: {one.margin}."
+    if few := [one for one in asked if one.margin is None]:
+        yield _say_untested(few)
+    if answered:
         yield (
             "p of a margin is corrected by Holm over the codecs and groups of a metric, as the "
             "tests are; its interval is of one statement alone."
         )
 
 
-def _say_margin(one: Paired) -> str:
-    if one.margin is not None:
-        return str(one.margin)
-    unit = "" if one.like.unit == "1" else f" {one.like.unit}"
+def _say_untested(few: list[Paired]) -> str:
+    """Margins that so few patients cannot answer, in one sentence."""
+    margins = dict.fromkeys(
+        f"{say_number(one.asked)}{unit} of {_name(one)}"
+        for one in few
+        for unit in ("" if one.like.unit == "1" else f" {one.like.unit}",)
+    )
+    groups = dict.fromkeys(one.group for one in few if one.group)
+    where = f" on {', '.join(groups)}" if groups else ""
+    codecs = ", ".join(dict.fromkeys(one.codec for one in few))
+    most = max(one.difference.patients for one in few)
+    least = min(one.difference.patients for one in few)
+    people = say_count(most, "patient") if most == least else f"{least} to {most} patients"
     return (
-        f"the margin of {say_number(one.asked)}{unit} cannot be tested with "
-        f"{say_count(one.difference.patients, 'patient')}: it needs {FEWEST_PATIENTS} at the least"
+        f"Whether {codecs} keep within {', '.join(margins)} of {few[0].baseline}{where} cannot be "
+        f"tested with {people}: it needs {FEWEST_PATIENTS} at the least."
     )
 
 
@@ -283,7 +309,7 @@ def _draw(found: tuple[Paired, ...], metric: str) -> Figure:
             Difference(
                 label=one.codec, estimate=one.difference.value, low=one.difference.low,
                 high=one.difference.high, group=one.group,
-                found=one.verdict in {"better", "worse"},
+                found=one.verdict in {"better", "worse"}, enough=one.verdict != "too few patients",
             )
             for one in shown
         ],

@@ -111,6 +111,12 @@ def bootstrap(
         SettingsError: The level is not between 0 and 1.
         InputError: There are fewer than two patients, or the statistic has no number somewhere.
         MissingExtra: scipy is not installed.
+
+    Example:
+        >>> values = np.array([30.0, 31, 33, 29, 35, 32])
+        >>> low, high = bootstrap(lambda times: times @ values / times.sum(-1), 6)
+        >>> round(low, 1), round(high, 1)
+        (29.8, 34.1)
     """
     check_level(level)
     if patients < 2:
@@ -152,6 +158,12 @@ def bca(
 
     Raises:
         MissingExtra: scipy is not installed.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> low, high = bca(0.0, rng.normal(size=4000), rng.normal(size=50) / 50)
+        >>> round(low), round(high)
+        (-2, 2)
     """
     stats = import_scipy_stats()
     if np.ptp(replicates) <= TIED * abs(value):

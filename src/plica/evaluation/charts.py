@@ -45,6 +45,7 @@ class Difference:
         high: Upper end.
         group: Differences of one group stand together.
         found: Whether it is beyond noise.
+        enough: Whether there are patients enough, of whom enough differ, to tell.
     """
 
     label: str
@@ -53,6 +54,22 @@ class Difference:
     high: float
     group: str = ""
     found: bool = False
+    enough: bool = True
+
+
+FILLED = "Filled: beyond noise; hollow: not."
+CROSSED = "Crossed: too few patients to tell."
+
+
+def explain_marks(differences: Sequence[Difference]) -> str:
+    """What the marks of a chart of differences mean: those it has.
+
+    Example:
+        >>> explain_marks([Difference("a", 1.0, 0.0, 2.0, enough=False)])
+        'Crossed: too few patients to tell.'
+    """
+    enough = [one.enough for one in differences]
+    return " ".join((FILLED,) * any(enough) + (CROSSED,) * (not all(enough)))
 
 
 def gather(results: Results, metric: str) -> dict[str, dict[str, Numbers]]:
@@ -102,6 +119,11 @@ def distribution_chart(
     Raises:
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> values = {"chest": {"before": rows[:, 0], "after": rows[:, 1]}}
+        >>> chart = distribution_chart(values, "PSNR (dB) ↑")
+        >>> _ = Path("psnr.png").write_bytes(chart.png)
     """
     groups = {group: found for group, found in values.items() if _any(found)}
     refuse_nothing(groups, "a distribution")
@@ -203,6 +225,10 @@ def difference_chart(
     Raises:
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> chart = difference_chart([Difference("compact-4x3-2d", 1.0, 0.4, 1.6)], "PSNR (dB)")
+        >>> _ = Path("differences.png").write_bytes(chart.png)
     """
     known = [d for d in differences if math.isfinite(d.estimate)]
     refuse_nothing(known, "differences")
@@ -223,8 +249,8 @@ def difference_chart(
 
     return draw(
         name, paint, height=0.26 * len(rows) + 0.75,
-        caption=caption or f"{axis}: mean paired difference with its interval. Filled: beyond "
-        "noise; hollow: not.",
+        caption=caption
+        or f"{axis}: mean paired difference with its interval. {explain_marks(known)}",
         alt=alt or f"{axis}. " + _say_differences(known),
     )  # fmt: skip
 
@@ -236,7 +262,7 @@ def _forest(panel: Any, rows: Sequence[Difference | str]) -> None:
         colour = PALETTE[0] if row.found else QUIET
         if math.isfinite(row.low + row.high):
             panel.plot((row.low, row.high), (place, place), color=colour, linewidth=1.5)
-        panel.plot(row.estimate, place, "o", markersize=5, color=colour,
+        panel.plot(row.estimate, place, "o" if row.enough else "x", markersize=5, color=colour,
                    markerfacecolor=colour if row.found else "white")  # fmt: skip
     labels = [shorten(tame(row if isinstance(row, str) else row.label), 44) for row in rows]
     panel.set_yticks(range(len(rows)), labels)
@@ -259,6 +285,7 @@ def _say_differences(differences: Sequence[Difference]) -> str:
     said = [
         f"{d.group + ', ' if d.group else ''}{d.label}: {say_number(d.estimate, 3)} "
         f"({say_number(d.low, 3)} to {say_number(d.high, 3)})"
+        f"{'' if d.enough else ', too few patients to tell'}"
         for d in differences
     ]
     return "; ".join(said) + "."

@@ -15,7 +15,14 @@ from plica.evaluation.estimates import LEVEL, Estimate, summarise
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import name_case, say_number, say_origin
-from plica.evaluation.wilcoxon import adjust_holm, cohen_d_z, least_p, rank_biserial, signed_rank
+from plica.evaluation.wilcoxon import (
+    adjust_holm,
+    are_same,
+    cohen_d_z,
+    least_p,
+    rank_biserial,
+    signed_rank,
+)
 from plica.metrics.metric import Value
 
 Verdict = Literal["better", "worse", "no change", "the same", "too few"]
@@ -24,7 +31,6 @@ POSED = ("kind", "protocol", "version", "crop")
 """What two records must say alike, or their numbers answer different questions."""
 
 ALPHA = 1 - LEVEL
-SAME = 1e-6  # of a value: what another processor's rounding may do
 VERDICTS: dict[Verdict, str] = {
     "better": "better beyond noise",
     "worse": "worse beyond noise",
@@ -144,8 +150,10 @@ def compare(
         MissingExtra: scipy is not installed.
 
     Example:
-        for change in compare(read_record(Path("before")), read_record(Path("after"))).changes:
-            print(change)
+        >>> from plica.evaluation.record import read_record
+        >>> comparison = compare(read_record(Path("before")), read_record(Path("after")))
+        >>> print(comparison.changes[0])
+        psnr of bicubic-4x-2d on chest radiograph: ... no change beyond noise
     """
     if first.name == second.name:
         first = replace(first, name=f"{first.name} (first)")
@@ -295,7 +303,7 @@ def _change(members: Joined, metric: str, where: tuple[str, str], seed: int) -> 
     )
     if like.better == "nearer zero":
         first, second = np.abs(first), np.abs(second)
-    same = bool(np.allclose(first, second, rtol=SAME, atol=0))
+    same = are_same(first, second)
     spread = summarise(second - first, patients, unit=like.unit, better=like.better, seed=seed)
     return Change(
         codec=where[0],

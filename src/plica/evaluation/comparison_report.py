@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from plica.evaluation.charts import Difference, difference_chart
+from plica.evaluation.charts import Difference, difference_chart, explain_marks
 from plica.evaluation.comparing import ALPHA, VERDICTS, Change, Comparison, say_signed
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.text import NOTHING, head, head_value, say_number
@@ -122,13 +122,14 @@ def _draw(changes: Sequence[Change]) -> Iterator[Figure]:
         like = own[0].like
         better = "lower" if like.better == "nearer zero" else like.better
         name = f"|{metric}|" if like.better == "nearer zero" else metric
+        shown = [_difference(change) for change in own]
         yield difference_chart(
-            [_difference(change) for change in own],
+            shown,
             f"difference in {head(name, like.unit, better)[:-2]}",
             better=better,
             name=f"difference-{metric}",
             caption=f"{metric}: second less first, mean over images with 95 % interval over "
-            "patients. Filled: beyond noise; hollow: not.",
+            f"patients. {explain_marks(shown)}",
         )
 
 
@@ -136,5 +137,5 @@ def _difference(change: Change) -> Difference:
     d = change.difference
     return Difference(
         change.codec, d.value, d.low, d.high, change.group,
-        found=change.verdict in {"better", "worse"},
+        found=change.verdict in {"better", "worse"}, enough=change.verdict != "too few",
     )  # fmt: skip

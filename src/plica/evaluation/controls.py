@@ -68,6 +68,11 @@ def match_control(image: Image, name: str, rms: float) -> Control:
         UnknownName: There is no such control.
         UnusablePixels: No strength loses as much, or the codec loses nothing.
         MissingExtra: scikit-image is not installed.
+
+    Example:
+        >>> control = match_control(scan, "tv", rms=10.0)
+        >>> round(control.rms, 1)
+        9.9
     """
     if name not in DENOISERS:
         raise UnknownName(f"there is no control '{name}'; there are: {', '.join(DENOISERS)}")
@@ -91,6 +96,12 @@ def denoise_slices(name: str, values: Real, axis: int, strength: float) -> Real:
 
     Args:
         strength: In the unit of the values.
+
+    Example:
+        >>> values = scan.pixels[0].astype(np.float64)
+        >>> smooth = denoise_slices("tv", values, 2, strength=30.0)
+        >>> bool(smooth.std() < values.std())
+        True
     """
     # The denoisers' own tolerances are meant for values about 1.
     scaled = [DENOISERS[name](one / strength, 1.0) for one in np.moveaxis(values, axis, 0)]

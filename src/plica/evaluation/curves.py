@@ -87,6 +87,11 @@ def rate_distortion_chart(
     Raises:
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> points = [RatePoint("linear-4x3-2d", 1.5, 34.0), RatePoint("jpeg2000", 1.5, 36.0)]
+        >>> chart = rate_distortion_chart({"chest radiograph": points})
+        >>> _ = Path("rates.png").write_bytes(chart.png)
     """
     groups = {group: tuple(filter(_drawable, found)) for group, found in points.items()}
     groups = {group: found for group, found in groups.items() if found}
@@ -191,6 +196,11 @@ def spectrum_chart(
     Raises:
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> cycles = np.linspace(0, 0.6, 20)
+        >>> kept = Spectrum("linear-4x1-3d", cycles, np.exp(-5 * cycles), np.array([]))
+        >>> _ = Path("spectrum.png").write_bytes(spectrum_chart([kept]).png)
     """
     refuse_nothing(spectra, "a spectrum")
     looks = Looks([spectrum.codec for spectrum in spectra])
@@ -281,6 +291,11 @@ def band_chart(
     Raises:
         InputError: There is nothing to draw, or a codec has another number of bands.
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> errors = {"compact-4x3-2d": np.array([0.9, 0.3, 0.001])}
+        >>> chart = band_chart(errors, ("1 ij", "2 ij", "low"))
+        >>> _ = Path("bands.png").write_bytes(chart.png)
     """
     refuse_nothing(errors, "wavelet bands")
     for codec, column in errors.items():

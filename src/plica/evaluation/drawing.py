@@ -122,6 +122,12 @@ def draw(
 
     Raises:
         MissingExtra: matplotlib is not installed.
+
+    Example:
+        >>> def paint(canvas):
+        ...     canvas.subplots().plot([1, 2, 4], [33.0, 36.0, 40.0])
+        >>> draw("line", paint, height=2.0, caption="A line.", alt="Rising.").png[1:4]
+        b'PNG'
     """
     with _style() as matplotlib, warnings.catch_warnings():
         # A name in letters the font lacks is drawn as boxes; the tables have it in full.

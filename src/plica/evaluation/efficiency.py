@@ -125,6 +125,11 @@ def compare_times(slow: Sequence[float], fast: Sequence[float], *, batches: floa
 
     Args:
         batches: How many times as many inputs the second has in a batch.
+
+    Example:
+        >>> ratio = compare_times((2.0, 2.2, 2.1), (1.0, 1.1, 1.0))
+        >>> round(ratio.median, 2), ratio.turns
+        (2.0, 3)
     """
     ratios = [batches * a / b for a, b in zip(slow, fast, strict=False)]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios), len(ratios))
@@ -137,6 +142,10 @@ def repay(encode: float, full: float, latent: float) -> float:
         encode: Seconds to encode one image.
         full: Seconds the probe takes for it in one pass.
         latent: Seconds it takes for its latent.
+
+    Example:
+        >>> repay(encode=0.5, full=0.2, latent=0.1)
+        5.0
     """
     return encode / (full - latent) if full > latent else math.inf
 

@@ -140,7 +140,9 @@ def hold_to_margin(
         MissingExtra: scipy is not installed.
 
     Example:
-        hold_to_margin(psnr_new - psnr_old, patients, 0.5, unit="dB").no_worse
+        >>> differences = np.random.default_rng(0).normal(-0.1, 0.2, 30)
+        >>> hold_to_margin(differences, [f"p{n}" for n in range(30)], 0.5, unit="dB").no_worse
+        True
     """
     _refuse(margin, alpha)
     if not np.isfinite(differences).all():
@@ -185,6 +187,11 @@ def judge_draws(
         SettingsError: The margin is no amount above 0, or alpha not between 0 and ½.
         InputError: There are too few draws or patients, or a draw is not finite.
         MissingExtra: scipy is not installed.
+
+    Example:
+        >>> draws = np.random.default_rng(0).normal(0.0, 0.01, 2000)
+        >>> judge_draws(0.0, draws, 0.05, patients=60).no_worse
+        True
     """
     _refuse(margin, alpha)
     if patients < FEWEST_PATIENTS:
@@ -235,6 +242,10 @@ def find_least_difference(
         InputError: Fewer than two patients, or a spread below 0.
         SettingsError: Power or alpha is not between 0 and 1.
         MissingExtra: scipy is not installed.
+
+    Example:
+        >>> round(find_least_difference(0.4, 30), 2)  # dB, where patients spread by 0.4 dB
+        0.21
     """
     if patients < 2 or not spread >= 0:
         raise InputError(f"{patients} patients with a spread of {spread} have no least difference")

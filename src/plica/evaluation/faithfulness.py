@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ def judge_faithfulness(
     factor: Triple,
     seed: int = 0,
     plan: Plan | None = None,
-    parts: Sequence[str] = PARTS,
+    parts: Iterable[str] = PARTS,
     decoded: Image | None = None,
 ) -> Faithfulness:
     """Judge what a codec does to an image, in the image's own unit and millimetres.
@@ -107,7 +107,8 @@ def judge_faithfulness(
             be measured by, such as (2, 2, 1).
         seed: Of places of lesions, edges and nulls.
         plan: Sizes and contrasts of the lesions; None takes those that suit the image.
-        parts: Which of `PARTS`.
+        parts: Which of `PARTS`. An iterator is asked for each when it is to be judged, so that
+            it can tell how far things are.
         decoded: What the codec made of the image, where that is at hand.
 
     Raises:
@@ -118,14 +119,11 @@ def judge_faithfulness(
         MissingExtra: scipy is not installed.
 
     Example:
-        >>> kept = judge_faithfulness(ct, lambda x: codec.decode(codec.encode(x)), factor=(4, 4, 4))
-        >>> kept.edges.shift, kept.invention.places
-        (0.03, 0)
+        >>> kept = judge_faithfulness(scan, reconstruct, factor=(4, 4, 4))
+        >>> round(kept.edges.shift, 2), kept.invention.places
+        (0.43, 0)
     """
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise SettingsError(
-            f"no part of faithfulness is called '{unknown[0]}'; there are: {', '.join(PARTS)}"
-        )
+    asked = parts if isinstance(parts, Iterator) else _in_order(tuple(parts))
     look = to_field(source)
     steps = check_factor(factor, source.grid.shape)
     other = reconstruct(source) if decoded is None else decoded
@@ -133,15 +131,28 @@ def judge_faithfulness(
     case = _Case(source, look, to_values(other), _checking(source, reconstruct), steps, seed, plan)
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
-    for part in PARTS:
-        if part in parts:
-            _try(case, part, found, refused)
+    for part in asked:
+        _refuse_unknown(part)
+        _try(case, part, found, refused)
     if not found:
         raise UnusablePixels(f"nothing can be told of this image: {'; '.join(refused.values())}")
     found["lesions"] = (*found.pop("planted", ()), *found.pop("removed", ()))
     return Faithfulness(
         look.unit.value, look.length, steps, seed, look.span, **found, refused=refused
     )
+
+
+def _in_order(parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
+        _refuse_unknown(part)
+    return iter([part for part in PARTS if part in parts])
+
+
+def _refuse_unknown(part: str) -> None:
+    if part not in PARTS:
+        raise SettingsError(
+            f"no part of faithfulness is called '{part}'; there are: {', '.join(PARTS)}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +17,12 @@ from plica.evaluation.estimates import summarise as estimate_mean
 from plica.evaluation.faithfulness_figures import draw_retention
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
-from plica.evaluation.text import head_value, say_number, say_origin
+from plica.evaluation.text import NOTHING, head_value, say_number, say_origin
+from plica.evaluation.tissues import FEWEST_VOXELS, HU_CLASSES, name_classes
+from plica.image import Unit
 
 FACTS = "faithfulness"
+_RETENTION = re.compile(r"^retention (?P<size>[\d.e+-]+ \w+) (?P<contrast>[\d.e+-]+) ")
 EDGES = (v.SHIFT, v.GROWTH, v.MOVED, v.DEFORMED, v.BLUR, v.LOST)
 RESIDUALS = (v.RMS, v.INDEX, v.ANATOMY, v.FLATNESS)
 INVENTIONS = (v.LIMIT, v.PEAK, v.PLACES, v.AREA, v.ENERGY, v.SHARE, v.DETAIL)
@@ -180,11 +184,14 @@ def _estimate(means: tuple[float, ...], patients: tuple[str, ...]) -> Estimate:
 def report_faithfulness(judged: Judged) -> Report:
     """The report of all results."""
     results, tests = judged.results, try_results(judged.results)
+    volumes = judged.setting.get("volumes", "")
+    if not any("volumes" in group for group in results.groups):
+        volumes = ""
     return Report(
         title="What codecs do to tissues, lesions and edges",
         summary=(
             f"{say_n(results.of())} under {len(results.codecs)} codecs and controls, each image "
-            "judged by itself.",
+            f"judged by itself{f'; of volumes, {volumes}' if volumes else ''}.",
             tests.say(),
         ),
         sections=_sections(results, judged.pictures),
@@ -207,12 +214,12 @@ def summarise(results: Results) -> list[dict[str, Any]]:
 
 def _sections(results: Results, pictures: tuple[Figure, ...]) -> tuple[Section, ...]:
     retention = tuple(m for m in results.metrics if m.startswith("retention "))
-    tissues = tuple(m for m in results.metrics if m.startswith(("bias, ", "MAE, ")))
     parts: tuple[tuple[str, str, Callable[[], tuple[Table, ...]]], ...] = (
-        ("At a glance", "", lambda: _by_codec(results, HEADLINES)),
-        ("Tissues", TISSUES, lambda: _by_metric(results, tissues)),
+        ("At a glance", "", lambda: _by_codec(results, list_headlines)),
+        ("Tissues", TISSUES, lambda: _tissues(results)),
         ("Lesions planted", PLANTED, lambda: _by_metric(results, retention)),
-        ("Structures removed", TAKEN, lambda: _by_codec(results, STRUCTURES)),
+        ("How easily lesions are seen", SEEN, lambda: _detectability(results)),
+        ("Structures removed", TAKEN, lambda: _removed(results)),
         ("Edges", MOVED, lambda: _by_codec(results, EDGES)),
         ("What is in the residual", LEFT, lambda: _by_codec(results, RESIDUALS)),
         ("What was invented", INVENTED, lambda: _by_codec(results, INVENTIONS)),
@@ -231,11 +238,124 @@ def _sections(results: Results, pictures: tuple[Figure, ...]) -> tuple[Section, 
 # -- tables --------------------------------------------------------------------------------------
 
 
-def _by_codec(results: Results, metrics: Sequence[str]) -> tuple[Table, ...]:
+def list_faintest(results: Results) -> tuple[str, ...]:
+    """Retention of the faintest lesions of each size: what small findings are lost by."""
+    found: dict[str, tuple[float, str]] = {}
+    for metric in results.metrics:
+        if match := _RETENTION.match(metric):
+            kind = (abs(float(match["contrast"])), metric)
+            found[match["size"]] = min(found.get(match["size"], kind), kind)
+    return tuple(metric for _, metric in found.values())
+
+
+def list_headlines(results: Results) -> tuple[str, ...]:
+    """What heads the report of one group."""
+    return (*HEADLINES[:1], *list_faintest(results), *HEADLINES[1:])
+
+
+def say_planted(results: Results) -> str:
+    """Where lesions of a group stood, and where not; "" where none were planted."""
+    rows = [row for row in _records(results, "lesions") if row.get("background_low") is not None]
+    if not rows:
+        return ""
+    unit = next(iter(results)).facts[FACTS]["unit"]
+    low = min(float(row["background_low"]) for row in rows)
+    high = max(float(row["background_high"]) for row in rows)
+    said = f"Lesions stood in {v.name_background(unit, low, high)}."
+    if unit == Unit.HU.value and "lung" not in name_classes(low, high):
+        said += " None stood in lung: of nodules there this says nothing."
+    return said
+
+
+def _records(results: Results, part: str) -> Iterator[Mapping[str, Any]]:
+    """What was found of one part, image by image."""
+    for result in results:
+        yield from (result.facts.get(FACTS) or {}).get(part) or ()
+
+
+def _tissues(results: Results) -> tuple[Table, ...]:
+    """Bias and error by class, with the voxels they are of, and which classes are absent."""
+    metrics = tuple(m for m in results.metrics if m.startswith(("bias, ", "MAE, ")))
+    tables = []
+    for group in results.groups:
+        here = results.of(group=group)
+        counts: dict[str, set[int]] = {}
+        for row in _records(here, "tissues"):
+            counts.setdefault(row["name"], set()).add(int(row["voxels"]))
+        rows = tuple(
+            (
+                head_value(here.describe(m)),
+                _say_range(counts.get(m.partition(", ")[2], set())),
+                *(_cell(here.of(codec=c), m) for c in here.codecs),
+            )
+            for m in metrics
+            if m in here.metrics
+        )
+        if rows:
+            absent = [name for name, *_ in HU_CLASSES if name not in counts]
+            missing = f" Not present: {', '.join(absent)}." if absent and "HU" in group else ""
+            caption = f"{_caption(here)} {VOXELS}{missing}"
+            tables.append(Table(group, ("", "voxels", *here.codecs), rows, caption))
+    return tuple(tables)
+
+
+def _say_range(counts: set[int]) -> str:
+    """The fewest and the most of a count."""
+    if len(counts) < 2:
+        return str(*counts) if counts else NOTHING
+    return f"{min(counts)} to {max(counts)}"
+
+
+def _detectability(results: Results) -> tuple[Table, ...]:
+    """For each group, lesions down; the source, then codecs across."""
+    end = ", decoded"
+    tables = []
+    for group in results.groups:
+        here = results.of(group=group)
+        lesions = [
+            m.removesuffix(end)
+            for m in here.metrics
+            if m.startswith("detectability ") and m.endswith(end)
+        ]
+        rows = tuple(
+            (
+                f"{name.removeprefix('detectability ')} ↑",
+                _cell(here, f"{name}, source"),
+                *(_cell(here.of(codec=c), f"{name}{end}") for c in here.codecs),
+            )
+            for name in lesions
+        )
+        if rows:
+            tables.append(Table(group, ("", "source", *here.codecs), rows, _caption(here)))
+    return tuple(tables)
+
+
+def _removed(results: Results) -> tuple[Table, ...]:
+    """What became of structures of the image's own, with how large and how many they were."""
+    tables = []
+    for table in _by_codec(results, STRUCTURES):
+        rows = []
+        for codec, *cells in table.rows:
+            here = results.of(codec=codec, group=table.title)
+            own = [row for row in _records(here, "lesions") if row["kind"] == "removed"]
+            sizes = dict.fromkeys(f"{row['diameter']:g} {row['length']}" for row in own)
+            counts = _say_range({int(row["n"]) for row in own})
+            rows.append(
+                (codec, f"{counts} of about {', '.join(sizes)}" if own else NOTHING, *cells)
+            )
+        columns = (table.columns[0], "structures of an image", *table.columns[1:])
+        tables.append(replace(table, columns=columns, rows=tuple(rows)))
+    return tuple(tables)
+
+
+def _by_codec(
+    results: Results, metrics: Sequence[str] | Callable[[Results], Sequence[str]]
+) -> tuple[Table, ...]:
     """For each group, codecs down and metrics across."""
     tables = []
     for group in results.groups:
-        there = [m for m in metrics if _known(results.of(group=group), m)]
+        here = results.of(group=group)
+        there = [m for m in (metrics(here) if callable(metrics) else metrics) if _known(here, m)]
         rows = tuple(
             (codec, *(_cell(results.of(codec=codec, group=group), m) for m in there))
             for codec in results.codecs
@@ -258,7 +378,8 @@ def _by_metric(results: Results, metrics: Sequence[str]) -> tuple[Table, ...]:
             for m in there
         )
         if rows:
-            tables.append(Table(group, ("", *here.codecs), rows, _caption(here)))
+            caption = f"{_caption(here)} {say_planted(here)}".rstrip()
+            tables.append(Table(group, ("", *here.codecs), rows, caption))
     return tuple(tables)
 
 
@@ -297,16 +418,28 @@ TISSUES = (
     "are of it too. A class is taken from the source blurred by a voxel, so that noise does not "
     "choose the voxels. Images without a scale have fifths of their own values."
 )
+VOXELS = (
+    f"Voxels are those of the class's core in an image; of fewer than {FEWEST_VOXELS} no number is "
+    "given, and none enters a mean."
+)
 PLANTED = (
     "Discs (spheres in volumes) of known size and contrast, anti-aliased, in homogeneous tissue. "
     "Retention is the share of the contrast that the codec keeps: by matched filter, on the "
     "difference of what it makes of the image with and without the lesion. 1 keeps all, 0 erases. "
-    "How the loss divides into erased and invented, and the detectability index before and after, "
-    "stand with each case."
+    "How the loss divides into erased and invented stands with each case. In CT homogeneous tissue "
+    "is −150 … 150 HU: nothing is planted in lung unless --lesions-in lung asks for it, and even "
+    "then the lesions are spheres without texture or margins."
+)
+SEEN = (
+    "Detectability index: a planted lesion's contrast over the standard deviation of the same "
+    "matched filter at lesion-free places in homogeneous tissue, in the source and in what was "
+    "decoded. A codec that takes noise away may keep less contrast and yet a higher index."
 )
 TAKEN = (
     "Small structures of the image's own were filled in. A codec that puts one back where it had "
-    "been filled in knows more than it was shown: the share put back is 0 for a faithful codec."
+    "been filled in knows more than it was shown: the share put back is 0 for a faithful codec. "
+    "The structures are the image's strongest of the middle size that is planted: how much of them "
+    "is kept does not say what becomes of smaller or fainter lesions; the planted ones do."
 )
 MOVED = (
     "Where strong, lone edges went, along their normals. A shift is no blur and a blur no shift; "

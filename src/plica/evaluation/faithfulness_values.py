@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from plica.evaluation.faithfulness import Faithfulness
 from plica.evaluation.retention import Retention
+from plica.evaluation.tissues import FEWEST_VOXELS, name_classes
 from plica.image import Unit
 from plica.metrics.metric import Better, Value
 
@@ -69,6 +70,25 @@ def name_retention(found: Faithfulness, lesion: Retention) -> str:
     return f"retention {lesion.diameter:g} {lesion.length} {name_contrast(found, lesion.contrast)}"
 
 
+def name_detectability(found: Faithfulness, lesion: Retention, where: str) -> str:
+    """The metric of a planted lesion's detectability index, in the "source" or "decoded"."""
+    contrast = name_contrast(found, lesion.contrast)
+    return f"detectability {lesion.diameter:g} {lesion.length} {contrast}, {where}"
+
+
+def name_background(unit: str, low: float, high: float) -> str:
+    """What lesions stood in: in CT the classes by HU, and the range of their boxes' means.
+
+    Example:
+        >>> name_background("HU", -60.0, 41.7)
+        'fat, soft tissue (means of −60 … 42 HU)'
+    """
+    in_hu = unit == Unit.HU.value
+    ends = " … ".join(f"{end:.0f}" if in_hu else f"{end:.4g}" for end in (low, high))
+    names = name_classes(low, high) if in_hu else ()
+    return f"{', '.join(names) or 'tissue'} (means of {ends} {unit})".replace("-", "−")
+
+
 def scale_of(found: Faithfulness) -> tuple[float, str]:
     """What errors are multiplied with, and the unit they are then in."""
     if Unit(found.unit).is_absolute:
@@ -83,6 +103,9 @@ def _tissues(found: Faithfulness) -> Iterator[Value]:
             f"{tissue.voxels} voxels of the class's core; {tissue.voxels_all} with its border have "
             f"bias {scale * tissue.bias_all:.4g} and MAE {scale * tissue.mae_all:.4g}"
         )
+        few = tissue.voxels < FEWEST_VOXELS
+        if few:
+            note = f"no number of a core of fewer than {FEWEST_VOXELS} voxels; {note}"
         ends = f"{tissue.low:g} … {tissue.high:g} {found.unit}, by the blurred source"
         if found.unit != Unit.HU.value:
             ends = "fifths of the blurred source's own values, background left out"
@@ -90,7 +113,7 @@ def _tissues(found: Faithfulness) -> Iterator[Value]:
                                      ("MAE", tissue.mae, "lower")):  # fmt: skip
             what = "Mean of decoded − source" if name == "bias" else "Mean of |decoded − source|"
             yield Value(
-                f"{name}, {tissue.name}", scale * number, unit,
+                f"{name}, {tissue.name}", math.nan if few else scale * number, unit,
                 "lower" if better == "lower" else "nearer zero", None,
                 f"{what} over the class's core: {ends}.", note,
             )  # fmt: skip
@@ -106,8 +129,17 @@ def _planted(found: Faithfulness) -> Iterator[Value]:
                 f"{lesion.n} lesions, standard deviation {lesion.spread:.3g}; erased "
                 f"{lesion.erased:.3g}, invented {lesion.invented:.3g}; detectability index "
                 f"{lesion.detectability_source:.3g} in the source, "
-                f"{lesion.detectability_decoded:.3g} decoded",
+                f"{lesion.detectability_decoded:.3g} decoded; stood in "
+                f"{name_background(found.unit, lesion.background_low, lesion.background_high)}",
             )  # fmt: skip
+            for where, index in (("source", lesion.detectability_source),
+                                 ("decoded", lesion.detectability_decoded)):  # fmt: skip
+                if math.isfinite(index):
+                    yield Value(
+                        name_detectability(found, lesion, where), index, "1", "higher", None,
+                        "Contrast of a planted lesion over the standard deviation of its matched "
+                        "filter at lesion-free places.", f"{lesion.n} lesions",
+                    )  # fmt: skip
 
 
 def _removed(found: Faithfulness) -> Iterator[Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from plica.errors import InputError
+from plica.errors import InputError, SettingsError
 from plica.evaluation import canvas as c
 from plica.evaluation.planes import PLANES, View, choose_views
 from plica.evaluation.tones import (
@@ -23,6 +23,7 @@ from plica.evaluation.tones import (
     diverge,
     format_value,
     glance,
+    share_beyond,
 )
 from plica.formats.atomic import new_file, refuse_existing
 from plica.image import Image, Unit
@@ -35,6 +36,10 @@ SHALLOW = 2.6  # pictures wider than this many heights stand under each other
 NARROWEST = 190  # a column keeps room for its scale
 MOST_CODES = 16  # code channels shown
 CODE_PERCENTILES = (1.0, 99.0)
+OUTLINE = (88, 214, 141)  # neither a grey nor a colour of residuals
+LEAST_SHARE = 1e-6  # that a caption gives in digits
+ROUNDING = 1e-6  # of a pixel: averages of zeros may be off by less
+RESIDUAL_SHARE = 0.25  # of a window asked for: the residual is drawn to a quarter of its width
 SEAM = 2  # pixels between the channels of a latent
 
 
@@ -57,6 +62,41 @@ class Column:
     letters: bool = False
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far a residual's scale of colours goes, on either side of zero.
+
+    Args:
+        limit: Its ends, in the image's unit.
+        beyond: Share of the values that lie further out; None where no value differs.
+        why: Where it comes from, for the caption.
+    """
+
+    limit: float
+    beyond: float | None
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """What of a volume a figure shows.
+
+    Args:
+        planes: Which of "axial", "coronal", "sagittal", in this order.
+        centre: The voxel the planes cut through; None for the middle, or where it is liveliest.
+        region: Where a mask is true, (i, j, k): its outline is drawn on all but the latent.
+        residual_range: The residual is drawn from minus this to plus this, in the image's unit.
+            None takes a quarter of the width of the window that was asked for, so that panels in
+            one window can be compared; without a window, a round number that 99 % of this pair's
+            values keep under, and the caption says that it is no other panel's.
+    """
+
+    planes: Sequence[str] = PLANES
+    centre: tuple[int, int, int] | None = None
+    region: NDArray[np.bool_] | None = None
+    residual_range: float | None = None
+
+
 def write_panel(
     path: Path, source: Image, decoded: Image, *, overwrite: bool = False, **options: Any
 ) -> None:
@@ -66,7 +106,7 @@ def write_panel(
         OutputError: The file exists, or cannot be written.
 
     Example:
-        >>> write_panel(Path("ct.png"), scan, decoded, title="medvae-4x1-3d")
+        >>> write_panel(Path("ct.png"), scan, decoded, title="linear-4x1-3d")
     """
     refuse_existing(path, overwrite=overwrite)
     picture = panel(source, decoded, **options)
@@ -82,7 +122,7 @@ def panel(
     title: str = "",
     caption: str = "",
     window: tuple[float, float] | None = None,
-    planes: Sequence[str] = PLANES,
+    focus: Focus | None = None,
 ) -> Pillow.Image:
     """A picture that shows what a codec kept of an image, and what it lost.
 
@@ -96,34 +136,68 @@ def panel(
         window: Lowest and highest value drawn, in the image's unit. None takes the file's own
             window, or else one that suits the unit (HU: soft tissue, or lung where there is much
             of it; 8-bit: all; otherwise percentiles).
-        planes: Which of "axial", "coronal", "sagittal", in this order, of a volume.
+        focus: Which planes of a volume, through where, around what, and how far residuals go; its
+            middle if left out.
 
     Raises:
         InputError: The two images are not on one grid, or differ in channels.
-        SettingsError: The window or a plane is none.
+        SettingsError: The window, the residual's range or a plane is none.
 
     Example:
-        >>> panel(scan, codec.decode(latent), title="head").save("head.png")
+        >>> panel(scan, decoded, title="head").save("head.png")
     """
     _refuse_unlike(source, decoded)
-    views = choose_views(source, tuple(planes))
+    focus = focus or Focus()
+    region = focus.region
+    views = choose_views(source, tuple(focus.planes), focus.centre)
     tone = choose_tone(source, window)
     residual = _subtract(source, decoded)
-    limit, clipped = choose_residual_range(residual)
+    reach = choose_reach(residual, window, focus.residual_range)
     columns = [
         _image_column("source", source, tone),
         *([_latent_column(latent)] if latent is not None else []),
         _image_column("decoded", decoded, tone),
-        _residual_column(residual, limit or 1.0, source.unit),
+        _residual_column(residual, reach.limit, source.unit),
+    ]
+    if region is not None:
+        columns = [_outlined(column, region) for column in columns]
+    said = [
+        caption,
+        *_explain(source, decoded, tone, reach),
+        _name_slices(views),
+        _say_outline(views, region) if region is not None else "",
     ]
     return _compose(
         columns,
         views,
         heading=(title or "source and decoded", _describe(source)),
-        caption=" ".join(
-            [caption, *_explain(source, decoded, tone, (limit, clipped)), _name_slices(views)]
-        ).strip(),
+        caption=" ".join(said).strip(),
     )
+
+
+def choose_reach(
+    residual: NDArray[np.float32],
+    window: tuple[float, float] | None = None,
+    asked: float | None = None,
+) -> Reach:
+    """The range asked for; or a quarter of the window asked for; or one that suits this pair.
+
+    Raises:
+        SettingsError: It is no number above 0.
+    """
+    if asked is not None:
+        if not (math.isfinite(asked) and asked > 0):
+            raise SettingsError(
+                f"a residual's range is a number above 0 in the image's unit, not {asked}"
+            )
+        limit, why = float(asked), "as asked for"
+    elif window is not None:
+        limit, why = RESIDUAL_SHARE * (window[1] - window[0]), "a quarter of the window"
+    else:
+        limit = choose_residual_range(residual)[0] or 1.0
+        why = "chosen for this pair: not comparable with other panels"
+    differs = bool(((residual != 0) & np.isfinite(residual)).any())
+    return Reach(limit, share_beyond(residual, limit) if differs else None, why)
 
 
 def _refuse_unlike(source: Image, decoded: Image) -> None:
@@ -201,6 +275,41 @@ def _latent_column(latent: Image) -> Column:
     sides = latent.grid.shape if latent.is_volume else latent.grid.shape[:2]
     cells = "×".join(map(str, (latent.channels, *sides)))
     return Column("latent", draw, None, note=f"{cells} codes{first}, each channel on its own scale")
+
+
+def _outlined(column: Column, region: NDArray[np.bool_]) -> Column:
+    """The same with a region's outline, on what is drawn voxel by voxel."""
+    if column.scale is None:
+        return column
+    bare = column.draw
+
+    def draw(view: View, size: tuple[int, int]) -> Rgb:
+        page = np.array(bare(view, size))
+        page[_find_border(_cover(view, size, region))] = OUTLINE
+        return page
+
+    return replace(column, draw=draw)
+
+
+def _cover(view: View, size: tuple[int, int], region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels that have any of the region: in a picture made smaller a small one must not go."""
+    return np.asarray(_resize(view.cut(region[None]), size, 0.0)[0] > ROUNDING)
+
+
+def _say_outline(views: list[View], region: NDArray[np.bool_]) -> str:
+    covers = [
+        _cover(view, size, region) for view, size in zip(views, _choose_sizes(views), strict=True)
+    ]
+    if any(_find_border(cover).any() for cover in covers):
+        return "The region is outlined in green."
+    return "" if any(cover.any() for cover in covers) else "The region is in no slice shown."
+
+
+def _find_border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels just outside, with a neighbour inside: what lies inside stays to be seen."""
+    padded = np.pad(inside, 1)
+    beside = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return np.asarray(beside & ~inside)
 
 
 def _find_codes(
@@ -337,21 +446,21 @@ def _describe(image: Image) -> str:
     return "  ·  ".join(fact for fact in facts if fact)
 
 
-def _explain(source: Image, decoded: Image, tone: Tone, residual: tuple[float, float]) -> list[str]:
-    limit, clipped = residual
+def _explain(source: Image, decoded: Image, tone: Tone, reach: Reach) -> list[str]:
     span, unit = tone.high - tone.low, _name_unit(source.unit)
     said = [
         f"Window {format_value(tone.low, span)} to {format_value(tone.high, span)} {unit} "
         f"({tone.why}){', inverted' if tone.display.inverted else ''}."
     ]
-    if limit == 0:
+    if reach.beyond is None:
         said.append("Residual = decoded − source: no value differs.")
     else:
         mean = ", mean of the channels" if source.channels > 1 else ""
-        beyond = f"{100 * clipped:.2g} % of values lie" if clipped else "no value lies"
+        share, ends = reach.beyond, format_value(reach.limit, reach.limit)
+        beyond = f"{_percent(share)} of values lie" if share else "no value lies"
         said.append(
-            f"Residual = decoded − source{mean}; {beyond} beyond ±{format_value(limit, limit)} "
-            f"{unit}{' and are drawn as that' if clipped else ''}."
+            f"Residual = decoded − source{mean}, from −{ends} to {ends} {unit} ({reach.why}); "
+            f"{beyond} beyond ±{ends} {unit}{' and are drawn as that' if share else ''}."
         )
     missing = [
         f"{count} values of the {name}"
@@ -364,6 +473,12 @@ def _explain(source: Image, decoded: Image, tone: Tone, residual: tuple[float, f
     if missing:
         said.append(f"{' and '.join(missing)} are not finite and drawn as the lowest.")
     return said
+
+
+def _percent(share: float) -> str:
+    if share < LEAST_SHARE:
+        return f"less than {100 * LEAST_SHARE:g} %"
+    return f"{100 * share:.{3 if share > 0.1 else 2}g} %"
 
 
 def _name_slices(views: list[View]) -> str:

@@ -37,6 +37,11 @@ def write_html(
         cases: Tables case by case, folded away until asked for.
         named: Each figure's file name without ending.
         files: What else lies beside the page.
+
+    Example:
+        >>> page = write_html(report, report.sections, (), {}, ())
+        >>> report.title in page
+        True
     """
     taken: set[str] = {"main", "contents"}
     marks = [distinguish(slug(section.title), taken) for section in sections]

@@ -10,7 +10,7 @@ from typing import Any
 
 from plica.errors import OutputError, SettingsError, UnreadableFile
 from plica.evaluation.results import Result, Results, Where
-from plica.run import Run
+from plica.run import RECIPE, Run
 
 RESULTS = "results"
 
@@ -22,10 +22,12 @@ class Journal:
         run: Its settings, environment and log.
 
     Example:
-        journal = Journal.begin(Path("report/run"), asked, resume=True)
-        if not journal.has(result.where):
-            journal.add(result)
-        results = journal.read()
+        >>> journal = Journal.begin(Path("report/run"), recipe, resume=True)
+        >>> for result in results:
+        ...     if not journal.has(result.where):
+        ...         journal.add(result)
+        >>> len(journal.read([result.where for result in results]))
+        160
     """
 
     def __init__(self, run: Run) -> None:
@@ -44,7 +46,7 @@ class Journal:
             OutputError: The folder is there and is not to be resumed, or cannot be written.
             SettingsError: It was run with other settings: its results are not these.
         """
-        if not (resume and folder.is_dir() and any(folder.iterdir())):
+        if not (resume and (folder / RECIPE).is_file()):
             return cls(Run.start(folder, asked))
         run = Run.open(folder)
         if run.recipe(type(asked)) != asked:

@@ -48,7 +48,9 @@ def label_cases(cohort: Cohort, label: str, classes: Sequence[str] = ()) -> Labe
         SettingsError: There are not two classes, far too many, or one value is in two.
 
     Example:
-        label_cases(cohort, "anatomy", ["AP=chest ap", "PA=chest pa"])
+        >>> labelled = label_cases(cohort, "view", ["frontal=AP", "back to front=PA"])
+        >>> labelled.classes
+        ('frontal', 'back to front')
     """
     cohort.where(**{label: ""})  # a misspelt column is refused by name
     values = [case.labels.get(label, "") for case in cohort]

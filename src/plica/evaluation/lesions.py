@@ -18,7 +18,8 @@ from plica.evaluation.fields import Field, Lengths, Real, Triple, import_extra
 from plica.image import Unit
 
 SUBVOXELS, ACROSS = 8, 24
-SOFT_TISSUE_HU = (-150.0, 150.0)
+TISSUES_HU = {"soft": (-150.0, 150.0), "lung": (-950.0, -500.0)}
+"""Where lesions can be planted in CT: the mean of the box around one lies between these."""
 MIDDLE = (0.1, 0.9)  # quantiles between which tissue lies in images without a scale
 QUIETEST = 0.4  # share of tissue that counts as homogeneous: where values vary least
 LIVELIEST = 0.05  # of the central range: what varies more is not homogeneous, …
@@ -62,6 +63,11 @@ def draw_ball(shape: Triple, spacing: Lengths, centre: Lengths, diameter: float)
 
     Raises:
         SettingsError: The diameter is not above zero.
+
+    Example:
+        >>> ball = draw_ball((9, 9, 9), (1.0, 1.0, 1.0), (4.0, 4.0, 4.0), diameter=6.0)
+        >>> round(float(ball.sum()))  # π/6 · 6³ = 113.1
+        113
     """
     if not diameter > 0:
         raise SettingsError(f"a lesion's diameter is above zero, but got {diameter}")
@@ -102,22 +108,37 @@ def _fine_squares(side: int, step: float, middle: float, diameter: float) -> Rea
 
 
 def find_patches(
-    field: Field, diameter: float, *, margin: Triple, seed: int, most: int, apart: bool = True
+    field: Field,
+    diameter: float,
+    *,
+    margin: Triple,
+    seed: int,
+    most: int,
+    apart: bool = True,
+    tissue: str = "soft",
 ) -> tuple[Patch, ...]:
     """Boxes in homogeneous tissue with room for a lesion, at places drawn by a seed.
 
     Homogeneous is where the standard deviation within the box is among the lowest `QUIETEST` of
-    tissue, and below `LIVELIEST` of the image's central range or `NOISIEST` times its noise.
-    Tissue is −150 … 150 HU in CT; elsewhere what lies between the 10th and 90th percentile.
+    tissue, and below `LIVELIEST` of the image's central range or `NOISIEST` times its noise; lung
+    is full of vessels, and has its quietest places however lively they are. Tissue is
+    −150 … 150 HU in CT, or lung; elsewhere what lies between the 10th and 90th percentile.
 
     Args:
         diameter: Of the largest lesion.
         margin: Voxels around it that belong to its box.
         most: How many boxes are wanted.
         apart: Whether boxes may not overlap.
+        tissue: One of `TISSUES_HU`.
 
     Raises:
-        UnusablePixels: There is no such place, or the image is smaller than one box.
+        UnusablePixels: There is no such place, the image is smaller than one box, or it is asked
+            for its lung and is not in HU.
+
+    Example:
+        >>> from plica.evaluation.fields import to_field
+        >>> len(find_patches(to_field(scan), 4.0, margin=(2, 2, 1), seed=0, most=3))
+        3
     """
     half = tuple(
         int(np.ceil(diameter / 2 / step + room + 0.5)) if side > 1 else 0
@@ -129,7 +150,7 @@ def find_patches(
             f"an image of {field.values.shape} voxels is too small for a lesion of {diameter:g} "
             f"{field.length} with room around it, {shape} voxels: give a larger image"
         )
-    places = _homogeneous_places(field, shape)
+    places = _homogeneous_places(field, shape, tissue)
     rng = np.random.default_rng(seed)
     chosen = _draw_places(places, shape, rng, most, apart=apart)
     return tuple(_patch(field, place, half, shape, rng) for place in chosen)
@@ -149,14 +170,16 @@ def _patch(
     return Patch((i, j, k), (x, y, z), shape, field.spacing)
 
 
-def _homogeneous_places(field: Field, shape: Triple) -> NDArray[np.int64]:
-    """Centres (n, 3) of boxes of a shape in homogeneous tissue."""
+def _homogeneous_places(field: Field, shape: Triple, name: str) -> NDArray[np.int64]:
+    """Centres (n, 3) of boxes of a shape in homogeneous tissue of a name."""
     mean, deviation = local_moments(field.values, shape)
-    low, high = _tissue_range(field)
+    low, high = _tissue_range(field, name)
     inside = np.zeros(field.values.shape, bool)
     inside[tuple(slice(n // 2, -(n // 2) or None) for n in shape)] = True
     tissue = inside & (mean > low) & (mean < high) & (deviation > 0) & ~field.plateau
     limit = max(LIVELIEST * field.span, NOISIEST * estimate_noise(field))
+    if name == "lung":
+        limit = np.inf
     if tissue.any():
         limit = min(limit, float(np.quantile(deviation[tissue], QUIETEST)))
     places = np.argwhere(tissue & (deviation <= limit))
@@ -184,9 +207,14 @@ def estimate_noise(field: Field) -> float:
     return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2))
 
 
-def _tissue_range(field: Field) -> tuple[float, float]:
+def _tissue_range(field: Field, name: str) -> tuple[float, float]:
     if field.unit is Unit.HU:
-        return SOFT_TISSUE_HU
+        return TISSUES_HU[name]
+    if name != "soft":
+        raise UnusablePixels(
+            f"lesions are to stand in {name}, which is told by HU, but the image is in "
+            f"{field.unit.value}: leave the tissue out, or judge CT alone"
+        )
     low, high = np.quantile(field.values[~field.plateau], MIDDLE)
     return float(low), float(high)
 

@@ -20,6 +20,11 @@ def write_markdown(
         sections: The report's own, and those made of its results.
         named: Each figure's file name without ending.
         files: What else lies beside it.
+
+    Example:
+        >>> text = write_markdown(report, report.sections, {}, ())
+        >>> text.startswith(f"# {report.title}")
+        True
     """
     parts = [f"# {escape(report.title)}", *map(escape, report.summary)]
     for section in sections:

@@ -122,7 +122,12 @@ def regress(
         MissingExtra: scipy or statsmodels is not installed.
 
     Example:
-        print(regress(psnr, auroc_of_image, patients, datasets))
+        >>> rng = np.random.default_rng(0)
+        >>> psnr = rng.normal(40, 3, 60)
+        >>> auroc = 0.9 + 0.01 * (psnr - 40) + rng.normal(0, 0.01, 60)
+        >>> found = regress(psnr, auroc, [f"p{n // 2}" for n in range(60)], method="fixed")
+        >>> round(found.slope, 3)
+        0.01
     """
     x, y = (np.asarray(column, dtype=np.float64) for column in (ceiling, score))
     sets = _number(datasets if datasets is not None else ("",) * len(x), len(x))

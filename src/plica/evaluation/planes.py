@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -85,8 +85,12 @@ class View:
         return out
 
 
-def choose_views(image: Image, planes: tuple[str, ...]) -> list[View]:
+def choose_views(
+    image: Image, planes: tuple[str, ...], centre: tuple[int, int, int] | None = None
+) -> list[View]:
     """The planes to show: those asked for of a volume, the picture itself of a flat image.
+
+    They cut through `centre`, a voxel; or in the middle, or where the image is liveliest.
 
     A projection radiograph, or a picture without geometry, is shown as it was stored and has no
     letters: nothing in it says which side is the patient's right. Planes that would be one voxel
@@ -103,6 +107,8 @@ def choose_views(image: Image, planes: tuple[str, ...]) -> list[View]:
     if not image.is_volume:
         return [_flat_view(image)]
     views = [_view(image, plane) for plane in planes]
+    if centre is not None:
+        views = [replace(view, position=centre[view.normal]) for view in views]
     return [view for view in views if min(view.shape) > 1] or views[:1]
 
 

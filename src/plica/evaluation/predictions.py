@@ -67,7 +67,8 @@ def score(predictions: Predictions) -> float:
     """AUROC of two classes, macro AUROC of more.
 
     Example:
-        score(predictions)
+        >>> round(score(predictions[0]), 3)
+        0.955
     """
     return float(np.mean(list(score_classes(predictions).values())))
 

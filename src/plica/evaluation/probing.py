@@ -152,6 +152,10 @@ def resample(predictions: Sequence[Predictions], *, draws: int = DRAWS, seed: in
         predictions: Of the same cases in the same order.
         draws: How many.
         seed: Of the draws.
+
+    Example:
+        >>> resample(predictions, draws=100).shape
+        (4, 100)
     """
     count = len(set(predictions[0].patients))
     blocks = [_evaluate(predictions, times) for times in draw_patients(count, draws, seed)]
@@ -218,7 +222,8 @@ def judge(
         MissingExtra: scipy is not installed.
 
     Example:
-        judge(predictions, baseline="full-resolution")[1].retained
+        >>> round(judge(predictions, baseline="full-resolution")[1].retained, 2)
+        0.87
     """
     _check_alike(predictions)
     codecs = tuple(dict.fromkeys(each.codec for each in predictions))

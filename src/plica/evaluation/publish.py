@@ -51,7 +51,8 @@ def publish(report: Report, folder: Path, *, overwrite: bool = False) -> Path:
         InputError: The report's record holds something that JSON has no word for.
 
     Example:
-        page = publish(report, Path("report"), overwrite=True)
+        >>> publish(report, Path("report")).name
+        'index.html'
     """
     refuse_folder(folder, overwrite=overwrite)
     files = compose(report)

@@ -63,7 +63,9 @@ def list_rates(predictions: Sequence[Predictions], *, baseline: str) -> tuple[Ra
         MissingExtra: scipy is not installed.
 
     Example:
-        list_rates(predictions, baseline="full-resolution")[-1].h
+        >>> worse = list_rates(predictions, baseline="full-resolution")[-1]
+        >>> worse.name, worse.value, round(worse.h, 2)
+        ('ill', 0.8, -0.28)
     """
     codecs = tuple(dict.fromkeys((baseline, *(each.codec for each in predictions))))
     right = {name: _find_right(predictions, name) for name in codecs}

@@ -24,7 +24,7 @@ from plica.evaluation.quality import (
 )
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Results
-from plica.evaluation.text import NOTHING, head, head_value, say_number, say_origin
+from plica.evaluation.text import NOTHING, PER_CODE, head, head_value, say_number, say_origin
 from plica.metrics.metric import Value
 
 EVERYTHING = "All images"
@@ -48,6 +48,7 @@ class Judged:
         distances: Between the sources and what a codec made of them: group, draw and number.
         pictures: Worst cases, drawn.
         seed: Of the resampling behind intervals.
+        familiar: Sentences: which codec was trained on some of these images, as its card says.
     """
 
     results: Results
@@ -60,6 +61,7 @@ class Judged:
     distances: tuple[tuple[str, int, Distance], ...] = ()
     pictures: tuple[Figure, ...] = ()
     seed: int = 0
+    familiar: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def report_reconstruction(judged: Judged) -> Report:
     comparisons = compare_with(results, judged.baseline, margins=judged.margins, seed=judged.seed)
     return Report(
         title=_title(results),
-        summary=(_say_what(judged), *_say_best(summaries)),
+        summary=(_say_what(judged), *_say_best(summaries), *judged.familiar),
         sections=tuple(_sections(judged, summaries, comparisons)),
         record={
             **judged.record,
@@ -244,7 +246,7 @@ def _say_best(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
         best = ", ".join(f"{s.codec} {s.estimate}" for s in ranked[:1])
         rest = ", ".join(f"{s.codec} {say_number(s.estimate.value)}" for s in ranked[1:])
         said.append(f"{group or EVERYTHING}, {metric}: {best}{'; then ' + rest if rest else ''}.")
-    return (" ".join(said),)
+    return tuple(said)
 
 
 def _badness(summary: Summary) -> float:
@@ -307,27 +309,46 @@ def tabulate(
     codecs = [codec for codec in judged.results.codecs if any(c == codec for c, _ in found)]
     counts = [found[key] for key in found]
     n = say_origin(max(c.n for c in counts), max(c.patients for c in counts))
+    sizes = {codec: judged.codecs.get(codec, {}).get(PER_CODE, NOTHING) for codec in codecs}
     return Table(
         title=f"{group or EVERYTHING} (n = {n})",
-        columns=("codec", *(_head(summaries, group, metric) for metric in metrics)),
+        columns=("codec", PER_CODE, *(_head(summaries, group, metric) for metric in metrics)),
         rows=tuple(
-            (codec, *(_say(found.get((codec, metric)), intervals) for metric in metrics))
+            (codec, sizes[codec], *(_say(found.get((codec, m)), intervals) for m in metrics))
             for codec in codecs
         ),
-        caption="Mean over images"
-        + (" with its 95 % interval over patients." + _warn(counts) if intervals else ".")
-        + _say_notes(found),
+        caption=_say_mean(counts, intervals) + _say_unequal(sizes) + _say_notes(found),
     )
+
+
+def _say_mean(counts: Sequence[Estimate], intervals: bool) -> str:
+    """What the cells hold: intervals are spoken of where there are some."""
+    if not intervals:
+        return "Mean over images."
+    if not any(count.known for count in counts):
+        return "Mean over images; there are too few patients for intervals."
+    return f"Mean over images with its 95 % interval over patients.{_warn(counts)}"
+
+
+def _say_unequal(sizes: Mapping[str, str]) -> str:
+    """Who keeps more numbers keeps more of an image: that is no merit."""
+    if len({size for size in sizes.values() if size != NOTHING}) < 2:
+        return ""
+    return " These codecs keep unequally many numbers: compare those of equal voxels per code."
 
 
 def _say_notes(found: Mapping[tuple[str, str], Estimate]) -> str:
-    """What was left out of which mean."""
-    said = (
-        f" {codec}, {metric}: {note}."
-        for (codec, metric), estimate in found.items()
-        if (note := "; ".join(w for w in estimate.note.split("; ") if "left out" in w))
-    )
-    return "".join(said)
+    """What was left out of which mean; what holds of every codec alike is said once."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for (codec, metric), estimate in found.items():
+        if note := "; ".join(w for w in estimate.note.split("; ") if "left out" in w):
+            said.setdefault((metric, note), []).append(codec)
+    having = Counter(metric for _, metric in found)
+    return "".join(
+        f" {metric}: {note}." if len(codecs) == having[metric] > 1
+        else f" {', '.join(codecs)}, {metric}: {note}."
+        for (metric, note), codecs in said.items()
+    )  # fmt: skip
 
 
 def _warn(estimates: Sequence[Estimate]) -> str:

@@ -65,6 +65,10 @@ def record_report(report: Report, files: Iterable[str] = ()) -> dict[str, Any]:
 
     Raises:
         InputError: The report's record holds something that JSON has no word for.
+
+    Example:
+        >>> sorted(record_report(report))[:3]
+        ['files', 'record', 'results']
     """
     named = name_figures(report)
     return {
@@ -91,6 +95,9 @@ def read_record(path: Path) -> Recorded:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise TooLarge(f"{file} has {size} bytes, and {MOST_BYTES} are the limit")
         found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = f"{path} holds no report" if path.exists() else f"there is no {path}"
+        raise UnreadableFile(f"{what}: give the folder that an evaluation wrote") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UnreadableFile(
             f"{file} cannot be read as a report: {error}; give the folder that an evaluation wrote"

@@ -23,14 +23,14 @@ see than it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from plica.errors import SettingsError, UnusablePixels
 from plica.evaluation.fields import Field, Real, Triple, blur, import_extra, to_values
-from plica.evaluation.lesions import Patch, find_patches, local_moments
+from plica.evaluation.lesions import TISSUES_HU, Patch, find_patches, local_moments
 from plica.image import Image, Unit
 
 Reconstruct = Callable[[Image], Image]
@@ -51,12 +51,14 @@ class Plan:
         contrasts: In the image's unit.
         rounds: How many images with lesions are made at least; each is one run of the codec.
         seed: Other seeds put them elsewhere.
+        tissue: What they stand in, in CT: one of `TISSUES_HU`.
     """
 
     diameters: tuple[float, ...]
     contrasts: tuple[float, ...]
     rounds: int = ROUNDS
     seed: int = 0
+    tissue: str = "soft"
 
     def __post_init__(self) -> None:
         numbers = (*self.diameters, *(abs(contrast) for contrast in self.contrasts))
@@ -67,6 +69,10 @@ class Plan:
             )
         if self.rounds < 1:
             raise SettingsError(f"at least one round of lesions is needed, but got {self.rounds}")
+        if self.tissue not in TISSUES_HU:
+            raise SettingsError(
+                f"lesions cannot be planted in '{self.tissue}'; there are: {', '.join(TISSUES_HU)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,9 @@ class Retention:
         detectability_source: Contrast over the matched filter's noise in the source; NaN where it
             was not measured.
         detectability_decoded: The same of what the codec kept.
+        background_low: The lowest mean of a box that lesions of this image were planted in, in the
+            image's unit; NaN for removed ones.
+        background_high: The highest.
     """
 
     kind: str
@@ -99,6 +108,8 @@ class Retention:
     invented: float
     detectability_source: float = float("nan")
     detectability_decoded: float = float("nan")
+    background_low: float = float("nan")
+    background_high: float = float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; what is not a number is null."""
@@ -109,7 +120,12 @@ class Retention:
 
 
 def plan_lesions(
-    field: Field, *, diameters: Sequence[float] = (), contrasts: Sequence[float] = (), seed: int = 0
+    field: Field,
+    *,
+    diameters: Sequence[float] = (),
+    contrasts: Sequence[float] = (),
+    seed: int = 0,
+    tissue: str = "soft",
 ) -> Plan:
     """Diameters and contrasts that suit an image: 20, 40 and 80 HU, or 2, 5 and 10 % of its range.
 
@@ -131,7 +147,12 @@ def plan_lesions(
         )
     scale = 1.0 if field.unit is Unit.HU else field.span
     levels = CONTRASTS_HU if field.unit is Unit.HU else CONTRASTS_SHARE
-    return Plan(fitting, tuple(contrasts) or tuple(level * scale for level in levels), seed=seed)
+    return Plan(
+        fitting,
+        tuple(contrasts) or tuple(level * scale for level in levels),
+        seed=seed,
+        tissue=tissue,
+    )
 
 
 def judge_planted(
@@ -147,7 +168,9 @@ def judge_planted(
         UnusablePixels: There is no homogeneous place for them.
     """
     largest = max(plan.diameters)
-    patches = find_patches(field, largest, margin=margin, seed=plan.seed, most=PATCHES)
+    patches = find_patches(
+        field, largest, margin=margin, seed=plan.seed, most=PATCHES, tissue=plan.tissue
+    )
     kinds = [(size, level) for size in plan.diameters for level in plan.contrasts]
     order = np.random.default_rng(plan.seed).permutation(len(kinds))
     rounds = max(plan.rounds, -(-len(kinds) // len(patches)))
@@ -161,9 +184,13 @@ def judge_planted(
             shares = _compare(patch, kind[0], (values, field.values), (others, decoded))
             if shares is not None:
                 found[kind].append(shares)
-    noise = {size: _noise(field, decoded, size, margin, plan.seed) for size in plan.diameters}
+    noise = {size: _noise(field, decoded, size, margin, plan) for size in plan.diameters}
+    means = [float(field.values[patch.box].mean()) for patch in patches]
     return tuple(
-        _summarise("planted", field.length, kind, shares, noise[kind[0]])
+        replace(
+            _summarise("planted", field.length, kind, shares, noise[kind[0]]),
+            background_low=min(means), background_high=max(means),
+        )
         for kind, shares in found.items() if shares
     )  # fmt: skip
 
@@ -173,6 +200,14 @@ def plant(source: Image, lesions: Sequence[tuple[Patch, tuple[float, float]]]) -
 
     Args:
         lesions: Where each stands, its diameter and its contrast.
+
+    Example:
+        >>> from plica.evaluation.fields import to_field
+        >>> from plica.evaluation.lesions import find_patches
+        >>> patch, = find_patches(to_field(scan), 4.0, margin=(2, 2, 1), seed=0, most=1)
+        >>> planted = plant(scan, [(patch, (4.0, 100.0))])
+        >>> int((planted.pixels - scan.pixels).max())
+        100
     """
     pixels = source.pixels.astype(np.float64)
     for patch, (diameter, contrast) in lesions:
@@ -252,12 +287,13 @@ def _summarise(
 
 
 def _noise(
-    field: Field, decoded: Real, diameter: float, margin: Triple, seed: int
+    field: Field, decoded: Real, diameter: float, margin: Triple, plan: Plan
 ) -> tuple[float, float]:
     """Standard deviation of the matched filter, as a contrast, in the source and decoded."""
     places = find_patches(
-        field, diameter, margin=margin, seed=seed + 1, most=NOISE_PLACES, apart=False
-    )
+        field, diameter, margin=margin, seed=plan.seed + 1, most=NOISE_PLACES, apart=False,
+        tissue=plan.tissue,
+    )  # fmt: skip
     profile = places[0].profile(diameter)
     weights = profile - profile.mean()
     weights /= (weights**2).sum()

@@ -26,6 +26,7 @@ METHOD = (
 
 
 NO_DIFFERENCE = "no difference beyond noise"
+BETTER, WORSE = "better beyond noise", "worse beyond noise"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Difference:
         estimate: Of the difference, over patients.
         p: Of the signed-rank test; NaN below six patients that differ.
         adjusted: After Holm's correction.
-        rank_biserial: Share of rank for the arm, less that for the reference.
-        better: Patients whose mean the arm raises.
-        worse: Patients whose mean it lowers.
+        rank_biserial: Share of rank for the arm, less that for the reference; of higher numbers.
+        better: Patients whose mean the arm betters: raises, or lowers where less is better.
+        worse: Patients whose mean it worsens.
     """
 
     arm: str
@@ -76,11 +77,18 @@ class Difference:
     @property
     def verdict(self) -> str:
         """What may be said of it."""
+        if not self.better + self.worse:
+            return "the same"
         if math.isnan(self.adjusted):
             return "too few patients to tell"
         if self.adjusted >= ALPHA:
             return NO_DIFFERENCE
-        return "better beyond noise" if self.estimate.value > 0 else "worse beyond noise"
+        return BETTER if self.raises == (self.like.better == "higher") else WORSE
+
+    @property
+    def raises(self) -> bool:
+        """Whether the arm's numbers are higher, which is not better of every metric."""
+        return self.estimate.value > 0
 
     def __str__(self) -> str:
         p = "" if math.isnan(self.adjusted) else f", p = {self.adjusted:.2g} after Holm"
@@ -113,8 +121,9 @@ def compare_arms(results: Results, reference: str, *, seed: int = 0) -> tuple[Di
         MissingExtra: scipy is not installed.
 
     Example:
-        for difference in compare_arms(results, "raw"):
-            print(difference)
+        >>> for difference in compare_arms(arms, "raw"):
+        ...     print(difference)
+        dice of lung: mixed +0.0235 ...: better beyond noise
     """
     if reference not in results.codecs:
         raise InputError(
@@ -137,6 +146,7 @@ def _differ(results: Results, reference: str, arm: str, metric: str, seed: int) 
     apart, patients = pairs.second - pairs.first, np.array(pairs.patients)
     means = np.array([apart[patients == one].mean() for one in np.unique(patients)])
     names = tuple(np.unique(patients).tolist())
+    up = 1 if pairs.like.better == "higher" else -1
     return Difference(
         arm=arm,
         like=pairs.like,
@@ -144,8 +154,8 @@ def _differ(results: Results, reference: str, arm: str, metric: str, seed: int) 
         p=signed_rank(means, names),
         adjusted=math.nan,
         rank_biserial=rank_biserial(means, names),
-        better=int((means > 0).sum()),
-        worse=int((means < 0).sum()),
+        better=int((up * means > 0).sum()),
+        worse=int((up * means < 0).sum()),
     )
 
 
@@ -209,7 +219,7 @@ def report_segmentation(judged: Judged) -> Report:
 def _summarise(
     differences: tuple[Difference, ...], reference: str, patients: int
 ) -> tuple[str, ...]:
-    beyond = [f"{one}." for one in differences if one.verdict != NO_DIFFERENCE]
+    beyond = [f"{one}." for one in differences if one.verdict in {BETTER, WORSE}]
     said = f"{len(beyond)} of {len(differences)} differences are beyond noise"
     if not beyond:
         said = f"none of {len(differences)} differences is beyond noise"

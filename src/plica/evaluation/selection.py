@@ -107,7 +107,10 @@ def select(
         UnknownName: There is no such group.
 
     Example:
-        for selected in select(read_protocol("medvae-table-2"), cohort, groups=["FFDMs"]): ...
+        >>> from plica.evaluation.protocol import read_protocol
+        >>> drawn = select(read_protocol("reconstruction"), cohort, split="train", limit=2)
+        >>> len(drawn), drawn.groups
+        (2, ('',))
     """
     if protocol.kind == "probe":
         raise SettingsError(
@@ -177,9 +180,10 @@ def _sort_by_label(
     for case in cases:
         members.setdefault(case.labels.get(protocol.group_by, ""), []).append(case)
     if absent := [name for name in groups or () if name not in members]:
+        there = ", ".join(repr(name) for name in sorted(members) if name)
         raise InputError(
-            f"no image has {protocol.group_by} '{absent[0]}'; there are: "
-            f"{', '.join(map(repr, sorted(members)))}"
+            f"no image has {protocol.group_by} '{absent[0]}'; "
+            + (f"there are: {there}" if there else "none has any")
         )
     return {name: members[name] for name in (groups or sorted(members))}
 
@@ -274,7 +278,9 @@ def prepare(
         InputError: The group looks inside boxes and the labels have none.
 
     Example:
-        prepare(read(case.path), protocol, "Brain MRIs").image.grid.shape
+        >>> from plica.evaluation.protocol import read_protocol
+        >>> prepare(brain, read_protocol("medvae-table-2"), "Brain MRIs").image.grid.shape
+        (32, 32, 25)
     """
     settings = protocol.group(group)
     _refuse_other_dims(image, protocol, group)

@@ -162,7 +162,7 @@ def read_task(name: str, root: str | Path, *, seed: int = 0, partial: bool = Fal
         InputError: Something is missing, and where it is to be had; or a table is not as published.
 
     Example:
-        read_task("cmmd-malignancy", "CMMD").cohort.of_split("test")
+        >>> task = read_task("cmmd-malignancy", "CMMD")  # wants the data set  # doctest: +SKIP
     """
     task: Task = TASKS.get_thing(name)
     tree = Tree(Path(root), find_dataset(task.dataset), seed, partial)
@@ -179,7 +179,8 @@ def write_table(cohort: Cohort, path: str | Path, *, overwrite: bool = False) ->
         OutputError: It is there already and may not be overwritten, or cannot be written.
 
     Example:
-        write_table(read_task("mrnet-tear", "MRNet-v1.0").cohort, "knees.csv")
+        >>> write_table(cohort, "pictures.csv").name
+        'pictures.csv'
     """
     labels = dict.fromkeys(name for case in cohort for name in case.labels)
     others = [name for name in labels if name not in _COLUMNS]

@@ -14,6 +14,8 @@ MEANINGS: dict[str, str] = {
     "→ 0": "nearer zero is better",
 }  # fmt: skip
 NOTHING = "–"
+PER_CODE = "voxels per code"
+"""What codecs are compared at: voxels of the image for each number of the latent."""
 
 _KEPT = {"\n", "\t"}
 # What turns the direction of the letters after it: within a name, only ever a trick.

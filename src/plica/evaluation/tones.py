@@ -142,11 +142,24 @@ def choose_residual_range(residual: NDArray[Any]) -> tuple[float, float]:
     Both are 0 where nothing differs.
     """
     size = np.abs(glance(residual))
+    if not size.any():  # what differs may lie between the voxels that were looked at
+        size = np.abs(residual[np.isfinite(residual)])
     if not size.any():
         return 0.0, 0.0
     reach = float(np.percentile(size, 99)) or float(size.max())
     limit = round_up(reach)
-    return limit, float(np.mean(size > limit))
+    return limit, share_beyond(residual, limit)
+
+
+def share_beyond(residual: NDArray[Any], limit: float) -> float:
+    """The share of |residual| above a limit, of every finite value: no sample could prove none."""
+    finite: int = 0
+    beyond: int = 0
+    for plane in residual.reshape(-1, *residual.shape[2:]):
+        there = np.isfinite(plane)
+        finite += int(np.count_nonzero(there))
+        beyond += int(np.count_nonzero(there & (np.abs(plane) > limit)))
+    return beyond / max(1, finite)
 
 
 def round_up(value: float, digits: tuple[float, ...] = ROUND) -> float:

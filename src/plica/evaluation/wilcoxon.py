@@ -18,6 +18,22 @@ from plica.evaluation.estimates import gather_patients
 LEAST_PATIENTS = 6
 """With fewer, no signed-rank test can be significant at 5 %: 2 / 2⁵ is 6 %."""
 
+SAME = 1e-6  # of a value: what another processor's rounding may do
+
+
+def are_same(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether two columns are the same to six digits, infinities among them, wherever both are.
+
+    Returns:
+        False where there is no pair of numbers at all.
+
+    Example:
+        >>> are_same(np.array([31.2, math.inf]), np.array([31.2, math.inf]))
+        True
+    """
+    there = ~(np.isnan(first) | np.isnan(second))
+    return bool(there.any() and np.allclose(first[there], second[there], rtol=SAME, atol=0))
+
 
 def least_p(patients: int) -> float:
     """The smallest two-sided p that a signed-rank test of so many patients can give."""

@@ -18,6 +18,11 @@ def choose_worst(results: Results, metric: str, each: int) -> tuple[Result, ...]
     Args:
         metric: By which.
         each: How many of each codec.
+
+    Example:
+        >>> worst = choose_worst(results, "psnr", each=1)
+        >>> [result.codec for result in worst] == list(results.codecs)
+        True
     """
     chosen: list[Result] = []
     for codec in results.codecs:

@@ -36,6 +36,11 @@ def assemble(
         said: What the format says, such as an intent code for labels.
         imprint: plica's own record.
         notes: What the reader had to decide.
+
+    Example:
+        >>> image = assemble(brain.pixels, brain.grid, reader="mine", unit=Unit.RELATIVE)
+        >>> image.provenance.reader
+        'mine'
     """
     known = unit or (imprint.unit if imprint else None) or said
     if known is None:

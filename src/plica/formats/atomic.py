@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from plica.errors import OutputError
@@ -47,8 +47,9 @@ def new_file(
         OutputError: It exists, is a folder, or cannot be written.
 
     Example:
-        >>> with new_file(Path("ct.nii"), overwrite=True) as file:  # doctest: +SKIP
-        ...     file.write(b"...")
+        >>> with new_file(Path("notes.txt")) as file:
+        ...     file.write(b"whole or not at all")
+        19
     """
     refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
@@ -67,7 +68,10 @@ def new_file(
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(
+            OSError
+        ):  # a folder that became read-only, or is gone: the first error counts
+            part.unlink(missing_ok=True)
         _remove_if_empty(made)
 
 
@@ -81,6 +85,12 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputError: It exists and is not empty, is a file, or cannot be written.
+
+    Example:
+        >>> with new_folder(Path("latents")) as folder:
+        ...     _ = (folder / "notes.txt").write_text("all of it, or no folder")
+        >>> Path("latents/notes.txt").exists()
+        True
     """
     refuse_existing(path, overwrite=overwrite)
     if path.is_file():

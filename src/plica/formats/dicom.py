@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from plica.errors import NotAnImage, UnreadableFile
-from plica.formats.dicom_archive import is_directory_file, is_zip, listed_files, unpacked
+from plica.formats.dicom_archive import files_inside
 from plica.formats.dicom_assembly import assemble
 from plica.formats.dicom_file import is_dicom, open_header
+from plica.formats.dicom_inside import Inside, look_inside
 from plica.formats.dicom_series import DicomSeries, Scan, choose_series, find_series, scan
 from plica.formats.dicom_writing import write
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -17,10 +17,11 @@ from plica.image import Image
 
 __all__ = [
     "DicomSeries",
+    "Inside",
     "Scan",
     "find_series",
     "is_dicom",
-    "list_series",
+    "look_inside",
     "read",
     "read_folder",
     "read_series",
@@ -42,7 +43,7 @@ def read(
     Args:
         path: Where it is.
         series: Which series, where there are several: its 1-based number, or the beginning of
-            its hash, as the error that asks for it lists them.
+            its mark, as the error that asks for it lists them.
         volume: Which volume of the series, from 0, where there are several.
         identity: Keep patient, study and series attributes in the provenance.
         max_bytes: Limit of the decoded pixels.
@@ -56,10 +57,11 @@ def read(
         UnsupportedFormat: No decoder for its transfer syntax.
 
     Example:
-        >>> image = read(Path("study/ct"), series="2")  # doctest: +SKIP
+        >>> read(Path("study/ct")).grid.shape
+        (16, 16, 5)
     """
     source = path.name or path.resolve().name
-    with _files_inside(path, max_bytes) as files:
+    with files_inside(path, max_bytes) as files:
         if files is not None:
             return _read_one(files, source, series, volume, identity, max_bytes)
     image = assemble(
@@ -69,37 +71,6 @@ def read(
         lone = DicomSeries((path,), image.provenance.series, image.provenance.modality)
         choose_series([lone], series, path.name)
     return image
-
-
-def list_series(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> list[str]:
-    """The marks of the series in a folder, zip or DICOMDIR, each of which `read` takes as `series`.
-
-    Args:
-        path: Where they are; a lone file has one series.
-        max_bytes: Limit of what a zip may unfold to.
-
-    Raises:
-        InputError: The zip or DICOMDIR is damaged, or its files are missing.
-
-    Example:
-        >>> list_series(Path("export.zip"))  # doctest: +SKIP
-        ['a65d8a24dd056de8', '6574c2cb0909cae9']
-    """
-    with _files_inside(path, max_bytes) as files:
-        return [one.series for one in scan([path] if files is None else files).series]
-
-
-@contextmanager
-def _files_inside(path: Path, max_bytes: int) -> Iterator[list[Path] | None]:
-    """The files of a folder, zip or DICOMDIR; None for a lone file."""
-    if path.is_dir():
-        yield [file for file in path.rglob("*") if file.is_file()]
-    elif is_zip(path):
-        with unpacked(path, max_bytes) as members:
-            yield members
-    else:
-        header = open_header(path)
-        yield listed_files(header) if is_directory_file(header) else None
 
 
 def _read_one(
@@ -132,7 +103,8 @@ def read_folder(
         InputError: As `read` says.
 
     Example:
-        >>> image = read_folder(Path("study/ct"))  # doctest: +SKIP
+        >>> read_folder(Path("study/ct")).grid.shape
+        (16, 16, 5)
     """
     try:
         files = [one for one in folder.iterdir() if one.is_file() and one.name[0] != "."]
@@ -160,7 +132,8 @@ def read_series(
         InputError: As `read` says.
 
     Example:
-        >>> images = [read_series(one) for one in find_series([])]
+        >>> [read_series(one).unit for one in find_series([*Path("study/ct").iterdir()])]
+        [<Unit.HU: 'HU'>]
     """
     files = series.files if isinstance(series, DicomSeries) else tuple(series)
     if not files:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from plica.errors import TooLarge, UnreadableFile
-from plica.formats.dicom_file import Header, looks_like_dicom
+from plica.formats.dicom_file import Header, looks_like_dicom, open_header
 from plica.formats.limits import check_expansion
 
 MEMBERS_ALLOWED = 50_000
@@ -25,6 +25,19 @@ def is_zip(path: Path) -> bool:
             return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
     except OSError:
         return False
+
+
+@contextmanager
+def files_inside(path: Path, max_bytes: int) -> Iterator[list[Path] | None]:
+    """The files of a folder, zip or DICOMDIR; None for a lone file."""
+    if path.is_dir():
+        yield [file for file in path.rglob("*") if file.is_file()]
+    elif is_zip(path):
+        with unpacked(path, max_bytes) as members:
+            yield members
+    else:
+        header = open_header(path)
+        yield listed_files(header) if is_directory_file(header) else None
 
 
 @contextmanager
@@ -80,6 +93,24 @@ def _copy_if_dicom(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pa
             file.write(start)
             shutil.copyfileobj(source, file, 1 << 20)
     return True
+
+
+def member_names(path: Path) -> dict[int, str]:
+    """The files of a zip by the numbers `unpacked` gives them: names that stay below the zip.
+
+    Example:
+        >>> len(member_names(Path("export.zip")))
+        5
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = [member.filename for member in archive.infolist() if not member.is_dir()]
+    return {number: _name_below(name) for number, name in enumerate(members)}
+
+
+def _name_below(name: str) -> str:
+    """A member's name without a way out of its zip."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "/".join(part for part in parts if part.strip("/") not in {"", ".."}) or "unnamed"
 
 
 def is_directory_file(header: Header) -> bool:

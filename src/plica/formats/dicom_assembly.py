@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from plica.errors import UnreadableFile
 from plica.formats.dicom_display import read_display
 from plica.formats.dicom_file import Header, guarded, open_whole
-from plica.formats.dicom_frames import Frame, list_frames
+from plica.formats.dicom_frames import Frame
 from plica.formats.dicom_pixels import decode_frames
-from plica.formats.dicom_placing import place
+from plica.formats.dicom_placing import Placed, place_series
 from plica.formats.dicom_segments import label_values, segment_number
-from plica.formats.dicom_series import pseudonym, without_copies
-from plica.formats.dicom_tiles import is_tiled, read_tiles
+from plica.formats.dicom_series import pseudonym
+from plica.formats.dicom_tiles import read_tiles
 from plica.formats.dicom_values import CT_CLASSES, apply_transforms, find_unit
 from plica.formats.limits import check_size
-from plica.grid import Grid
+from plica.formats.terms import BURNED_IN, known_modality
 from plica.image import Display, Image, Provenance, Unit, fingerprint_pixels
 
 READER = f"dicom (pydicom {pydicom.__version__})"
 MR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.4{end}" for end in ("", ".1", ".4"))
 LOSSY_BEFORE = "The file's pixels went through lossy compression before."
+_ODD_MODALITY = "Its modality is none of DICOM's: that of its SOP class is taken, or none."
 IDENTITY = (
     "PatientName",
     "PatientID",
@@ -61,21 +62,21 @@ def assemble(
         identity: Whether the provenance may name the patient.
         max_bytes: Limit of the decoded pixels.
         source: Name of the series, for messages.
+
+    Example:
+        >>> from plica.formats.dicom_file import open_header
+        >>> headers = [open_header(file) for file in sorted(Path("study/ct").iterdir())]
+        >>> asked = {"volume": None, "identity": False, "max_bytes": 2**30}
+        >>> assemble(headers, **asked, source="ct").grid.shape
+        (16, 16, 5)
     """
-    kept, notes = without_copies(headers)
-    frames = [frame for header in kept for frame in list_frames(header)]
-    segment = ""
-    if is_tiled(kept[0]) and len(kept) == 1:
-        stored, grid, segment, more = read_tiles(frames, volume, max_bytes=max_bytes)
-        chosen: Sequence[Frame] = frames[:1]
-        notes += more
+    placed = place_series(headers, volume, source)
+    first, picture = placed.frames[0], placed.picture
+    if picture is None:
+        stored, segment = _stored(placed.frames, max_bytes), segment_number(first)
     else:
-        placed = place(frames, volume, source)
-        chosen, grid = placed.frames, placed.grid
-        notes += placed.notes
-        stored = _stored(chosen, max_bytes)
-        segment = segment_number(chosen[0])
-    return _image(chosen, stored, grid, notes, segment=segment, identity=identity)
+        stored, segment = read_tiles(first, picture, max_bytes=max_bytes), picture.name
+    return _image(placed, stored, segment=segment, identity=identity)
 
 
 def _stored(frames: Sequence[Frame], max_bytes: int) -> NDArray[Any]:
@@ -107,15 +108,8 @@ def _room_for(volume: NDArray[Any] | None, pixels: NDArray[Any], frames: int) ->
     return volume.astype(np.promote_types(volume.dtype, pixels.dtype))
 
 
-def _image(
-    frames: Sequence[Frame],
-    stored: NDArray[Any],
-    grid: Grid,
-    notes: list[str],
-    *,
-    segment: str,
-    identity: bool,
-) -> Image:
+def _image(placed: Placed, stored: NDArray[Any], *, segment: str, identity: bool) -> Image:
+    frames = placed.frames
     header = frames[0].header
     middle = frames[len(frames) // 2]
     if header.text("Modality") == "SEG":
@@ -135,10 +129,10 @@ def _image(
         modality=find_modality(header),
         series=_series(header, content),
         content=content,
-        notes=tuple(dict.fromkeys([*notes, *more, *_kept_notes(middle)])),
+        notes=tuple(dict.fromkeys([*placed.notes, *more, *_kept_notes(middle)])),
         identity=_identity(header) if identity else {},
     )
-    return Image(pixels, grid, unit, provenance, display)
+    return Image(pixels, placed.grid, unit, provenance, display)
 
 
 def _real_values(
@@ -158,13 +152,17 @@ def _real_values(
 
 
 def find_modality(header: Header) -> str:
-    """The modality, by SOP class where it is not stated."""
-    stated = header.text("Modality")
-    # What is no code string is damage, and may be the text of attributes that name someone.
-    if stated.replace("_", "").replace(" ", "").isalnum() and len(stated) <= 16:
+    """The modality, by SOP class where it is not stated, or not one of DICOM's."""
+    stated = known_modality(header.text("Modality"))
+    if stated:
         return stated
     uid = header.text("SOPClassUID")
     return "CT" if uid in CT_CLASSES else "MR" if uid in MR_CLASSES else ""
+
+
+def _is_modality_odd(header: Header) -> bool:
+    stated = header.text("Modality")
+    return bool(stated) and not known_modality(stated)
 
 
 def _series(header: Header, content: str) -> str:
@@ -173,10 +171,11 @@ def _series(header: Header, content: str) -> str:
 
 
 def _kept_notes(frame: Frame) -> list[str]:
-    """What the file has beside its pixels and is not in the image."""
-    header, notes = frame.header, []
+    """What the file has, and is not in the image as it stands there."""
+    header = frame.header
+    notes = [_ODD_MODALITY] if _is_modality_odd(header) else []
     padding = header.texts("PixelPaddingValue")
-    if padding and padding[0]:
+    if padding and padding[0].removeprefix("-").isdecimal():
         notes.append(f"Stored values of {padding[0]} mark padding and are kept as they are.")
     with guarded(header.name, "reading its overlays"):
         if any(0x6000 <= tag.group <= 0x60FF for tag in header.dataset.keys()):  # noqa: SIM118
@@ -186,6 +185,8 @@ def _kept_notes(frame: Frame) -> list[str]:
         notes.append("A supplemental palette is left out: values are grey.")
     if header.text("LossyImageCompression") == "01":
         notes.append(LOSSY_BEFORE)
+    if header.text("BurnedInAnnotation").upper() == "YES":
+        notes.append(BURNED_IN)
     return notes
 
 

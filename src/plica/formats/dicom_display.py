@@ -21,6 +21,11 @@ def read_display(
         photometric: MONOCHROME1 makes the display inverted; colour has no window.
         values_signed: Whether values after the modality transform may be negative: a table's
             first input is then signed.
+
+    Example:
+        >>> display, notes = read_display(None, photometric="MONOCHROME1", values_signed=False)
+        >>> display.inverted
+        True
     """
     inverted = photometric == "MONOCHROME1"
     if source is None or photometric not in {"MONOCHROME1", "MONOCHROME2"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 import warnings
 import zlib
@@ -58,6 +59,13 @@ def guarded(name: str, doing: str) -> Iterator[None]:
 
     Raises:
         UnreadableFile: pydicom or a decoder gave up.
+
+    Example:
+        >>> with guarded("slice.dcm", "reading its header"):
+        ...     raise ValueError("no header")
+        Traceback (most recent call last):
+            ...
+        plica.errors.UnreadableFile: slice.dcm is damaged: reading its header failed ...
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,10 +74,15 @@ def guarded(name: str, doing: str) -> Iterator[None]:
         except PlicaError:
             raise
         except DAMAGE as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = _without_quotes(" ".join(str(error).split()))[:200] or type(error).__name__
             raise UnreadableFile(
                 f"{name} is damaged: {doing} failed ({reason}); fetch the file again"
             ) from error
+
+
+def _without_quotes(reason: str) -> str:
+    """A library's words without the values it quotes: a message may end in a report."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", reason)
 
 
 def shorten(text: str) -> str:
@@ -171,10 +184,11 @@ class Header:
     @property
     def kind(self) -> str:
         """The name of its SOP class, such as "CT Image Storage"."""
-        return (
-            shorten(UID(self.text("SOPClassUID"), validation_mode=IGNORE).name)
-            or "DICOM file of no stated class"
-        )
+        stated = self.text("SOPClassUID")
+        if not stated:
+            return "DICOM file of no stated class"
+        name = UID(stated, validation_mode=IGNORE).name
+        return shorten(name) if name != stated else "DICOM file of a class not in the standard"
 
 
 def is_dicom(path: Path) -> bool:

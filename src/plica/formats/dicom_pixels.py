@@ -15,7 +15,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
 from plica.errors import MissingExtra, NotAnImage, UnreadableFile, UnsupportedFormat
-from plica.formats.dicom_file import PIXEL_KEYWORDS, Header, guarded, shorten
+from plica.formats.dicom_file import PIXEL_KEYWORDS, Header, guarded
 from plica.formats.dicom_isolated import DECODER
 from plica.formats.dicom_packbits import unpack_one_bit_frame
 from plica.formats.dicom_streams import measure_jpeg, measure_jpeg2000
@@ -131,9 +131,8 @@ def decode_frames(
     keyword = _pixel_keyword(header)
     syntax = UID(header.transfer_syntax, validation_mode=IGNORE)
     if syntax.is_private or not syntax.is_transfer_syntax:
-        raise UnsupportedFormat(
-            f"{header.name}: the transfer syntax {shorten(syntax)} is not a known one"
-        )
+        said = f" {syntax}" if syntax.is_valid else ""  # else a text that may say anything
+        raise UnsupportedFormat(f"{header.name}: the transfer syntax{said} is not a known one")
     if syntax.is_encapsulated:
         _check_streams(header, layout, syntax, numbers)
     else:

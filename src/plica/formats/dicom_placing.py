@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plica.errors import AmbiguousSource, NotAVolume
 from plica.formats.dicom_file import Header
-from plica.formats.dicom_frames import Frame
+from plica.formats.dicom_frames import Frame, list_frames
 from plica.formats.dicom_planes import Plane, find_spacing
 from plica.formats.dicom_segments import choose_segment
+from plica.formats.dicom_series import without_copies
 from plica.formats.dicom_stacking import stack
+from plica.formats.dicom_tiles import Picture, choose_picture, is_tiled
 from plica.formats.dicom_volumes import choose_volume
 from plica.grid import Grid
 
@@ -22,11 +24,49 @@ IMPLIED_MODALITIES = frozenset({"CT", "MR", "PT"})
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Frames in the order of growing k, and the grid they fill."""
+    """Frames in the order of growing k, and the grid they fill.
+
+    Args:
+        picture: Where frames are tiles: the one they make up, which has a single k.
+    """
 
     frames: tuple[Frame, ...]
     grid: Grid
     notes: tuple[str, ...]
+    picture: Picture | None = None
+
+
+def list_all_frames(headers: Sequence[Header]) -> tuple[list[Frame], list[str]]:
+    """The frames of a series without copies of files, and a note on those."""
+    kept, notes = without_copies(headers)
+    return [frame for header in kept for frame in list_frames(header)], notes
+
+
+def place_series(headers: Sequence[Header], volume: int | None, source: str) -> Placed:
+    """The frames of one volume, or the tiles of one picture, of a series on their grid.
+
+    Args:
+        headers: Its files.
+        volume: Which one, from 0, where there are several.
+        source: Name of the series, for messages.
+
+    Raises:
+        AmbiguousSource: There are several volumes and none, or one that is not there, was chosen.
+        NotAVolume: They do not stack.
+        UnreadableFile: An attribute that is needed is damaged.
+
+    Example:
+        >>> from plica.formats.dicom_file import open_header
+        >>> headers = [open_header(path) for path in sorted(Path("ct").iterdir())]
+        >>> place_series(headers, None, "ct").grid.shape
+        (16, 16, 5)
+    """
+    frames, notes = list_all_frames(headers)
+    if is_tiled(frames[0].header) and len({frame.header.path for frame in frames}) == 1:
+        picture = choose_picture(frames, volume)
+        return Placed((frames[0],), picture.grid, (*notes, *picture.notes), picture)
+    placed = place(frames, volume, source)
+    return replace(placed, notes=(*notes, *placed.notes))
 
 
 def place(frames: Sequence[Frame], volume: int | None, source: str) -> Placed:
@@ -41,7 +81,8 @@ def place(frames: Sequence[Frame], volume: int | None, source: str) -> Placed:
     with_place = [frame for frame in frames if frame.plane is not None]
     if len(with_place) == len(frames):
         chosen = choose_volume(frames, volume, source)
-        return _stacked(chosen.frames, () if not chosen.label else (f"Volume: {chosen.label}.",))
+        said = (f"Volume {volume}: {chosen.note}.",) if chosen.note else ()
+        return _stacked(chosen.frames, said)
     if with_place:
         lost = next(frame for frame in frames if frame.plane is None)
         raise NotAVolume(

@@ -13,6 +13,7 @@ from plica.formats.dicom_file import Header
 Float64 = NDArray[np.float64]
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 UNIT_TOLERANCE = 1e-2  # directions written with three digits are still directions
+OBLIQUE_COSINE = 0.8  # of the angle between a plane's normal and the nearest axis
 SPACING_KEYWORDS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
@@ -36,6 +37,16 @@ class Plane:
     def normal(self) -> Float64:
         """Unit direction at right angles to the plane, right × down."""
         return np.cross(self.right, self.down)
+
+    @property
+    def name(self) -> str:
+        """Axial, coronal or sagittal; oblique from 37° off all three on, as viewers say it.
+
+        A tilted gantry is axial still.
+        """
+        along = np.abs(self.normal)
+        named = ("sagittal", "coronal", "axial")[int(along.argmax())]
+        return named if along.max() >= OBLIQUE_COSINE else "oblique"
 
     def points_like(self, other: Plane, tolerance: float = 1e-3) -> bool:
         """Whether both have the same directions, to `tolerance` radians."""

@@ -76,9 +76,8 @@ def label_values(
     """Pixels of a segment: its number where it is, or how much of a voxel it fills."""
     if is_labelmap(header):
         return stored, Unit.LABEL, []
-    labels = segment_labels(header)
     label = int(number) if number.isdigit() else 1
-    note = f"Segment {number or '1'}: {labels.get(number) or 'without a label'}."
+    note = f"The voxels are those of segment {label}."  # its label is free text, and stays behind
     if header.text("SegmentationType") == "FRACTIONAL":
         whole = header.number("MaximumFractionalValue") or 255.0
         fraction = (stored.astype(np.float64) / whole).astype(np.float32)

@@ -8,18 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from plica.errors import AmbiguousSource, NotAnImage, UnreadableFile
 from plica.formats.dicom_file import Header, is_dicom, open_header
 from plica.formats.dicom_frames import dataset_planes
 from plica.formats.dicom_pixels import Layout, read_layout
 from plica.formats.dicom_planes import Plane
-from plica.grid import Grid
+from plica.formats.terms import known_modality
 
 HASH_DIGITS = 16
 STACKED_MODALITIES = frozenset({"CT", "MR", "PT", ""})
 DIRECTION_TOLERANCE = 1e-2
+OBJECTS = {
+    "SR": "structured report",
+    "PR": "presentation state",
+    "KO": "key object selection",
+    "RTSTRUCT": "structure set",
+    "RTPLAN": "radiotherapy plan",
+    "REG": "registration",
+    "DOC": "document",
+    "ECG": "electrocardiogram",
+}
+"""Objects without pixels by Modality; others are called by their SOP class."""
+LOCALIZERS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,16 @@ class DicomSeries:
         description: For people, without the patient's identity: "CT, 120 files, 512×512, axial".
         instances: A one-way hash of the UIDs of its images, which is equal for copies and for
             nothing else; empty where the series or an image has no UID.
+        kind: "original", "derived" or "localizer", as its ImageType says; "" where it does not.
+        patient: A one-way hash of whose it is, to count patients by; not kept anywhere.
     """
 
     files: tuple[Path, ...]
     series: str
     description: str
     instances: str = ""
+    kind: str = ""
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +64,14 @@ class Scan:
         others: DICOM files without pixels: reports, plans, directories, …
         damaged: DICOM files that cannot be read, each with the reason.
         foreign: How many files were not DICOM.
+        kinds: What each of the others is, in words: "structured report (SR)".
     """
 
     series: tuple[DicomSeries, ...]
     others: tuple[Path, ...]
     damaged: tuple[tuple[Path, str], ...]
     foreign: int
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +86,7 @@ def pseudonym(uid: str) -> str:
 
     Example:
         >>> pseudonym("1.2.3")
-        '06e2df5be6f0e4ff'
+        '723206a90037c524'
     """
     digest = hashlib.sha256(f"plica series {uid}".encode()).hexdigest()
     return digest[:HASH_DIGITS]
@@ -82,8 +98,8 @@ def find_series(paths: Sequence[Path]) -> list[DicomSeries]:
     Files that are not DICOM, hold no pixels or are damaged are left out; `scan` counts them.
 
     Example:
-        >>> find_series([])
-        []
+        >>> [len(one.files) for one in find_series([*Path("study/ct").iterdir()])]
+        [5]
     """
     return list(scan(paths).series)
 
@@ -104,7 +120,15 @@ def scan(paths: Sequence[Path]) -> Scan:
             others.append(path)
         except UnreadableFile as error:
             damaged.append((path, str(error)))
-    return Scan(tuple(_group(entries)), tuple(others), tuple(damaged), foreign)
+    kinds = tuple(name_kind(open_header(path)) for path in others)
+    return Scan(tuple(_group(entries)), tuple(others), tuple(damaged), foreign, kinds)
+
+
+def name_kind(header: Header) -> str:
+    """What an object without pixels is, for people: "structured report (SR)"."""
+    modality = header.text("Modality")
+    words = OBJECTS.get(modality, header.kind)
+    return f"{words} ({modality})" if modality in OBJECTS else words
 
 
 def _entry(path: Path) -> _Entry:
@@ -124,10 +148,27 @@ def _group(entries: Sequence[_Entry]) -> list[DicomSeries]:
         for number, part in enumerate(parts, start=1):
             suffix = f".{number}" if len(parts) > 1 else ""
             files = tuple(entry.header.path for entry in part)
+            whose = part[0].header.text("PatientID"), part[0].header.text("PatientName")
             found.append(
-                DicomSeries(files, pseudonym(uid) + suffix, _describe(part), _sum_up(uid, part))
+                DicomSeries(
+                    files,
+                    pseudonym(uid) + suffix,
+                    _describe(part),
+                    _sum_up(uid, part),
+                    find_kind(part[0].header),
+                    pseudonym(repr(whose)),
+                )
             )
     return sorted(found, key=lambda series: series.files[0])
+
+
+def find_kind(header: Header) -> str:
+    """Original, derived or localizer, as ImageType says (PS3.3 C.7.6.1.1.2); "" if it does not."""
+    stated = [word.upper() for word in header.texts("ImageType")]
+    if LOCALIZERS & set(stated):
+        return "localizer"
+    first = stated[0].lower() if stated else ""
+    return first if first in {"original", "derived"} else ""
 
 
 def _parts(members: Sequence[_Entry]) -> list[list[_Entry]]:
@@ -164,26 +205,21 @@ def _sum_up(uid: str, part: Sequence[_Entry]) -> str:
 def _describe(part: Sequence[_Entry]) -> str:
     first = part[0]
     words = [
-        first.header.text("Modality") or "modality not stated",
+        known_modality(first.header.text("Modality")) or "modality not stated",
         f"{len(part)} file{'s' if len(part) > 1 else ''}",
         f"{first.layout.columns}×{first.layout.rows}",
     ]
     if first.layout.frames > 1:
         words.append(f"{first.layout.frames} frames")
     if first.plane is not None:
-        words.append(_orientation(first.plane))
+        words.append(first.plane.name)
     return ", ".join(words)
-
-
-def _orientation(plane: Plane) -> str:
-    affine = np.eye(4)
-    affine[:3, :3] = np.stack([plane.right, plane.down, plane.normal], axis=1)
-    axis = Grid((1, 1, 1), affine).orientation[2]
-    return {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}.get(axis, "sagittal")
 
 
 def choose_series(found: Sequence[DicomSeries], wanted: str | None, source: str) -> DicomSeries:
     """The one series there is, or the one asked for by hash or 1-based number.
+
+    What has fewer than five letters, all of them digits, is a number.
 
     Raises:
         NotAnImage: There is none at all.
@@ -195,17 +231,18 @@ def choose_series(found: Sequence[DicomSeries], wanted: str | None, source: str)
         if len(found) == 1:
             return found[0]
         raise AmbiguousSource(
-            f"{source} holds {len(found)} series: {_listed(found)}; choose one with series= and "
-            "its number or the beginning of its hash"
+            f"{source} holds {len(found)} series: {_listed(found)}; choose one by its number or "
+            "the beginning of its mark, such as series=1"
         )
-    if wanted.isdigit() and len(wanted) < 5 and 1 <= int(wanted) <= len(found):
-        return found[int(wanted) - 1]
-    same = [series for series in found if series.series == wanted]
-    fitting = same or [one for one in found if wanted and one.series.startswith(wanted)]
+    if wanted.isdecimal() and len(wanted) < 5:  # a number, even where some mark begins so
+        fitting = list(found[int(wanted) - 1 : int(wanted)]) if int(wanted) else []
+    else:
+        same = [series for series in found if series.series == wanted]
+        fitting = same or [one for one in found if wanted and one.series.startswith(wanted)]
     if len(fitting) == 1:
         return fitting[0]
-    what = "several series" if fitting else "no series"
-    raise AmbiguousSource(f"{source} has {what} '{wanted}': {_listed(found)}; choose one of these")
+    what = "several series whose mark begins with" if fitting else "no series"
+    raise AmbiguousSource(f"{source} has {what} '{wanted}'; it has: {_listed(found)}")
 
 
 def _listed(found: Sequence[DicomSeries]) -> str:

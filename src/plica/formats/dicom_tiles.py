@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,28 +18,42 @@ from plica.formats.dicom_segments import check_chosen
 from plica.formats.limits import check_size
 from plica.grid import Grid
 
+Tile = tuple[int, int, int]
+"""A frame's number, and the row and column of its first pixel."""
+
 
 def is_tiled(header: Header) -> bool:
     """Whether frames are tiles of a larger picture."""
     return "TotalPixelMatrixRows" in header and "TotalPixelMatrixColumns" in header
 
 
-def read_tiles(
-    frames: Sequence[Frame], volume: int | None, *, max_bytes: int
-) -> tuple[NDArray[Any], Grid, str, list[str]]:
-    """Pixels (1, rows, columns, samples), grid, segment number and notes of one picture.
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a tiled file, before its pixels are read.
+
+    Args:
+        name: The segment's number, or which run of tiles it is.
+        tiles: Its frames, and where each belongs.
+        grid: Of the whole matrix.
+        notes: On its spacing and place.
+    """
+
+    name: str
+    tiles: tuple[Tile, ...]
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+def choose_picture(frames: Sequence[Frame], volume: int | None) -> Picture:
+    """The one picture of a tiled file, or the one asked for.
 
     Raises:
-        AmbiguousSource: There are several pictures (segments, focal planes) and none was chosen.
-        NotAVolume: Tiles are missing where an absent one does not mean empty.
-        TooLarge: The whole would take more than `max_bytes`.
+        AmbiguousSource: There are several (segments, focal planes) and none was chosen.
+        UnreadableFile: A tile does not say where it belongs.
     """
     header, layout = frames[0].header, frames[0].layout
-    rows = _side(header, "TotalPixelMatrixRows")
-    columns = _side(header, "TotalPixelMatrixColumns")
-    per_pixel = layout.decoded_bytes(1) // (layout.rows * layout.columns)
-    check_size(header.name, rows * columns * per_pixel, max_bytes)
-    pictures = _pictures(header, layout, frames, (rows, columns))
+    sides = _sides(header)
+    pictures = _pictures(header, layout, frames, sides)
     names = list(pictures)
     if header.text("Modality") == "SEG" and len(names) > 1:
         check_chosen(header, names, volume, header.name)
@@ -48,9 +63,29 @@ def read_tiles(
             f"one with volume=0 to volume={len(names) - 1}"
         )
     name = names[volume or 0]
-    canvas = _assembled(header, layout, pictures[name], (rows, columns), max_bytes)
-    grid, notes = _grid(header, (rows, columns))
-    return canvas[None], grid, name, notes
+    grid, notes = _grid(header, sides)
+    return Picture(name, tuple(pictures[name]), grid, tuple(notes))
+
+
+def read_tiles(frame: Frame, picture: Picture, *, max_bytes: int) -> NDArray[Any]:
+    """Pixels (1, rows, columns, samples) of one picture.
+
+    Args:
+        frame: Any of the file.
+
+    Raises:
+        NotAVolume: Tiles are missing where an absent one does not mean empty.
+        TooLarge: The whole would take more than `max_bytes`.
+    """
+    header, layout = frame.header, frame.layout
+    rows, columns = _sides(header)
+    per_pixel = layout.decoded_bytes(1) // (layout.rows * layout.columns)
+    check_size(header.name, rows * columns * per_pixel, max_bytes)
+    return _assembled(header, layout, picture.tiles, (rows, columns), max_bytes)[None]
+
+
+def _sides(header: Header) -> tuple[int, int]:
+    return _side(header, "TotalPixelMatrixRows"), _side(header, "TotalPixelMatrixColumns")
 
 
 def _side(header: Header, keyword: str) -> int:
@@ -58,10 +93,6 @@ def _side(header: Header, keyword: str) -> int:
     if side is None or side < 1:
         raise UnreadableFile(f"{header.name}: {keyword} is {side}, where a whole number belongs")
     return side
-
-
-Tile = tuple[int, int, int]
-"""A frame's number, and the row and column of its first pixel."""
 
 
 def _pictures(

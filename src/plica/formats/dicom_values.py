@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plica.errors import UnreadableFile
 from plica.formats.dicom_file import Header, guarded
+from plica.formats.terms import PET_UNITS, RESCALE_TYPES, SUV_TYPES, known_modality, quote
 from plica.image import Unit
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -191,9 +192,18 @@ def _looked_up(stored: NDArray[Any], transforms: Sequence[Transform]) -> NDArray
 
 def find_unit(header: Header, transform: Transform, is_colour: bool) -> tuple[Unit, list[str]]:
     """What a pixel value measures, and a sentence where that had to be decided."""
-    modality = header.text("Modality")
     if is_colour:
         return Unit.DISPLAY, []
+    unit, notes = _decide_unit(header, transform, known_modality(header.text("Modality")))
+    kind = transform.kind.upper()
+    odd = kind and "DoseGridScaling" not in header and kind not in RESCALE_TYPES
+    if odd and not notes and unit is not Unit.HU:  # Hounsfield units have spellings of their own
+        notes = [f"Its rescale type is none of DICOM's: its unit is taken as '{unit.value}'."]
+    return unit, notes
+
+
+def _decide_unit(header: Header, transform: Transform, modality: str) -> tuple[Unit, list[str]]:
+    """The unit of grey values; `modality` is "" where none of DICOM's is stated."""
     if modality != "PT" and transform.kind.upper() in UNITS_BY_TYPE:
         return UNITS_BY_TYPE[transform.kind.upper()], []
     if modality == "CT" or (not modality and header.text("SOPClassUID") in CT_CLASSES):
@@ -220,7 +230,7 @@ def _ct_unit(header: Header, transform: Transform) -> tuple[Unit, list[str]]:
         return Unit.HU, []
     if _is_capture(header):
         return Unit.DISPLAY, ["A CT screen capture: its values are not Hounsfield units."]
-    said = f"its rescale type is '{transform.kind}'" if kind else "it states no rescale"
+    said = f"its rescale type is {quote(kind, RESCALE_TYPES)}" if kind else "it states no rescale"
     return Unit.RELATIVE, [f"A CT, but {said}: its values are not taken for Hounsfield units."]
 
 
@@ -232,6 +242,8 @@ def _pet_unit(header: Header) -> tuple[Unit, list[str]]:
         kind = header.text("SUVType").upper()
         if kind in {"", "BW"}:
             return Unit.SUV, []
-        return Unit.SUV, [f"The uptake is normalised by '{kind}', not by body weight."]
-    said = units or "not stated"
+        return Unit.SUV, [
+            f"The uptake is normalised by {quote(kind, SUV_TYPES)}, not by body weight."
+        ]
+    said = quote(units, PET_UNITS) if units else "not stated"
     return Unit.RELATIVE, [f"A PET, but its unit is {said}: its values are relative."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ import numpy as np
 from plica.errors import AmbiguousSource, NotAVolume
 from plica.formats.dicom_frames import MARKS, Frame, distance_mm
 from plica.formats.dicom_stacking import along_normal, place_of, same_place_mm
+from plica.formats.terms import COMPLEX_COMPONENTS
 
 LISTED = 8
+CLOCKS = frozenset({"AcquisitionTime", "ContentTime", "FrameAcquisitionDateTime"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +24,12 @@ class Volume:
     Args:
         frames: In no particular order.
         label: What tells it from its siblings: "DiffusionBValue 1000", "" where it has none.
+        note: The same as it may go into outputs: a value that is no number is left out.
     """
 
     frames: tuple[Frame, ...]
     label: str
+    note: str = ""
 
 
 def choose_volume(frames: Sequence[Frame], wanted: int | None, source: str) -> Volume:
@@ -76,8 +81,10 @@ def part_volumes(frames: Sequence[Frame]) -> list[Volume]:
     for number, way in enumerate(ways):
         prefix = f"stack {number + 1}" if len(ways) > 1 else ""
         for volume in _part_by_place(way):
-            label = ", ".join(filter(None, (prefix, volume.label)))
-            volumes.append(Volume(volume.frames, label))
+            label, note = (
+                ", ".join(filter(None, (prefix, words))) for words in (volume.label, volume.note)
+            )
+            volumes.append(Volume(volume.frames, label, note))
     return volumes
 
 
@@ -105,9 +112,10 @@ def _part_by_place(frames: Sequence[Frame]) -> list[Volume]:
         raise _uneven(places)
     _check_numbered(places)
     ordered = [sorted(place, key=_instance) for place in places]
+    told = [f"image {number + 1} at each place" for number in range(len(places[0]))]
     return [
-        Volume(tuple(place[number] for place in ordered), f"image {number + 1} at each place")
-        for number in range(len(places[0]))
+        Volume(tuple(place[number] for place in ordered), words, words)
+        for number, words in enumerate(told)
     ]
 
 
@@ -142,9 +150,16 @@ def _by_mark(frames: Sequence[Frame], keyword: str) -> list[Volume]:
         Volume(
             tuple(frame for frame in frames if frame.marks.get(keyword, "") == value),
             f"{keyword} {value or 'absent'}",
+            _say_safely(keyword, value),
         )
         for value in values
     ]
+
+
+def _say_safely(keyword: str, value: str) -> str:
+    """What tells a volume apart, without words of the source and without when it was made."""
+    plain = value in COMPLEX_COMPONENTS or math.isfinite(_numeric(value)[0])
+    return f"{keyword} {value}" if plain and keyword not in CLOCKS else keyword
 
 
 def _numeric(value: str) -> tuple[float, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +15,14 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from plica.errors import InputError, OutputError
+from plica.errors import OutputError
 from plica.formats.atomic import new_folder
 from plica.formats.dicom_assembly import LOSSY_BEFORE
-from plica.formats.dicom_file import Header, is_dicom, open_header
+from plica.formats.dicom_file import Header
+from plica.formats.dicom_series import LOCALIZERS
 from plica.formats.dicom_stored import Stored, ds, to_stored
+from plica.formats.dicom_template import SERIES_STEP, Template, Templates
+from plica.formats.terms import BURNED_IN, known_modality
 from plica.grid import Grid
 from plica.image import Display, Image, Unit
 
@@ -63,16 +68,30 @@ COPIED = (
     "ImageLaterality",
     "ViewPosition",
 )
+IMAGE_TERMS = {
+    "AXIAL": frozenset(
+        {"AXIAL", "VMI", "MAT_SPECIFIC", "MAT_REMOVED", "MAT_FRACTIONAL", "EFF_ATOMIC_NUM"}
+        | {"ELECTRON_DENSITY", "MAT_MODIFIED", "MAT_VALUE_BASED"}
+    ),
+    "OTHER": frozenset(
+        {"OTHER", "DENSITY MAP", "DIFFUSION MAP", "IMAGE ADDITION", "MODULUS SUBTRACT", "MPR"}
+        | {"PHASE MAP", "PHASE SUBTRACT", "PROJECTION IMAGE", "T1 MAP", "T2 MAP", "VELOCITY MAP"}
+    ),
+}
+"""ImageType's defined terms of CT (PS3.3 C.8.2.1.1.1) and MR (C.8.3.1.1.1), by its usual one."""
 RIGHT_ANGLE_TOLERANCE = 1e-4
+MOST_LETTERS = 34
+"""Of a codec's name in a description, which has 64 (PS3.5, LO)."""
 
 
 def write(
     image: Image,
     folder: Path,
     *,
-    like: Path | None = None,
+    like: Path | Template | None = None,
     method: str = "",
     ratio: float | None = None,
+    number: int | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write a series that says it is derived and not for diagnosis; decoded, that it is lossy.
@@ -85,32 +104,50 @@ def write(
     Args:
         image: One channel, or three of uint8.
         folder: Where the files go; made if it is not there.
-        like: A DICOM file, or folder of such, whose patient, study and frame of reference the
-            series joins. Without it patient and study are new and empty.
+        like: A DICOM file, folder or zip that holds the image's own series, whose patient, study
+            and frame of reference it joins and whose slices it names as its source; or what
+            `Templates` found there. Without it patient and study are new and empty.
         method: The codec the pixels were decoded by, for DerivationDescription; "" where there
             was none: then only what was lossy before is called so.
         ratio: Its compression ratio, for LossyImageCompressionRatio.
+        number: SeriesNumber; where it is None, the smallest from the source's and a thousand on
+            that no series of `like` has, nor what is made of another one of them.
         overwrite: Whether a folder that is there may be replaced, with all that is in it.
 
     Raises:
         OutputError: The folder is not empty, or DICOM has no place for such an image.
         UnreadableFile: `like` cannot be read.
+        AmbiguousSource: None of its series is the one the image was made of.
 
     Example:
-        >>> write(image, Path("decoded"), like=Path("study"))  # doctest: +SKIP
+        >>> len(write(plica.read("study/ct"), Path("decoded"), like=Path("study/ct")))
+        5
     """
     stored = to_stored(image)
     _check_grid(image.grid)
-    template = _template(like)
-    with warnings.catch_warnings():
+    with _found_template(like, image) as template, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a source's own odd values are copied, not judged
-        base = _base(image, template, stored, method=method, ratio=ratio)
+        header = None if template is None else template.header
+        base = _base(image, header, stored, method=method, ratio=ratio)
+        usual = SERIES_STEP if template is None else template.next_number
+        base.SeriesNumber = usual if number is None else number
+        base.ImageType = _keep_terms(list(base.ImageType), header)
         datasets = _datasets(image, base, stored)
+        if template is not None:
+            for k, dataset in enumerate(datasets):
+                template.add_references(dataset, image.grid, k)
         with new_folder(folder, overwrite=overwrite) as part:
             names = [f"{number:06d}.dcm" for number in range(1, len(datasets) + 1)]
             for name, dataset in zip(names, datasets, strict=True):
-                dataset.save_as(part / name, enforce_file_format=True)
+                _save(dataset, part / name)
     return [folder / name for name in names]
+
+
+def _save(dataset: Dataset, path: Path) -> None:
+    """One file, composed in memory: where a disk is full, pydicom's error is a page long."""
+    composed = io.BytesIO()
+    dataset.save_as(composed, enforce_file_format=True)
+    path.write_bytes(composed.getbuffer())
 
 
 def _check_grid(grid: Grid) -> None:
@@ -122,18 +159,14 @@ def _check_grid(grid: Grid) -> None:
         )
 
 
-def _template(like: Path | None) -> Header | None:
-    """The file to join, without pixels."""
-    if like is None:
-        return None
-    if not like.is_dir():
-        return open_header(like)
-    for path in sorted(like.rglob("*")):
-        if is_dicom(path):
-            header = open_header(path)
-            if "Rows" in header:
-                return header
-    raise InputError(f"{like.name} holds no DICOM image whose study the result could join")
+@contextmanager
+def _found_template(like: Path | Template | None, image: Image) -> Iterator[Template | None]:
+    """The image's own series, as long as what holds it is unpacked."""
+    if like is None or isinstance(like, Template):
+        yield like
+        return
+    with Templates(like) as templates:
+        yield templates.find(image.provenance, image.grid)
 
 
 def _class_of(image: Image, modality: str) -> str:
@@ -154,15 +187,19 @@ def _base(
     image: Image, template: Header | None, stored: Stored, *, method: str, ratio: float | None
 ) -> Dataset:
     """What all files of the series have in common."""
-    modality = template.text("Modality") if template is not None else ""
-    modality = modality or image.provenance.modality or ("CT" if image.unit is Unit.HU else "OT")
+    modality = known_modality(template.text("Modality")) if template is not None else ""
+    modality = (
+        modality
+        or known_modality(image.provenance.modality)
+        or ("CT" if image.unit is Unit.HU else "OT")
+    )
     if modality == "SEG":
         modality = "OT"  # a segmentation object is another kind of file than we write
     dataset = Dataset()
     dataset.SOPClassUID = _class_of(image, modality)
     dataset.Modality = modality
     _add_patient_and_study(dataset, template)
-    _add_series(dataset, template)
+    _add_series(dataset)
     _add_derivation(dataset, image, method, ratio)
     _add_class_attributes(dataset)
     _add_pixel_description(dataset, image, stored)
@@ -188,11 +225,9 @@ def _add_patient_and_study(dataset: Dataset, template: Header | None) -> None:
             dataset[keyword] = template.dataset[keyword]
 
 
-def _add_series(dataset: Dataset, template: Header | None) -> None:
+def _add_series(dataset: Dataset) -> None:
     now = datetime.now().astimezone()
-    source = template.whole("SeriesNumber") if template is not None else None
     dataset.SeriesInstanceUID = generate_uid(prefix=None)
-    dataset.SeriesNumber = (source or 0) + 1000
     dataset.Manufacturer = "plica"
     dataset.SoftwareVersions = version("plica")
     dataset.InstanceCreationDate = now.strftime("%Y%m%d")
@@ -205,14 +240,19 @@ def _add_series(dataset: Dataset, template: Header | None) -> None:
 
 
 def _add_derivation(dataset: Dataset, image: Image, method: str, ratio: float | None) -> None:
-    """What was done to the pixels; once lossy, an image stays so (PS3.3 C.7.6.1.1.5)."""
+    """What was done to the pixels; once lossy, an image stays so (PS3.3 C.7.6.1.1.5).
+
+    Text burnt into them stays, too, and legible or not, it is said.
+    """
+    if BURNED_IN in image.provenance.notes:
+        dataset.BurnedInAnnotation = "YES"
     if not method:
         dataset.SeriesDescription = "Written by plica, not for diagnosis"
         dataset.DerivationDescription = "Written by plica; not for diagnosis"
         if LOSSY_BEFORE in image.provenance.notes:
             dataset.LossyImageCompression = "01"
         return
-    dataset.SeriesDescription = "Decoded latent, not for diagnosis"
+    dataset.SeriesDescription = f"Decoded by {method[:MOST_LETTERS]}, not for diagnosis"
     dataset.DerivationDescription = f"Decoded from a latent by {method}; not for diagnosis"[:1024]
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionMethod = "PLICA_LATENT"
@@ -241,6 +281,19 @@ def _add_class_attributes(dataset: Dataset) -> None:
             dataset.PatientOrientation = ""
     if "PatientPosition" not in dataset:
         dataset.PatientPosition = ""
+
+
+def _keep_terms(own: list[str], source: Header | None) -> list[str]:
+    """ImageType with what the source's says from its third value on, as far as it is defined.
+
+    A localizer stays one (PS3.3 C.7.6.1.1.2); vendors' own words are left out.
+    """
+    stated = [] if source is None else [word.upper() for word in source.texts("ImageType")]
+    if LOCALIZERS & set(stated):
+        return [*own[:2], "LOCALIZER"]
+    defined = IMAGE_TERMS.get(own[2], frozenset()) if len(own) > 2 else frozenset()
+    third = [word for word in stated[2:3] if word in defined] or own[2:]
+    return [*own[:2], *third, *(word for word in stated[3:] if word in defined)]
 
 
 def _add_pixel_description(dataset: Dataset, image: Image, stored: Stored) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from plica.errors import InputError, OutputError, UnsupportedFormat
+from plica.errors import InputError, LatentError, OutputError, PlicaError, UnsupportedFormat
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sniff import find_ending, identify
 from plica.formats.units import parse_unit
 from plica.image import Image, Unit
 from plica.latent import Latent
 from plica.registry import Registry
+
+if TYPE_CHECKING:
+    from plica.formats.dicom_template import Template
 
 # Readers of images. Each takes (path, volume=, unit=, max_bytes=); pictures and arrays spacing_mm=
 # too, and DICOM what the standard needs.
@@ -47,6 +50,16 @@ WRITERS = Registry(
     ),
 )
 
+_NAMES = {
+    "dicom": "DICOM",
+    "nifti": "a NIfTI image",
+    "nrrd": "an NRRD image",
+    "metaimage": "a MetaImage",
+    "mgh": "an MGH image",
+    "minc": "a MINC image",
+    "picture": "a picture",
+    "array": "a NumPy array",
+}
 _WITHOUT_SPACING = {"picture", "array"}
 _MAPPABLE = {"nifti", "nrrd", "metaimage", "array"}
 
@@ -55,7 +68,7 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     path: str | PathLike[str],
     *,
     volume: int | None = None,
-    series: str | None = None,
+    series: str | int | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     unit: Unit | str | None = None,
     identity: bool = False,
@@ -69,7 +82,8 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     Args:
         path: File, folder or zip.
         volume: Which of several volumes or pages, from 0.
-        series: Which of several DICOM series: its UID, or what the error listing them says.
+        series: Which of several DICOM series: its number from 1, or the start of its mark, as the
+            error that lists them says.
         spacing_mm: Voxel size along i, j, k, for pictures and arrays, which do not know it.
         unit: What the values measure, where the file does not say or says wrongly.
         identity: Keep patient, study and series attributes in the provenance (DICOM).
@@ -82,7 +96,7 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
         InputError: It cannot be read, or is not clear; the message says what to do.
 
     Example:
-        >>> read("thorax.nii.gz").unit  # doctest: +SKIP
+        >>> plica.read("thorax.nii.gz").unit
         <Unit.HU: 'HU'>
     """
     place = Path(path)
@@ -92,13 +106,14 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
             f"{place.name} is a latent, not an image: decode it (plica decode), or read it with "
             "plica.read_latent"
         )
+    wanted = None if series is None else str(series)
     asked: dict[str, Any] = {"volume": volume, "max_bytes": max_bytes}
     known = parse_unit(unit)
     if found == "dicom":
         _refuse(spacing_mm is not None, place, "a DICOM series knows its spacing", "spacing_mm")
-        image: Image = FORMATS.get_thing(found)(place, series=series, identity=identity, **asked)
+        image: Image = FORMATS.get_thing(found)(place, series=wanted, identity=identity, **asked)
         return image if known is None else image.with_pixels(image.pixels, unit=known)
-    _refuse(series is not None, place, "only DICOM has series", "series")
+    _refuse(wanted is not None, place, "only DICOM has series", "series")
     if found in _WITHOUT_SPACING:
         asked["spacing_mm"] = spacing_mm
     else:
@@ -127,12 +142,28 @@ def read_latent(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         TooLarge: Past the limit.
 
     Example:
-        >>> read_latent("ct.latent").codes.shape  # doctest: +SKIP
-        (1, 128, 128, 40)
+        >>> plica.read_latent("ct.latent").codes.shape
+        (1, 12, 10, 6)
     """
     from plica.formats import latents
 
-    return latents.read(Path(path), max_bytes=max_bytes)
+    place = Path(path)
+    if place.is_file() and not latents.is_latent(place):
+        _refuse_image(place)
+    return latents.read(place, max_bytes=max_bytes)
+
+
+def _refuse_image(path: Path) -> None:
+    """Say what a file is that was taken for a latent, where that is known."""
+    try:
+        found = identify(path)
+    except PlicaError:
+        return  # reading it says what is wrong
+    if found in _NAMES:
+        raise LatentError(
+            f"{path.name}: this is {_NAMES[found]}, not a latent: encode it (plica encode); "
+            "codes written for viewers know no way back: decode the .latent"
+        )
 
 
 def write(
@@ -140,11 +171,12 @@ def write(
     path: str | PathLike[str],
     *,
     dtype: str | None = None,
-    like: str | PathLike[str] | None = None,
+    like: str | PathLike[str] | Template | None = None,
     ratio: float | None = None,
+    number: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write an image or a latent; the ending chooses the format.
+    """Write an image or a latent, and say where; the ending chooses the format.
 
     `.nii .nii.gz .nrrd .mha .png .tif .tiff .npy .npz` for images (and for a latent's codes on
     their own grid), `.latent` for latents, and a folder for a DICOM series: a path without an
@@ -155,22 +187,25 @@ def write(
         path: Where; its folder is made if it is missing.
         dtype: Pixel type; for latents "float32", "float16", "bfloat16" or "int8". None keeps
             whole numbers and makes reals float32.
-        like: For DICOM: a file or folder of the series it derives from.
-        ratio: For DICOM: how many times fewer bytes the image went through, which the standard
-            wants said of lossy images.
+        like: For DICOM: a file, folder or zip that holds the series it derives from.
+        ratio: For DICOM alone: how many times fewer bytes the image went through, which the
+            standard wants said of lossy images.
+        number: For DICOM alone: SeriesNumber; None takes the first that is free from that of `like`
+            and a thousand on.
         overwrite: Whether what is there may be replaced.
-
-    Returns:
-        The file or folder written.
 
     Raises:
         OutputError: It exists, cannot be written, or the values do not fit.
 
     Example:
-        >>> write(image, "decoded/thorax.nii.gz")  # doctest: +SKIP
+        >>> plica.write(image, "decoded/thorax.nii.gz").name
+        'thorax.nii.gz'
     """
     place = Path(path)
     ending = find_ending(place.name)
+    as_folder = str(path).endswith("/") or not place.suffix or ending == ".dcm"
+    if like is not None and not as_folder:
+        raise OutputError(f"{place.name}: only DICOM is written like another; leave `like` out")
     if ending == ".latent":
         _write_latent(thing, place, dtype=dtype, overwrite=overwrite)
         return place
@@ -178,17 +213,15 @@ def write(
         from plica.formats.latents import to_image
 
         thing = to_image(thing)
-    as_folder = str(path).endswith("/") or not place.suffix or ending == ".dcm"
     if as_folder:
         _refuse_dtype(dtype, place)
-        return _write_dicom(thing, place, like=like, ratio=ratio, overwrite=overwrite)
+        _write_series(thing, place, like, overwrite=overwrite, ratio=ratio, number=number)
+        return place
     if ending not in WRITERS:
         raise OutputError(
             f"{place.name}: no format is written under this ending; choose one of "
             f"{', '.join(WRITERS)}, .latent, or a folder for DICOM"
         )
-    if like is not None:
-        raise OutputError(f"{place.name}: only DICOM is written like another; leave `like` out")
     WRITERS.get_thing(ending)(thing, place, dtype=dtype, overwrite=overwrite)
     return place
 
@@ -208,31 +241,15 @@ def _write_latent(thing: Image | Latent, path: Path, *, dtype: str | None, overw
     )
 
 
+def _write_series(
+    image: Image, folder: Path, like: str | PathLike[str] | Template | None, **how: Any
+) -> None:
+    from plica.formats import dicom
+
+    template = Path(like) if isinstance(like, str | PathLike) else like
+    dicom.write(image, folder, like=template, method=image.provenance.decoder, **how)
+
+
 def _refuse_dtype(dtype: str | None, folder: Path) -> None:
     if dtype is not None:
         raise OutputError(f"{folder.name}: DICOM chooses its own pixel type; leave dtype out")
-
-
-def _write_dicom(
-    image: Image, folder: Path, *, like: Any, ratio: float | None, overwrite: bool
-) -> Path:
-    from plica.formats import dicom
-
-    dicom.write(
-        image,
-        folder,
-        like=None if like is None else Path(like),
-        method=_name_decoder(image),
-        ratio=ratio,
-        overwrite=overwrite,
-    )
-    return folder
-
-
-def _name_decoder(image: Image) -> str:
-    """The codec an image was decoded by, as its provenance says; "" for one that was not."""
-    said = "decoded by "
-    return next(
-        (step.removeprefix(said) for step in image.provenance.steps[::-1] if step.startswith(said)),
-        "",
-    )

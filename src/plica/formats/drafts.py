@@ -41,8 +41,10 @@ class Draft:
         small_bytes: Images below it are kept in memory.
 
     Example:
-        with Draft(lambda image: Path("ct.nii")) as draft:
-            draft.finish(codec.decode_into(latent, draft.begin))
+        >>> with Draft(lambda image: Path("decoded.nii")) as draft:
+        ...     written = draft.finish(codec.decode_into(latent, draft.begin))
+        >>> plica.read(written).grid.shape
+        (48, 40, 24)
     """
 
     def __init__(

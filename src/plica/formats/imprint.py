@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plica.errors import InputError, PlicaError, UnreadableFile
+from plica.formats.terms import known_modality
 from plica.grid import Grid
 from plica.image import Display, Image, Unit
 
@@ -57,7 +58,7 @@ class Imprint:
             image.unit,
             image.display,
             image.grid.calibrated,
-            image.provenance.modality,
+            known_modality(image.provenance.modality),
             image.channels,
             stored or {},
             image.grid if with_grid else None,
@@ -100,7 +101,7 @@ def read_imprint(text: str, name: str) -> Imprint | None:
         unit=checker.unit(record.get("unit")),
         display=checker.display(record.get("display", {})),
         calibrated=checker.of_type(record.get("calibrated", True), bool, "calibrated"),
-        modality=checker.of_type(record.get("modality", ""), str, "modality")[:16],
+        modality=known_modality(checker.of_type(record.get("modality", ""), str, "modality")),
         channels=checker.of_type(record.get("channels", 1), int, "channels"),
         stored=checker.stored(record.get("stored", {})),
         grid=checker.grid(record["grid"], "grid") if "grid" in record else None,

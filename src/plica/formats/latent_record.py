@@ -21,10 +21,15 @@ from plica.formats.codes import STORAGE_TYPES, Packed, StorageType, measure_loss
 from plica.formats.imprint import Checker, parse_json
 from plica.formats.limits import DEFAULT_MAX_BYTES, check_size
 from plica.formats.tensors import Container, check_data, name_dtype, read_tensor
+from plica.formats.terms import known_modality
 from plica.image import Provenance
 from plica.latent import CodecIdentity, Latent, LatentKind, Record, Trail
 
 SCHEMA = 1
+APART = 2
+"""The schema of a record in a shard whose codec stands beside it, once for all of the shard."""
+CODEC = "codec"
+"""The key of a shard's codec among its header's metadata."""
 RECORD = "plica"
 """The key of a record among a header's metadata."""
 
@@ -53,12 +58,22 @@ class Composed:
     record: str
 
 
-def compose(latent: Latent, dtype: StorageType) -> Composed:
+def compose(latent: Latent, dtype: StorageType, *, codec_apart: bool = False) -> Composed:
     """What is to be written of a latent.
+
+    Args:
+        latent: Whose.
+        dtype: How its codes are stored.
+        codec_apart: Whether its codec, of which the card is long, is left to the shard's header.
 
     Raises:
         OutputError: There is no such type, or the codes do not fit it.
         LatentError: A record of the trail cannot be kept as JSON.
+
+    Example:
+        >>> composed = compose(latent, "float16")
+        >>> sorted(composed.tensors)
+        ['codes']
     """
     if dtype not in STORAGE_TYPES:
         raise OutputError(
@@ -71,12 +86,13 @@ def compose(latent: Latent, dtype: StorageType) -> Composed:
     for at, record in enumerate(latent.trail.records):
         for key, array in record.arrays.items():
             tensors[f"trail.{at}.{key}"] = (name_dtype(np.asarray(array)), np.asarray(array))
-    return Composed(seen, tensors, _compose_record(seen))
+    return Composed(seen, tensors, _compose_record(seen, codec_apart))
 
 
 def _store(latent: Latent, dtype: StorageType) -> tuple[Latent, Packed]:
     """The latent as it will be read, and its codes as they will stand in the file."""
-    bare = replace(latent, provenance=replace(latent.provenance, identity={}))
+    known = known_modality(latent.provenance.modality)
+    bare = replace(latent, provenance=replace(latent.provenance, modality=known, identity={}))
     if latent.codes.dtype == np.uint8:
         exact = {"dtype": "uint8", **measure_loss(np.zeros(0, np.float32), np.zeros(0, np.float32))}
         return replace(bare, stored=exact), Packed("U8", latent.codes)
@@ -87,15 +103,11 @@ def _store(latent: Latent, dtype: StorageType) -> tuple[Latent, Packed]:
     return replace(bare, codes=restored, stored=stored), packed
 
 
-def _compose_record(latent: Latent) -> str:
+def _compose_record(latent: Latent, codec_apart: bool) -> str:
     record = {
-        "schema": SCHEMA,
+        "schema": APART if codec_apart else SCHEMA,
         "kind": latent.kind,
-        "codec": {
-            "name": latent.codec.name,
-            "fingerprint": latent.codec.fingerprint,
-            "card": dict(latent.codec.card),
-        },
+        **({} if codec_apart else {"codec": _spell_codec(latent.codec)}),
         "prepared": latent.prepared.to_json(),
         "source": latent.source.to_json(),
         "factor": [int(side) for side in latent.factor],
@@ -116,6 +128,23 @@ def _compose_record(latent: Latent) -> str:
         "provenance": latent.provenance.to_json(),
         "stored": dict(latent.stored),
     }
+    return _dump(record)
+
+
+def compose_codec(codec: CodecIdentity) -> str:
+    """The text of a codec that stands once for many latents.
+
+    Raises:
+        LatentError: Its card cannot be kept as JSON.
+    """
+    return _dump(_spell_codec(codec))
+
+
+def _spell_codec(codec: CodecIdentity) -> dict[str, Any]:
+    return {"name": codec.name, "fingerprint": codec.fingerprint, "card": dict(codec.card)}
+
+
+def _dump(record: Mapping[str, Any]) -> str:
     try:
         return json.dumps(record, ensure_ascii=False, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
@@ -151,12 +180,16 @@ def parse_record(container: Container, name: str) -> dict[str, Any]:
         )
     record = parse_json(container.metadata[RECORD], f"{name}: plica's record", LatentError)
     schema = record.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
+    beside = container.metadata.get(CODEC)
+    known = SCHEMA if beside is None else APART
+    if isinstance(schema, int) and schema > known:
         raise LatentError(
-            f"{name} was written by a newer plica (schema {schema}; this one knows {SCHEMA}); "
+            f"{name} was written by a newer plica (schema {schema}; this one knows {known}); "
             "update plica"
         )
-    if schema != SCHEMA or isinstance(schema, bool):
+    if beside is not None and schema == APART:
+        record.setdefault("codec", parse_json(beside, f"{name}: the shard's codec", LatentError))
+    elif schema != SCHEMA or isinstance(schema, bool):
         raise LatentError(f"{name}: the schema is {schema!r}, but {SCHEMA} was expected; damaged")
     if set(record) != _FIELDS:
         odd = sorted(set(record) ^ _FIELDS)

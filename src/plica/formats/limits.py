@@ -23,6 +23,12 @@ def check_size(name: str, needed: int, max_bytes: int = DEFAULT_MAX_BYTES) -> No
 
     Raises:
         TooLarge: It does.
+
+    Example:
+        >>> check_size("ct.nii.gz", 10**14)
+        Traceback (most recent call last):
+            ...
+        plica.errors.TooLarge: ct.nii.gz declares 90.9 TiB of pixels, and the limit is 4.0 GiB; ...
     """
     if needed > max_bytes:
         raise TooLarge(
@@ -46,6 +52,12 @@ def check_expansion(
 
     Raises:
         TooLarge: It expands more than 300 times and past a sixteenth of the limit, or past it.
+
+    Example:
+        >>> check_expansion("ct.nii.gz", packed=10_000, unpacked=2**31)
+        Traceback (most recent call last):
+            ...
+        plica.errors.TooLarge: ct.nii.gz ...
     """
     check_size(name, unpacked, max_bytes)
     if unpacked > max_bytes // _SMALL_PART and unpacked > MAX_EXPANSION * packed:

@@ -66,8 +66,8 @@ def read(
         TooLarge: Past the limit.
 
     Example:
-        >>> read(Path("thorax.mha")).grid.spacing_mm  # doctest: +SKIP
-        (0.7, 0.7, 1.5)
+        >>> read(Path("thorax.mha")).grid.spacing_mm
+        (0.8, 0.8, 2.0)
     """
     with open_bytes(path) as stream:
         fields = _read_fields(stream, path.name)
@@ -104,8 +104,8 @@ def _read_fields(stream: io.BufferedIOBase, name: str) -> dict[str, str]:
         key, mark, value = line.partition("=")
         if not mark or seen > MAX_HEADER:
             raise UnreadableFile(
-                f"{name} has the header line {line[:60]!r} where MetaImage needs 'Key = value' up "
-                "to ElementDataFile; it is damaged or truncated"
+                f"{name} has a header line of {len(line)} letters without '=' where MetaImage "
+                "needs 'Key = value' up to ElementDataFile; it is damaged or truncated"
             )
         fields[key.strip()] = value.strip()
     return fields
@@ -269,6 +269,11 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
 
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
+
+    Example:
+        >>> write(scan, Path("copy.mha"))
+        >>> plica.read("copy.mha").unit
+        <Unit.HU: 'HU'>
     """
     pixels = cast_for_writing(image.pixels, dtype, tuple(_NAMES))
     little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)

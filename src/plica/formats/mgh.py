@@ -50,7 +50,7 @@ def read(
         TooLarge: Past the limit.
 
     Example:
-        >>> read(Path("orig.mgz")).grid.orientation  # doctest: +SKIP
+        >>> read(Path("orig.mgz")).grid.orientation
         'LIA'
     """
     with open_bytes(path) as stream:

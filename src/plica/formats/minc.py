@@ -46,6 +46,10 @@ def read(
         UnreadableFile: Damaged or truncated.
         UnsupportedFormat: Not two to four axes.
         TooLarge: Past the limit.
+
+    Example:
+        >>> read(Path("brain.mnc")).grid.orientation  # wants a MINC file  # doctest: +SKIP
+        'RAS'
     """
     with path.open("rb") as file:
         package = "scipy" if file.read(3) == b"CDF" else "h5py"

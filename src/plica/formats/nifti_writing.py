@@ -16,7 +16,7 @@ from plica.formats.atomic import new_file
 from plica.formats.imprint import Imprint
 from plica.formats.nifti_header import DATATYPES, LABEL_INTENT, layout
 from plica.formats.scaling import cast_for_writing, choose_type
-from plica.image import Image, Pixels, Unit
+from plica.image import Image, Pixels, Provenance, Unit
 
 _CODES = {np.dtype(kind).name: code for code, kind in DATATYPES.items()}
 _RGB = 128
@@ -42,7 +42,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
         OutputError: The values do not fit the type, or the file cannot be written.
 
     Example:
-        >>> write(image, Path("ct.nii.gz"))  # doctest: +SKIP
+        >>> write(image, Path("copy.nii.gz"))
     """
     pixels = cast_for_writing(image.pixels, dtype, tuple(_CODES))
     colour = _is_colour(image, pixels)
@@ -64,6 +64,11 @@ def compose(outline: Image) -> tuple[bytes, np.dtype[Any]] | None:
 
     Args:
         outline: An image whose values are not looked at.
+
+    Example:
+        >>> head, kind = compose(scan)
+        >>> len(head), kind
+        (560, dtype('<i2'))
     """
     dtype = choose_type(outline.pixels.dtype, tuple(_CODES))
     pixels = np.broadcast_to(np.zeros((), dtype), outline.pixels.shape)
@@ -101,11 +106,18 @@ def _header(image: Image, pixels: Pixels, colour: bool) -> bytes:
     record["bitpix"] = 24 if colour else pixels.dtype.itemsize * 8
     record["dim"] = _dimensions(image, colour)
     record["scl_slope"] = 1.0
+    record["descrip"] = _describe(image.provenance)
     record["intent_code"] = LABEL_INTENT if image.unit is Unit.LABEL else 0
     record["xyzt_units"] = _MILLIMETRES if image.grid.calibrated else 0
     _fill_transforms(record, image)
     _fill_window(record, image)
     return record.tobytes() + comment
+
+
+def _describe(provenance: Provenance) -> bytes:
+    """By which codec it was decoded, for viewers; nothing else, since the field is free text."""
+    said = f"decoded by plica, {provenance.decoder}" if provenance.decoder else ""
+    return "".join(c if c.isprintable() else " " for c in said).encode("ascii", "replace")[:79]
 
 
 def _dimensions(image: Image, colour: bool) -> list[int]:

@@ -81,8 +81,8 @@ def read(
         TooLarge: Past the limit.
 
     Example:
-        >>> read(Path("thorax.png"), spacing_mm=(0.14, 0.14, 1)).unit  # doctest: +SKIP
-        <Unit.DISPLAY: 'display'>
+        >>> read(Path("photo.png"), spacing_mm=(0.14, 0.14, 1)).grid.spacing_mm
+        (0.14, 0.14, 1.0)
     """
     pages, text = _open_pages(path, volume, max_bytes)
     imprint = read_imprint(text, path.name)

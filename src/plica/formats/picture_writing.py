@@ -35,6 +35,11 @@ def write_png(
 
     Raises:
         OutputError: A volume, other channels, values that do not fit, or no room.
+
+    Example:
+        >>> write_png(radiograph, Path("copy.png"))
+        >>> plica.read("copy.png").pixels.dtype
+        dtype('uint8')
     """
     if image.is_volume:
         raise OutputError(
@@ -67,6 +72,11 @@ def write_tiff(
 
     Raises:
         OutputError: Other channels, values that do not fit, more than 4 GiB, or no room.
+
+    Example:
+        >>> write_tiff(scan, Path("ct.tif"))
+        >>> plica.read("ct.tif").grid.shape
+        (48, 40, 24)
     """
     stored, imprint = _prepare(image, dtype)
     if stored.nbytes > 0xF0000000:

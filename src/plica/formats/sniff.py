@@ -36,6 +36,7 @@ _KNOWN_OTHERS = (
     (b"\xfd7zXZ", "an xz archive", "unpack it"),
     (b"#!", "a script", "give an image"),
     (b"\x7fELF", "a program", "give an image"),
+    (b"MZ", "a program", "give an image"),
 )
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -179,11 +180,8 @@ def _refuse_text(head: bytes, name: str) -> None:
         raise UnsupportedFormat(f"{name} is an AFNI header; convert it with 3dAFNItoNIFTI")
     promised = ENDINGS.get(find_ending(name))
     if promised is not None:
-        raise UnreadableFile(
-            f"{name} is named as {promised} and holds text (it begins with {text[:30]!r}); get the "
-            "image itself"
-        )
-    raise NotAnImage(f"{name} is text (it begins with {text[:30]!r}), not an image")
+        raise UnreadableFile(f"{name} is named as {promised} and holds text; get the image itself")
+    raise NotAnImage(f"{name} is text, not an image")
 
 
 def _identify_bare_dicom(head: bytes, path: Path) -> str:

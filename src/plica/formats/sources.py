@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ _NO_IMAGES = {
     ".html", ".htm", ".pdf", ".py", ".sh", ".log", ".bval", ".bvec", ".pt", ".pth", ".pkl",
     ".safetensors", ".xlsx", ".docx",
 }  # fmt: skip
+WITHOUT_PIXELS = "DICOM without pixels"
 _PARTS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".gz": (".nhdr",)}
 
 
@@ -34,6 +35,9 @@ class Source:
         instances: A one-way hash of the images it is made of, where they are known; equal for
             copies, and for nothing else.
         files: Its files, where `path` is a folder of several series.
+        number: Which of several series it is, from 1.
+        kind: "original", "derived" or "localizer", where DICOM says so.
+        patient: A one-way hash of whose it is, to count patients by.
     """
 
     name: str
@@ -43,13 +47,17 @@ class Source:
     mark: str = field(default="", compare=False)
     instances: str = field(default="", compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
+    number: int | None = field(default=None, compare=False)
+    kind: str = field(default="", compare=False)
+    patient: str = field(default="", compare=False)
 
 
 class Skipped(NamedTuple):
-    """A file of a tree that is no image, and why."""
+    """A file of a tree or zip that is no image, and why; what kind of object, where DICOM says."""
 
     path: Path
     reason: str
+    kind: str = ""
 
 
 class Found(NamedTuple):
@@ -69,26 +77,57 @@ def find_sources(paths: Sequence[Path], *, series: str | None = None) -> Found:
 
     Args:
         paths: Files, folders of a series, zips, or trees of them.
-        series: The one series meant, as `read` takes it: each path is then one source.
+        series: The one series meant, as `read` takes it: each path is then one source, with the
+            name it has among all of them.
 
     Raises:
         UnreadableFile: A path is not there.
 
     Example:
-        >>> [source.name for source in find_sources([Path("study")]).sources]  # doctest: +SKIP
-        ['ct', 'mr/t1', 'mr/t2']
+        >>> [source.name for source in find_sources([Path("study"), Path("brain.nii.gz")]).sources]
+        ['ct', 'brain']
     """
     found = Found([], [])
     for path in paths:
         if not path.exists():
             raise UnreadableFile(f"{path}: there is no such file or folder; check the path")
         if series is not None:
-            found.sources.append(Source(strip_ending(_own_name(path)), path, series=series))
+            found.sources.append(_find_chosen(path, series))
         elif path.is_dir():
             _walk(path, found)
         else:
-            found.sources.extend(_look_inside(strip_ending(path.name), path))
+            found.sources.extend(_look_inside(strip_ending(path.name), path, found.skipped))
     return found
+
+
+def _find_chosen(path: Path, series: str) -> Source:
+    """One series of a path, named as it is where all of them are taken."""
+    from plica.formats.dicom import look_inside
+    from plica.formats.dicom_series import choose_series
+
+    number = int(series) if series.isdecimal() and len(series) < 5 else None
+    alone = Source(strip_ending(_own_name(path)), path, series=series, number=number)
+    several = path.is_dir() or path.suffix.lower() == ".zip" or path.name == "DICOMDIR"
+    try:
+        inside = look_inside(path).scan.series if several else ()
+        chosen = choose_series(inside, series, path.name)
+    except PlicaError:
+        return alone  # reading it says what is wrong
+    alone = replace(alone, number=inside.index(chosen) + 1, **_marks(chosen))
+    if len(inside) == 1:
+        return alone
+    walked = Found([], [])
+    if path.is_dir():
+        _walk(path, walked)
+    named = [one.name for one in walked.sources if _is_made_of(one, chosen.files)]
+    return replace(alone, name=named[0] if named else f"{alone.name}/series-{alone.number}")
+
+
+def _is_made_of(source: Source, files: Sequence[Path]) -> bool:
+    """Whether a source of a tree has just these files."""
+    if source.files or not source.path.is_dir():
+        return set(source.files or [source.path]) == set(files)
+    return all(file.parent == source.path for file in files)
 
 
 def _own_name(path: Path) -> str:
@@ -127,6 +166,12 @@ def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
         tree: What names are below.
         folder: The tree itself, or a folder within.
         files: Its files, all of them.
+
+    Example:
+        >>> study = Path("study")
+        >>> found = find_in_folder(study, study / "ct", [*(study / "ct").iterdir()])
+        >>> [source.name for source in found.sources]
+        ['ct']
     """
     slices: list[Path] = []
     found = Found([], [])
@@ -135,7 +180,7 @@ def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
         if kind == "dicom" and file.suffix.lower() != ".zip":
             slices.append(file)
         elif kind:
-            found.sources.extend(_look_inside(_name_below(tree, file), file))
+            found.sources.extend(_look_inside(_name_below(tree, file), file, found.skipped))
     if slices:
         found.sources.extend(_find_series(tree, folder, slices, found.skipped))
     return found
@@ -185,22 +230,31 @@ def _name_below(tree: Path, path: Path) -> str:
     return (below.parent / strip_ending(below.name)).as_posix()
 
 
-def _look_inside(name: str, file: Path) -> list[Source]:
+def _look_inside(name: str, file: Path, skipped: list[Skipped]) -> list[Source]:
     """One source for each series of a zip or DICOMDIR that holds several, else the file's own."""
     if file.suffix.lower() != ".zip" and file.name != "DICOMDIR":
         return [Source(name, file)]
-    from plica.formats.dicom import list_series
+    from plica.formats.dicom import look_inside
 
     try:
-        marks = list_series(file)
+        looked, objects, foreign = look_inside(file)
     except PlicaError:
         return [Source(name, file)]  # reading it says what is wrong
-    if len(marks) < 2:
+    if not looked.series:
         return [Source(name, file)]
+    members = zip(objects, looked.kinds, strict=True)
+    skipped.extend(Skipped(file / one, WITHOUT_PIXELS, kind) for one, kind in members)
+    skipped.extend(Skipped(file / one, "not DICOM") for one in foreign)
+    if len(looked.series) == 1:
+        (lone,) = looked.series
+        return [Source(name, file, mark=lone.series, kind=lone.kind, patient=lone.patient)]
     return [
-        Source(f"{name}/series-{at}", file, series=mark, mark=mark)
-        for at, mark in enumerate(marks, start=1)
-    ]
+        Source(
+            f"{name}/series-{at}", file, series=one.series, mark=one.series, number=at,
+            kind=one.kind, patient=one.patient,
+        )
+        for at, one in enumerate(looked.series, start=1)
+    ]  # fmt: skip
 
 
 def _find_series(
@@ -210,12 +264,13 @@ def _find_series(
     from plica.formats.dicom_series import scan
 
     looked = scan(files)
-    skipped.extend(Skipped(file, "DICOM without pixels") for file in looked.others)
+    others = zip(looked.others, looked.kinds, strict=True)
+    skipped.extend(Skipped(file, WITHOUT_PIXELS, kind) for file, kind in others)
     base = _own_name(tree) if folder == tree else folder.relative_to(tree).as_posix()
     if len(looked.series) == 1 and len(looked.series[0].files) > 1:
         # Reading it says which slices are damaged.
         lone = looked.series[0]
-        return [Source(base, folder, mark=lone.series, instances=lone.instances)]
+        return [Source(base, folder, **_marks(lone))]
     ordered = sorted(looked.series, key=lambda one: sorted(one.files))
     return [
         *(
@@ -226,9 +281,18 @@ def _find_series(
     ]
 
 
+def _marks(series: Any) -> dict[str, Any]:
+    return {
+        "mark": series.series,
+        "instances": series.instances,
+        "kind": series.kind,
+        "patient": series.patient,
+    }
+
+
 def _name_series(tree: Path, folder: Path, name: str, series: Any) -> Source:
-    marks = {"mark": series.series, "instances": series.instances}
     if len(series.files) == 1:
         file = series.files[0]
-        return Source(_name_below(tree, file), file, **marks)
-    return Source(name, folder, series=series.series, files=tuple(series.files), **marks)
+        return Source(_name_below(tree, file), file, **_marks(series))
+    files, number = tuple(series.files), int(name.rpartition("-")[2])
+    return Source(name, folder, series=series.series, files=files, number=number, **_marks(series))

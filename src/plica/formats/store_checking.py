@@ -28,7 +28,6 @@ def check_shard(store: Store, name: str) -> list[PlicaError]:
 
     Example:
         >>> [error for name in store.shards for error in check_shard(store, name)]
-        ... # doctest: +SKIP
         []
     """
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ FACTS = "store.json"
 _FORMAT = "plica store"
 _FIELDS = {"schema", "format", "codec", "dtype", "settings"}
 _MOST_BYTES = 1 << 22
+_SUM = "sha256"
 
 
 def compose_facts(codec: CodecIdentity, dtype: StorageType, settings: Mapping[str, Any]) -> str:
@@ -35,9 +37,16 @@ def compose_facts(codec: CodecIdentity, dtype: StorageType, settings: Mapping[st
         "settings": dict(settings),
     }  # fmt: skip
     try:
+        record[_SUM] = _sum(record)
         return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     except (TypeError, ValueError) as error:
         raise OutputError(f"the store's settings cannot be kept as JSON ({error})") from error
+
+
+def _sum(record: Mapping[str, Any]) -> str:
+    """SHA-256 of what the record says, however it is laid out."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_facts(path: Path) -> tuple[CodecIdentity, StorageType, dict[str, Any]]:
@@ -60,8 +69,16 @@ def read_facts(path: Path) -> tuple[CodecIdentity, StorageType, dict[str, Any]]:
     if record.get("format") != _FORMAT:
         raise _refuse(path, f"its {FACTS} is another program's")
     checker = Checker(what, LatentError)
-    if checker.of_type(record.get("schema"), int, "schema") != SCHEMA:
-        raise LatentError(f"{what} is of schema {record['schema']}, and this plica knows {SCHEMA}")
+    if (schema := checker.of_type(record.get("schema"), int, "schema")) > SCHEMA:
+        raise LatentError(
+            f"{what} was written by a newer plica (schema {schema}; this one knows {SCHEMA}); "
+            "update plica"
+        )
+    if schema != SCHEMA:
+        raise checker.fail("schema", schema, f"{SCHEMA}")
+    said = record.pop(_SUM, None)  # stores written before there was one are read as they are
+    if said is not None and said != _sum(record):
+        raise LatentError(f"{what} was damaged: it is not the one written; get it again")
     if set(record) != _FIELDS:
         raise checker.fail("fields", sorted(record), ", ".join(sorted(_FIELDS)))
     if record["dtype"] not in STORAGE_TYPES:

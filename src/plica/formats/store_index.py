@@ -212,8 +212,13 @@ def _read_facts(file: Any, path: Path) -> Facts:
         raise LatentError(f"{what} does not name its shard; it is no index, or damaged")
     record = parse_json(said, what, LatentError)
     checker = Checker(what, LatentError)
-    if record.get("schema") != SCHEMA:
-        raise checker.fail("schema", record.get("schema"), f"{SCHEMA}, or a newer plica,")
+    if (schema := checker.of_type(record.get("schema"), int, "schema")) > SCHEMA:
+        raise LatentError(
+            f"{what} was written by a newer plica (schema {schema}; this one knows {SCHEMA}); "
+            "update plica"
+        )
+    if schema != SCHEMA:
+        raise checker.fail("schema", schema, f"{SCHEMA}")
     facts = Facts(
         checker.of_type(record.get("shard"), str, "shard"),
         checker.of_type(record.get("rows"), int, "rows"),

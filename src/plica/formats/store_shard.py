@@ -2,7 +2,9 @@
 
 Tensors are named `<key>/codes`, `<key>/codes.scale`, `<key>/trail.…`; the header's metadata hold
 each latent's record and checksum as `<key>/plica` and `<key>/sha256`. What follows the first slash
-is what a file of one latent holds, and is read by the same code.
+is what a file of one latent holds, and is read by the same code. The codec, whose card is longer
+than all else of a radiograph's latent, stands once, as `codec`; a record that has its own keeps to
+that, as all do in shards that were written before.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plica.errors import InputError, LatentError
-from plica.formats.latent_record import RECORD, interpret, parse, parse_record
+from plica.formats.latent_record import CODEC, RECORD, interpret, parse, parse_record
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.store_index import Facts
 from plica.formats.tensors import (
@@ -134,6 +136,7 @@ def check_bytes(path: Path, facts: Facts) -> None:
 def _split(container: Container, what: str) -> dict[str, Container]:
     """The parts of a header by key."""
     metadata: dict[str, dict[str, str]] = {}
+    shared = {name: container.metadata[name] for name in (CODEC,) if name in container.metadata}
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, text in container.metadata.items():
         key, slash, rest = name.partition("/")
@@ -148,7 +151,7 @@ def _split(container: Container, what: str) -> dict[str, Container]:
         if set(texts) != {RECORD, CHECKSUM}:
             raise LatentError(f"{what}, key {key[:80]}: record or checksum is missing; damaged")
     return {
-        key: Container(texts, tensors.get(key, {}), container.data_at)
+        key: Container(texts | shared, tensors.get(key, {}), container.data_at)
         for key, texts in metadata.items()
     }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from plica.errors import InputError, OutputError
 from plica.formats.atomic import new_file
-from plica.formats.latent_record import RECORD, compose
+from plica.formats.latent_record import CODEC, RECORD, compose, compose_codec
 from plica.formats.store_index import GIVEN, Facts, describe, import_arrow, write_rows
 from plica.formats.store_shard import FORMAT, check_key
 from plica.formats.tensors import (
@@ -27,7 +27,7 @@ from plica.formats.tensors import (
     lay_out,
     write_header,
 )
-from plica.latent import Latent
+from plica.latent import CodecIdentity, Latent
 
 if TYPE_CHECKING:
     from plica.formats.store import Store
@@ -79,8 +79,11 @@ class ShardWriter:
         MissingExtra: pyarrow is needed.
 
     Example:
-        >>> with ShardWriter(store) as writer:  # doctest: +SKIP
-        ...     writer.add(key, latent, {"source": "a/ct.nii.gz"})
+        >>> empty = Store.create("own.store", codec=latent.codec)
+        >>> with ShardWriter(empty) as writer:
+        ...     kept = writer.add("0f" * 16, latent, {"source": "a/ct.nii.gz"})
+        >>> len(Store.open("own.store").keys)
+        1
     """
 
     def __init__(self, store: Store, name: str = "") -> None:
@@ -90,6 +93,7 @@ class ShardWriter:
             raise InputError(f"{name[:80]!r} cannot be a shard's name; letters and digits can")
         self._store = store
         self._pending: dict[str, _Written] = {}
+        self._codec: CodecIdentity | None = None
         self._header_bytes = 0
         self._spools: dict[int, SpooledTemporaryFile[bytes]] = {}
         self._closed = False
@@ -126,7 +130,9 @@ class ShardWriter:
             LatentError: The latent's record cannot be kept as JSON.
         """
         self._check(check_key(key), latent)
-        composed = compose(latent, self._store.dtype)
+        # Another card of the same name and weights, of another plica, stays the latent's own.
+        shared = latent.codec if self._codec is None else self._codec
+        composed = compose(latent, self._store.dtype, codec_apart=latent.codec == shared)
         line = describe(composed.seen, row or dict(GIVEN))
         parts = lay_out(composed.tensors)
         names = sum(len(part.key) + len(key) + _HEADER_OF_A_TENSOR for part in parts)
@@ -143,6 +149,9 @@ class ShardWriter:
             at = self._append(part.itemsize, part.data)
             place = Tensor(part.dtype, part.shape, at, at + len(part.data))
             tensors[part.key] = (part.itemsize, place)
+        if self._codec is None:
+            header_bytes += len(json.dumps(compose_codec(shared)))
+            self._codec = shared
         self._pending[key] = _Written(tensors, line, composed.record)
         self._header_bytes += header_bytes
         return composed.seen
@@ -203,6 +212,8 @@ class ShardWriter:
     def _write_shard(self) -> tuple[Facts, list[dict[str, Any]]]:
         places = self._place()
         metadata = {"format": FORMAT}
+        if self._codec is not None:
+            metadata[CODEC] = compose_codec(self._codec)
         for key, one in self._pending.items():
             metadata[f"{key}/{RECORD}"] = one.record
             metadata[f"{key}/{CHECKSUM}"] = one.row["sha256"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plica.errors import UnreadableFile
-from plica.formats.limits import describe_bytes
+from plica.formats.limits import DEFAULT_MAX_BYTES, describe_bytes
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_DEFLATE_RATIO = 1032
@@ -24,28 +24,54 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+def open_bytes(path: Path, *, to_end: bool = True) -> Iterator[io.BufferedIOBase]:
     """A file opened for reading, unpacked on the way if it is gzipped.
+
+    A gzipped file's checksum stands at its end, so what was not asked for is unpacked too: one
+    turned bit in a header would else move the patient, and nobody would know.
+
+    Args:
+        path: The file.
+        to_end: False where the same file is read again, to its end.
 
     Raises:
         UnreadableFile: It is absent, no file, or its gzip stream is damaged or cut off.
+
+    Example:
+        >>> with open_bytes(Path("ct.nii.gz")) as stream:
+        ...     int.from_bytes(stream.read(4), "little")
+        348
     """
     if not path.is_file():
         raise UnreadableFile(f"{path.name}: there is no such file; check the path")
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == GZIP_MAGIC
-            file.seek(0)
-            if packed:
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield unpacked
-            else:
-                yield file
+        with path.open("rb") as file, _unpack(file, to_end=to_end) as stream:
+            yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableFile(
             f"{path.name} cannot be read to its end ({error}); it is damaged or truncated, "
             "get it again"
         ) from error
+
+
+@contextmanager
+def _unpack(file: io.BufferedReader, *, to_end: bool) -> Iterator[io.BufferedIOBase]:
+    packed = file.read(2) == GZIP_MAGIC
+    file.seek(0)
+    if not packed:
+        yield file
+        return
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        yield unpacked
+        if to_end:
+            _meet_end(unpacked)
+
+
+def _meet_end(unpacked: gzip.GzipFile) -> None:
+    """Read on until the checksum is compared; the end of a bomb is not waited for."""
+    left = DEFAULT_MAX_BYTES
+    while left > 0 and (got := len(unpacked.read(_CHUNK))):
+        left -= got
 
 
 def is_gzipped(path: Path) -> bool:
@@ -87,6 +113,12 @@ def map_values(stream: io.BufferedIOBase, kind: np.dtype[Any], count: int) -> ND
         stream: Standing at the first value.
         kind: Of the values.
         count: How many; the file must be known to hold them.
+
+    Example:
+        >>> _ = Path("pixels.raw").write_bytes(np.arange(4, dtype="<i2").tobytes())
+        >>> with open_bytes(Path("pixels.raw")) as stream:
+        ...     print(map_values(stream, np.dtype("<i2"), 4))
+        [0 1 2 3]
     """
     if not isinstance(stream, io.BufferedReader) or count == 0:
         return None

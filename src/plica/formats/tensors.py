@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from plica.formats.streams import read_bytes
 CHUNK = 1 << 20
 CHECKSUM = "sha256"
 """The key of the tensors' checksum among a header's metadata."""
+
+HEADER_CHECKSUM = "header_sha256"
+"""The key of the header's own checksum: of its length and text, this sum's digits written as 0."""
+
+_UNSEALED = "0" * 64
 
 MAX_HEADER = 16 << 20  # as parsed JSON up to twenty times that
 DTYPES = {
@@ -60,7 +66,7 @@ class Container:
 
 
 def read_container(file: io.BufferedIOBase, size: int, name: str) -> Container:
-    """The header, checked against the file's size; no tensor is read.
+    """The header, checked against its checksum and the file's size; no tensor is read.
 
     Raises:
         LatentError: It is none, is damaged, or its tensors do not fill the file.
@@ -80,9 +86,28 @@ def read_container(file: io.BufferedIOBase, size: int, name: str) -> Container:
     metadata = checker.of_type(record.pop("__metadata__", {}), dict, "__metadata__")
     for key, value in metadata.items():
         checker.of_type(value, str, f"__metadata__.{key[:40]}")
+    _check_header(start + text, metadata.get(HEADER_CHECKSUM), name)
     tensors = {key: _read_tensor(value, key, checker) for key, value in record.items()}
     _check_filled(tensors, size - 8 - length, name)
     return Container(metadata, tensors, 8 + length)
+
+
+def _check_header(whole: bytes, said: str | None, name: str) -> None:
+    """The header is the one written, where it carries its own checksum."""
+    if said is None:
+        return
+    is_digest = re.fullmatch("[0-9a-f]{64}", said)
+    if not is_digest or _seal(whole.replace(_quote(said), _quote(_UNSEALED))) != said:
+        raise LatentError(f"{name} was damaged: its header is not the one written; get it again")
+
+
+def _quote(digits: str) -> bytes:
+    return f'"{HEADER_CHECKSUM}":"{digits}"'.encode()
+
+
+def _seal(whole: bytes) -> str:
+    """The checksum of a header whose own checksum still stands as zeros."""
+    return hashlib.sha256(whole).hexdigest()
 
 
 def _read_tensor(value: Any, key: str, checker: Checker) -> Tensor:
@@ -135,14 +160,17 @@ def write_container(
 ) -> None:
     """Write tensors, given as (safetensors type, array), largest alignment first.
 
-    The metadata gains "sha256", the checksum of their bytes, which `check_data` looks at.
+    The metadata gains "sha256", the checksum of their bytes, which `check_data` looks at, and
+    "header_sha256", the checksum of all that stands before them, which every reader looks at.
     """
     parts = lay_out(tensors)
     places, at = {}, 0
     for part in parts:
         places[part.key] = Tensor(part.dtype, part.shape, at, at + len(part.data))
         at += len(part.data)
-    write_header(file, places, {**metadata, CHECKSUM: checksum(parts)})
+    sums = {CHECKSUM: checksum(parts), HEADER_CHECKSUM: _UNSEALED}
+    whole = _compose_header(places, {**metadata, **sums})
+    file.write(whole.replace(_quote(_UNSEALED), _quote(_seal(whole))))
     for part in parts:
         file.write(part.data)
 
@@ -187,6 +215,12 @@ def write_header(
     file: io.BufferedIOBase, places: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> bytes:
     """Write what stands before the tensors: the header's length and the header, which come back."""
+    whole = _compose_header(places, metadata)
+    file.write(whole)
+    return whole
+
+
+def _compose_header(places: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     for key, tensor in places.items():
         header[key] = {
@@ -196,9 +230,7 @@ def write_header(
         }
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    whole = struct.pack("<Q", len(text)) + text
-    file.write(whole)
-    return whole
+    return struct.pack("<Q", len(text)) + text
 
 
 def _to_bytes(array: NDArray[Any]) -> bytes:

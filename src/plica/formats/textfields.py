@@ -91,11 +91,16 @@ def read_packed(
 
     Raises:
         UnreadableFile: Damaged, or ends before.
+
+    Example:
+        >>> import io, zlib
+        >>> read_packed(io.BytesIO(zlib.compress(b"abc")), "zlib", 3, "made.mha")
+        array([97, 98, 99], dtype=uint8)
     """
     if encoding == "raw":
         return read_bytes(stream, count, name)
     if encoding == "zlib":
-        return read_bytes(io.BufferedReader(_Inflater(stream)), count, name)
+        return _inflate(stream, count, name)
     try:
         if encoding == "gzip":
             with gzip.GzipFile(fileobj=stream) as unpacked:
@@ -114,6 +119,15 @@ def _read_and_verify(unpacked: io.BufferedIOBase, count: int, name: str) -> NDAr
     return data
 
 
+def _inflate(stream: io.BufferedIOBase, count: int, name: str) -> NDArray[np.uint8]:
+    inflater = _Inflater(stream)
+    unpacked = io.BufferedReader(inflater)
+    data = read_bytes(unpacked, count, name)
+    if not unpacked.read(1) and not inflater.is_whole:  # its checksum is the last it holds
+        raise UnreadableFile(f"{name} ends before its pixels' checksum; it is truncated")
+    return data
+
+
 class _Inflater(io.RawIOBase):
     """A zlib stream as a file that never unfolds more than is asked for."""
 
@@ -121,6 +135,11 @@ class _Inflater(io.RawIOBase):
         self._packed = packed
         self._inflate = zlib.decompressobj()
         self._waiting = b""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the stream's end was met, and its checksum compared."""
+        return self._inflate.eof
 
     def readable(self) -> bool:
         return True

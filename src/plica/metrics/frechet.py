@@ -35,7 +35,7 @@ def frechet(real: Real, other: Real) -> float:
     """Squared Fréchet distance of the Gaussians of two sets of rows; 0 for one and the same.
 
     Example:
-        >>> frechet(rows, rows + 1.0)  # of d features: d
+        >>> round(frechet(rows, rows + 1.0), 6)  # rows of 8 features
         8.0
     """
     apart = real.mean(axis=0) - other.mean(axis=0)

@@ -30,8 +30,8 @@ def kernel_distance(real: Real, other: Real) -> float:
     """KID of all rows of both sets.
 
     Example:
-        >>> kernel_distance(rows[:50], rows[50:])
-        -0.0004
+        >>> round(kernel_distance(rows[:50], rows[50:]), 3)
+        -0.085
     """
     m, n = len(real), len(other)
     within_real = (_sum(real, real) - _sum_of_diagonal(real)) / (m * (m - 1))

@@ -125,8 +125,8 @@ def measure_labels(
         MissingExtra: scipy, which surfaces need, is not installed.
 
     Example:
-        >>> measure_labels(drawn, found, tolerance_mm=2.0)[0]["nsd"]
-        0.97
+        >>> [round(one["nsd"], 2) for one in measure_labels(drawn, found, tolerance_mm=0.5)]
+        [0.59, 0.78]
     """
     _refuse_unlike(reference, segmented)
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):

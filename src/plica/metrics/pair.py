@@ -109,6 +109,10 @@ def read_mask(mask: Any, shape: tuple[int, ...], *, what: str = "the region") ->
 
     Raises:
         InputError: It has another shape, or other values.
+
+    Example:
+        >>> read_mask(np.array([[0, 1, 1]]), (1, 3))
+        array([[False,  True,  True]])
     """
     array = np.asarray(mask)
     if array.shape != shape:
@@ -127,38 +131,49 @@ def read_mask(mask: Any, shape: tuple[int, ...], *, what: str = "the region") ->
     return array.astype(np.bool_)
 
 
-def refuse_other_grid(one: Grid, other: Grid, *, what: str = "the images are") -> None:
+def refuse_other_grid(
+    one: Grid, other: Grid, *, what: str = "the images are", names: tuple[str, str] = ("", "")
+) -> None:
     """Voxels are compared by their place.
 
     Args:
         what: Begins the sentence.
+        names: Of the two, to stand before their numbers.
 
     Raises:
         InputError: The grids differ.
+
+    Example:
+        >>> refuse_other_grid(scan.grid, radiograph.grid)
+        Traceback (most recent call last):
+            ...
+        plica.errors.InputError: the images are not on one grid: ...
     """
     if one.agrees_with(other):
         return
     raise InputError(
-        f"{what} not on one grid: {'; '.join(_tell_apart(one, other))}; resample one onto the "
-        "other first"
+        f"{what} not on one grid: {'; '.join(_tell_apart(one, other, names))}; resample one onto "
+        "the other first"
     )
 
 
-def _tell_apart(one: Grid, other: Grid) -> Iterator[str]:
+def _tell_apart(one: Grid, other: Grid, names: tuple[str, str]) -> Iterator[str]:
     """What differs between two grids, with its numbers."""
+    mine, theirs = (f"{name}: " if name else "" for name in names)
+    between = f", {theirs}" if theirs else " against "
     if one.shape != other.shape:
-        yield f"{one.shape} voxels against {other.shape}"
+        yield f"{mine}{one.shape} voxels{between}{other.shape}"
     pairs = (
         ("spacing", one.spacing_mm, other.spacing_mm),
         ("origin", one.origin_mm, other.origin_mm),
     )
     for name, a, b in pairs:
         if not np.allclose(a, b, rtol=0, atol=1e-4):
-            yield f"{name} {_round(a)} against {_round(b)} mm"
-    mine, theirs = (grid.affine[:3, :3] / np.asarray(grid.spacing_mm) for grid in (one, other))
-    if not np.allclose(mine, theirs, rtol=0, atol=1e-5):
-        spelled = (" ".join(str(_round(axis)) for axis in each.T) for each in (mine, theirs))
-        yield "axes " + " against ".join(spelled)
+            yield f"{name} {mine}{_round(a)}{between}{_round(b)} mm"
+    turns = [grid.affine[:3, :3] / np.asarray(grid.spacing_mm) for grid in (one, other)]
+    if not np.allclose(turns[0], turns[1], rtol=0, atol=1e-5):
+        spelled = [" ".join(str(_round(axis)) for axis in each.T) for each in turns]
+        yield f"axes {mine}{between.join(spelled)}"
 
 
 def _round(numbers: Any) -> list[float]:

@@ -131,9 +131,10 @@ def measure_regions(
         PlicaError: As `measure` says.
 
     Example:
-        >>> boxes = [Box.from_fractions((0.41, 0.66), (0.1, 0.07), radiograph.grid)]
-        >>> measure_regions(radiograph, decoded, boxes).pooled["psnr"]
-        38.2
+        >>> nodule = np.zeros(scan.grid.shape, bool)
+        >>> nodule[10:20, 10:20, 5:10] = True
+        >>> round(measure_regions(scan, decoded, [nodule]).pooled["psnr"], 1)
+        25.8
     """
     if not len(regions):
         raise UnusablePixels("no region was given: give at least one box or mask")

@@ -101,8 +101,10 @@ def surface_distances(
         MissingExtra: scipy, which finds the nearest points, is not installed.
 
     Example:
-        >>> surface_distances(drawn, found, (0.7, 0.7, 5.0)).hausdorff(95)[0]
-        1.4
+        >>> drawn = np.zeros((20, 20, 10), bool)
+        >>> drawn[5:10, 5:10, 2:8] = True
+        >>> surface_distances(drawn, np.roll(drawn, 2, axis=0), (0.7, 0.7, 5.0)).hausdorff(95)
+        (1.4, 1.4, 1.4)
     """
     reference = read_mask(reference, np.shape(reference), what="the reference")
     segmented = read_mask(segmented, reference.shape, what="the segmentation")

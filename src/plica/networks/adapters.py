@@ -88,7 +88,9 @@ def adapt(
         SettingsError: The rank is not above zero, or the network has no such convolution.
 
     Example:
-        network = adapt(KlAutoencoder(...), rank=4)
+        >>> adapted = adapt(network, rank=4)
+        >>> sum(value.numel() for value in adapted.parameters() if value.requires_grad)
+        27648
     """
     if rank < 1:
         raise SettingsError(f"adapters have a rank above zero, but got {rank}")

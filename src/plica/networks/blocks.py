@@ -37,6 +37,12 @@ def check_layers(
 
     Raises:
         SettingsError: What came, and what was expected.
+
+    Example:
+        >>> check_layers(dims=2, widths=(32, 48), attention_levels=(5,), blocks=2)
+        Traceback (most recent call last):
+            ...
+        plica.errors.SettingsError: ...
     """
     if dims not in CONVOLUTION:
         raise SettingsError(f"a network has 2 or 3 dims, but {dims!r} were asked for")
@@ -110,6 +116,11 @@ def normalise_and_activate(norm: nn.Module, x: Tensor, *, overwrite: bool = Fals
         norm: The normalisation, or what stands in its place.
         x: (batch, channel, *space).
         overwrite: Whether x is no longer needed, where no gradient is.
+
+    Example:
+        >>> x = torch.randn(1, 32, 8, 8)
+        >>> normalise_and_activate(nn.GroupNorm(8, 32), x).shape
+        torch.Size([1, 32, 8, 8])
     """
     if not isinstance(norm, Normalisation) or not _pools(x):
         return activate(norm(x))

@@ -29,6 +29,7 @@ def borrow(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise MissingExtra(f"{name} of the diffusers library", "diffusers", "foundation") from error
     except RuntimeError as error:  # what its deferred imports make of any failure
-        said = str(error).strip().splitlines()[-1].rstrip(".")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        said = lines[-1].rstrip(".")
         purpose = f"{name} of the diffusers library"
         raise MissingExtra(purpose, "diffusers", "foundation", said) from error

@@ -18,15 +18,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from plica.networks.borrowed import borrow
-from plica.networks.regrouping import check_pieces, join, regroup
+from plica.networks.frames import Streaming
+from plica.networks.regrouping import regroup
 
 _CODES = 2  # of a batch, besides the first frame's own
 
 
-class CogVideoX(nn.Module):
+class CogVideoX(Streaming):
     """A `plica.networks.frames.Framed` network around diffusers' layers.
 
     Args:
@@ -38,8 +39,6 @@ class CogVideoX(nn.Module):
     factor = 8
     period = 4
     causal = True
-    streams = True
-    in_channels = 3
     frames_at_a_time = 1 + _CODES * 4
     kept_per_code = (0.0, 0.0)
 
@@ -52,23 +51,13 @@ class CogVideoX(nn.Module):
         self.code_channels = code_channels
         self.width = widths[0]
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes of a whole sequence: the posterior's mean."""
-        return join(self.encode_stream([x]))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The sequence of codes z, about [−1, 1]; not clamped."""
-        return join(self.decode_stream([z]))
-
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Code frames of a sequence that comes in pieces.
 
         Raises:
             SettingsError: It has other channels, sides or frames than the network takes.
         """
-        pieces = check_pieces(
-            frames, channels=self.in_channels, factor=self.factor, period=self.period
-        )
+        pieces = self._check_frames(frames)
         kept: Any = None
         for batch, added in _batches(pieces, _CODES * self.period):
             h, kept = self.encoder(batch, conv_cache=kept)
@@ -81,7 +70,7 @@ class CogVideoX(nn.Module):
         Raises:
             SettingsError: They have other channels than the network takes.
         """
-        pieces = check_pieces(codes, channels=self.code_channels, factor=1, period=1)
+        pieces = self._check_codes(codes)
         kept: Any = None
         for batch, added in _batches(pieces, _CODES):
             x, kept = self.decoder(batch, conv_cache=kept)

@@ -50,7 +50,10 @@ class Compact(nn.Module):
         expansion: A block's inner channels, as a multiple of the width.
 
     Example:
-        >>> Compact(dims=2, factor=4, code_channels=3, encoder=(4, 96, 5), decoder=(4, 96, 8))
+        >>> encoder, decoder = (4, 96, 5), (4, 96, 8)
+        >>> network = Compact(dims=2, factor=4, code_channels=3, encoder=encoder, decoder=decoder)
+        >>> network.encode(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 3, 16, 16])
     """
 
     code_scale: Tensor

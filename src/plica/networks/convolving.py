@@ -52,6 +52,11 @@ def convolve_core(layer: Convolution, x: Tensor, core: Box, sides: Sides) -> Ten
         x: The core with its halo, which ends where the map does.
         core: Where.
         sides: Of the map.
+
+    Example:
+        >>> layer, x = nn.Conv2d(1, 1, 3, padding=1), torch.ones(1, 1, 10, 10)
+        >>> convolve_core(layer, x, (slice(1, 9), slice(1, 9)), (64, 64)).shape
+        torch.Size([1, 1, 8, 8])
     """
     padding = tuple(
         int(span.start == 0 or span.stop == side) for span, side in zip(core, sides, strict=True)
@@ -119,6 +124,10 @@ def convolution_bytes(layer: Convolution, made: int, itemsize: int) -> int:
     Args:
         made: Cells of the result's box.
         itemsize: Bytes of a value.
+
+    Example:
+        >>> convolution_bytes(nn.Conv2d(4, 8, 3, padding=1), made=256, itemsize=4) >= 8 * 256 * 4
+        True
     """
     result = made * layer.weight.shape[0]
     if layer.weight.shape[1] == 1:
@@ -132,6 +141,10 @@ def core_bytes(layer: Convolution, sides: Sides, itemsize: int) -> int:
     Args:
         sides: Of the core with its halo.
         itemsize: Bytes of a value.
+
+    Example:
+        >>> core_bytes(nn.Conv2d(4, 8, 3, padding=1), (18, 18), itemsize=4) > 0
+        True
     """
     made, weight = math.prod(sides), layer.weight
     most = convolution_bytes(layer, made, itemsize)

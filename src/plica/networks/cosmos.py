@@ -16,15 +16,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from plica.networks.borrowed import borrow
+from plica.networks.frames import Streaming
 from plica.networks.recollection import Recollection
-from plica.networks.regrouping import check_pieces, join, regroup
+from plica.networks.regrouping import regroup
 
 
-class Cosmos(nn.Module):
+class Cosmos(Streaming):
     """A `plica.networks.frames.Framed` network around diffusers' layers.
 
     Args:
@@ -37,8 +38,6 @@ class Cosmos(nn.Module):
     factor = 8
     period = 8
     causal = True
-    streams = True
-    in_channels = 3
     frames_at_a_time = 8
 
     def __init__(
@@ -64,23 +63,13 @@ class Cosmos(nn.Module):
             # No weights, so that no file brings it, and lost where a network is made without them.
             layer._arange = torch.arange(2, device="cpu")
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes of a whole sequence; there is no posterior."""
-        return join(self.encode_stream([x]))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The sequence of codes z, about [−1, 1]; not clamped."""
-        return join(self.decode_stream([z]))
-
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Code frames of a sequence that comes in pieces.
 
         Raises:
             SettingsError: It has other channels, sides or frames than the network takes.
         """
-        pieces = check_pieces(
-            frames, channels=self.in_channels, factor=self.factor, period=self.period
-        )
+        pieces = self._check_frames(frames)
         memory = Recollection()
         for group in regroup(pieces, first=1, then=self.period):
             yield self._encode_group(group, memory)
@@ -91,7 +80,7 @@ class Cosmos(nn.Module):
         Raises:
             SettingsError: They have other channels than the network takes.
         """
-        pieces = check_pieces(codes, channels=self.code_channels, factor=1, period=1)
+        pieces = self._check_codes(codes)
         memory = Recollection()
         for number, group in enumerate(regroup(pieces, first=1, then=1)):
             yield self._decode_group(group, memory, first=number == 0)

@@ -98,7 +98,9 @@ def build_shapes(build: Callable[[], nn.Module]) -> nn.Module:
     """A network of shapes without numbers, at once and in no memory: enough to be counted.
 
     Example:
-        count_work(build_shapes(lambda: build_probe("hrnet-w64")), (1, 1, 1024, 1024))
+        >>> from plica.networks.probes import build_probe
+        >>> count_work(build_shapes(lambda: build_probe("small-2d")), (1, 1, 64, 64)).parameters
+        307665
     """
     with torch.device("meta"):
         return build()
@@ -153,7 +155,9 @@ def prepare_forward(module: nn.Module, shape: Shape, *, device: str = "cpu") -> 
     """A forward pass without gradients over made images, finished when it returns.
 
     Example:
-        seconds = time_together({"full": prepare_forward(probe, (1, 1, 256, 256))}, repeats=5)
+        >>> forward = prepare_forward(nn.Conv2d(1, 8, 3), (1, 1, 64, 64))
+        >>> len(time_together({"convolution": forward}, repeats=5)["convolution"])
+        5
     """
     module = module.to(device).eval()
     x = _make_input(shape, device)
@@ -183,6 +187,10 @@ def prepare_step(
 
     Args:
         optimiser: Of the module on its device; None makes one, with memory of its own.
+
+    Example:
+        >>> step = prepare_step(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (2, 1, 8, 8))
+        >>> step()
     """
     module = module.to(device).train()
     x = _make_input(shape, device)
@@ -223,6 +231,12 @@ def time_together(
 
     Returns:
         Seconds of each turn, by name.
+
+    Example:
+        >>> works = {"short": lambda: sum(range(9)), "long": lambda: sum(range(99_999))}
+        >>> seconds = time_together(works, repeats=3)
+        >>> min(seconds["short"]) < min(seconds["long"])
+        True
     """
     if repeats < 1:
         raise SettingsError(f"something is timed once at least, not {repeats} times")

@@ -167,6 +167,10 @@ def hinge_discriminator(true: Tensor, made: Tensor) -> Tensor:
     Args:
         true: Its logits of images.
         made: Its logits of reconstructions, which no gradient should reach.
+
+    Example:
+        >>> hinge_discriminator(torch.tensor([2.0, 0.5]), torch.tensor([-2.0, -0.5]))
+        tensor(0.2500)
     """
     return (functional.relu(1 - true).mean() + functional.relu(1 + made).mean()) / 2
 
@@ -189,6 +193,11 @@ def adaptive_weight(
         at: A tensor both depend on.
         average: The mean over the processes that share the batch: of gradients, not of norms, so
             that any number of processes finds the weight that one would.
+
+    Example:
+        >>> w = torch.tensor([1.0], requires_grad=True)
+        >>> round(adaptive_weight(6 * w.sum(), 2 * w.sum(), w).item(), 2)
+        3.0
     """
     pulls = [
         average(torch.autograd.grad(loss, at, retain_graph=True)[0].float()).norm()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from plica.networks.regrouping import check_pieces, join
 
 
 @runtime_checkable
@@ -64,3 +67,51 @@ class Framed(Protocol):
     def frames_at_a_time(self) -> int:
         """How many frames are computed at a time, as a group; 0 where all are."""
         ...
+
+
+class Streaming(nn.Module, ABC):
+    """A `Framed` network that is written as its streams: a whole sequence is one piece of them.
+
+    Contract: implementations bring the two streams and the numbers of `Framed`, and leave the rest
+    as it is.
+    """
+
+    streams = True
+    in_channels = 3
+    factor: int
+    period: int
+    code_channels: int
+
+    @abstractmethod
+    def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Code frames of a sequence that comes in pieces."""
+
+    @abstractmethod
+    def decode_stream(self, codes: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Frames of codes that come in pieces."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes of a whole sequence: the posterior's mean, where there is a posterior."""
+        return join(self.encode_stream([x]))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The sequence of codes z, about [−1, 1]; not clamped."""
+        return join(self.decode_stream([z]))
+
+    def _check_frames(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The pieces as they come.
+
+        Raises:
+            SettingsError: They have other channels, sides or frames than the network takes.
+        """
+        return check_pieces(
+            frames, channels=self.in_channels, factor=self.factor, period=self.period
+        )
+
+    def _check_codes(self, codes: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The pieces as they come.
+
+        Raises:
+            SettingsError: They have other channels than the network takes.
+        """
+        return check_pieces(codes, channels=self.code_channels, factor=1, period=1)

@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from plica.networks.borrowed import borrow
+from plica.networks.frames import Streaming
 from plica.networks.patches import fold_patches, unfold_patches
 from plica.networks.recollection import Recollection
-from plica.networks.regrouping import check_pieces, join, mark_last, regroup
+from plica.networks.regrouping import mark_last, regroup
 
 
-class LtxVideo(nn.Module):
+class LtxVideo(Streaming):
     """A `plica.networks.frames.Framed` network around diffusers' layers.
 
     Args:
@@ -34,8 +35,6 @@ class LtxVideo(nn.Module):
     factor = 32
     period = 8
     causal = True
-    streams = True
-    in_channels = 3
     frames_at_a_time = 8
     kept_per_code = (0.0, 0.0)
 
@@ -55,23 +54,13 @@ class LtxVideo(nn.Module):
         self.width = widths[0]
         self.patch = int(model.encoder.patch_size)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes of a whole sequence: the posterior's mean."""
-        return join(self.encode_stream([x]))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The sequence of codes z, about [−1, 1]; not clamped."""
-        return join(self.decode_stream([z]))
-
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Code frames of a sequence that comes in pieces.
 
         Raises:
             SettingsError: It has other channels, sides or frames than the network takes.
         """
-        pieces = check_pieces(
-            frames, channels=self.in_channels, factor=self.factor, period=self.period
-        )
+        pieces = self._check_frames(frames)
         memory = Recollection()
         for group in regroup(pieces, first=1, then=self.period):
             yield self._encode_group(group, memory)
@@ -82,7 +71,7 @@ class LtxVideo(nn.Module):
         Raises:
             SettingsError: They have other channels than the network takes.
         """
-        pieces = check_pieces(codes, channels=self.code_channels, factor=1, period=1)
+        pieces = self._check_codes(codes)
         memory = Recollection()
         for group, memory.ending in mark_last(regroup(pieces, first=1, then=1)):
             x = self._decode_group(group, memory)

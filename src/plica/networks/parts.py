@@ -79,6 +79,11 @@ def take_apart(network: nn.Module, direction: str) -> Part:
 
     Raises:
         SettingsError: The network has no such direction, or is of another kind.
+
+    Example:
+        >>> part = take_apart(network, "encode")
+        >>> part.channels
+        (1, 2)
     """
     if isinstance(network, Encoder | Decoder):
         return _bare(network)

@@ -151,7 +151,9 @@ class Perceptual(nn.Module):
             UnusablePixels: The pictures are too small, of two shapes, or of two channels.
 
         Example:
-            loss = perceptual(image, reconstruction).mean()
+            >>> perceptual = Perceptual(network="squeezenet")  # random, until weights are loaded
+            >>> perceptual(torch.zeros(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)).shape
+            torch.Size([2])
         """
         self._check(x, y)
         with torch.no_grad():
@@ -195,6 +197,11 @@ def join_weights(
     Args:
         classifier: torchvision's or timm's; what follows its convolutions is left out.
         linear: Under LPIPS' keys, or as {number}.weight in a copy of them.
+
+    Example:
+        >>> classifier = {"features.0.bias": torch.zeros(1)}
+        >>> sorted(join_weights(classifier, {"lin0.weight": torch.zeros(1)}))
+        ['features.0.bias', 'lin0.weight']
     """
     features = {key: value for key, value in classifier.items() if key.startswith("features.")}
     return features | {_COPIED.sub(r"lin\1.model.1.weight", k): v for k, v in linear.items()}

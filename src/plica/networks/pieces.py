@@ -86,7 +86,7 @@ def choose_tile(sides: Sides, need: Callable[[Sides], float], allowed: float) ->
 
     Example:
         >>> choose_tile((512, 512, 200), lambda tile: tile[0] * tile[1] * tile[2], 1e7)
-        (256, 171, 200)
+        (171, 256, 200)
     """
     tile = tuple(sides)
     while need(tile) > allowed:
@@ -95,11 +95,6 @@ def choose_tile(sides: Sides, need: Callable[[Sides], float], allowed: float) ->
             return None
         tile = (*tile[:axis], _shorter(sides[axis], tile[axis]), *tile[axis + 1 :])
     return tile
-
-
-def least_tile(sides: Sides) -> Sides:
-    """What `choose_tile` ends with."""
-    return tuple(min(side, LEAST_SIDE) for side in sides)
 
 
 def _shorter(side: int, length: int) -> int:

@@ -39,14 +39,13 @@ def get_precision(network: nn.Module) -> Precision:
 def set_precision(network: nn.Module, precision: Precision) -> None:
     """Make a network's layers compute in a precision, in place.
 
+    Raises:
+        SettingsError: The network has no such layers, or its weights were rounded before.
+
     Example:
-        >>> network = KlAutoencoder(dims=2, in_channels=1, code_channels=1, widths=(32, 64))
         >>> set_precision(network, "bfloat16")
         >>> network.encode(torch.zeros(1, 1, 16, 16)).dtype
         torch.float32
-
-    Raises:
-        SettingsError: The network has no such layers, or its weights were rounded before.
     """
     if precision == get_precision(network):
         return

@@ -114,7 +114,8 @@ def build_probe(
         WeightsError: The weights are another network's.
 
     Example:
-        logits = build_probe("small-2d")(torch.zeros(1, 1, 64, 64))
+        >>> build_probe("small-2d")(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1])
     """
     kind = find_probe(name)
     if in_channels < 1 or classes < 1:

@@ -55,6 +55,11 @@ def check_pieces(
 
     Raises:
         SettingsError: It has other channels, sides or frames.
+
+    Example:
+        >>> pieces = check_pieces([torch.zeros(1, 3, 9, 16, 16)], channels=3, factor=8, period=4)
+        >>> next(pieces).shape
+        torch.Size([1, 3, 9, 16, 16])
     """
     count = 0
     for piece in pieces:

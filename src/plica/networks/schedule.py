@@ -143,6 +143,11 @@ def plan_schedule(
     Raises:
         TooLarge: There is no way; says the least memory there is one with.
         SettingsError: The network has no such direction, or takes no such sides.
+
+    Example:
+        >>> plan = plan_schedule(network, "encode", sides=(512, 512), memory=2**30)
+        >>> plan.peak_bytes < 2**30
+        True
     """
     part = take_apart(network, direction)
     inner, slices = _sides_within(part, tuple(sides))
@@ -302,6 +307,13 @@ def run_schedule(
     Raises:
         OutputError: The scratch folder has not the room.
         SettingsError: The plan is for other sides, or needs a scratch folder.
+
+    Example:
+        >>> x = torch.randn(1, 1, 64, 64)
+        >>> plan = plan_schedule(network, "encode", sides=(64, 64), memory=2**30)
+        >>> z = run_schedule(network, "encode", x, plan=plan)
+        >>> torch.allclose(z, network.encode(x), atol=1e-5)
+        True
     """
     part = take_apart(network, direction)
     _check_plan(plan, part, tuple(x.shape), scratch)

@@ -95,7 +95,9 @@ class VisionTower(nn.Module):
         """Embeddings of pictures (batch, 1 or 3, height, width) in [−1, 1]; see `prepare`.
 
         Example:
-            distance = (tower.embed(image) - tower.embed(reconstruction)).square().sum(1)
+            >>> tower = VisionTower(side=32, width=48, depth=2, heads=3, embedding=16)
+            >>> tower.embed(torch.zeros(2, 1, 64, 64)).shape
+            torch.Size([2, 16])
         """
         return self(prepare(x, self.side, clamp=clamp))
 
@@ -165,6 +167,10 @@ def prepare(x: Tensor, side: int = 224, *, clamp: bool = True) -> Tensor:
 
     Raises:
         UnusablePixels: The pictures have neither 1 nor 3 channels.
+
+    Example:
+        >>> prepare(torch.zeros(1, 1, 480, 640)).shape
+        torch.Size([1, 3, 224, 224])
     """
     if x.ndim != 4 or x.shape[1] not in {1, 3}:
         raise UnusablePixels(

@@ -107,12 +107,6 @@ class Quantised:
         """Share of a codebook's entries that the batch uses."""
         return torch.unique(self.indices).numel() / entries
 
-    def perplexity(self, entries: int) -> float:
-        """How many entries are used, evenly counted: e to the entropy of their frequencies."""
-        counts = torch.bincount(self.indices.flatten(), minlength=entries)
-        p = counts / counts.sum()
-        return float(torch.exp(-torch.xlogy(p, p).sum()))
-
 
 class VqAutoencoder(nn.Module):
     """One class for the published VQ autoencoders; its state-dict keys are theirs.

@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from plica.networks.borrowed import borrow
+from plica.networks.frames import Streaming
 from plica.networks.patches import fold_patches, unfold_patches
-from plica.networks.regrouping import check_pieces, join, regroup
+from plica.networks.regrouping import regroup
 
 
-class Wan(nn.Module):
+class Wan(Streaming):
     """A `plica.networks.frames.Framed` network around diffusers' layers.
 
     Args:
@@ -35,8 +36,6 @@ class Wan(nn.Module):
 
     period = 4
     causal = True
-    streams = True
-    in_channels = 3
     frames_at_a_time = 4
     kept_per_code = (0.0, 0.0)
 
@@ -65,23 +64,13 @@ class Wan(nn.Module):
         self.patch = patch
         self.widths = (width, decoder_width)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes of a whole sequence: the posterior's mean."""
-        return join(self.encode_stream([x]))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The sequence of codes z, about [−1, 1]; not clamped."""
-        return join(self.decode_stream([z]))
-
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Code frames of a sequence that comes in pieces.
 
         Raises:
             SettingsError: It has other channels, sides or frames than the network takes.
         """
-        pieces = check_pieces(
-            frames, channels=self.in_channels, factor=self.factor, period=self.period
-        )
+        pieces = self._check_frames(frames)
         kept: list[Any] = [None] * len(list(self.encoder.modules()))
         for group in regroup(pieces, first=1, then=self.period):
             h = self.encoder(fold_patches(group, self.patch), feat_cache=kept, feat_idx=[0])
@@ -93,7 +82,7 @@ class Wan(nn.Module):
         Raises:
             SettingsError: They have other channels than the network takes.
         """
-        pieces = check_pieces(codes, channels=self.code_channels, factor=1, period=1)
+        pieces = self._check_codes(codes)
         kept: list[Any] = [None] * len(list(self.decoder.modules()))
         for number, group in enumerate(regroup(pieces, first=1, then=1)):
             h = self.post_quant_conv(group)

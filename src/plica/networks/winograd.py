@@ -78,6 +78,10 @@ def pays(x: Tensor, weight: Tensor) -> bool:
     Args:
         x: (batch, channel, *space).
         weight: (result, channel, 3, 3) or (result, channel, 3, 3, 3).
+
+    Example:
+        >>> pays(torch.zeros(1, 2, 8, 8), torch.zeros(2, 2, 3, 3))
+        False
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
         return False
@@ -97,6 +101,10 @@ def workspace(weight: Tensor, sides: tuple[int, ...]) -> int:
     Args:
         weight: Of the convolution.
         sides: Of the result.
+
+    Example:
+        >>> workspace(torch.zeros(128, 96, 3, 3), (40, 40)) > 0
+        True
     """
     plan = _Plan.make(weight, sides)
     results, channels = weight.shape[:2]

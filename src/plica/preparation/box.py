@@ -63,6 +63,12 @@ def find_box(
         margin_mm: Left around the parts, at least one cell.
         multiple: The box's sides become multiples of it, where the grid is large enough.
         least_part: Size of a part that counts, as a fraction of the largest.
+
+    Example:
+        >>> marked = np.zeros(scan.grid.shape, bool)
+        >>> marked[10:20, 10:20, 5:10] = True
+        >>> find_box(marked, scan.grid, margin_mm=2.0, multiple=4, least_part=0.1)
+        Box(start=(5, 7, 4), shape=(20, 16, 8))
     """
     spacing = np.array(grid.spacing_mm)
     sides = np.array(grid.shape)
@@ -94,6 +100,12 @@ def crop(
         step: Whose record it becomes.
         marked: Which voxels were taken for anatomy, to count those left outside.
         keep_border: Keep everything outside in the record, packed.
+
+    Example:
+        >>> box, marked = Box((4, 4, 0), (40, 32, 24)), scan.pixels[0] > -500
+        >>> inside, record = crop(scan, box, "mine", marked, keep_border=False)
+        >>> inside.grid.shape
+        (40, 32, 24)
     """
     undo: dict[str, Any] = {"start": list(box.start), "grid": image.grid.to_json()}
     undo |= {"fill": [0.0] * image.channels, "dtype": name_type(image.pixels.dtype)}

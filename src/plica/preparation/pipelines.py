@@ -28,12 +28,12 @@ def full_range(image: Image) -> tuple[Step, ...]:
     """All an image has, to [−1, 1].
 
     A CT by the range of a scanner's twelve bits, the same for all CTs, and wider where padding or
-    metal lies beyond it, so that nothing is cut; 8-bit pictures and labels by their 256 levels, so
+    metal lies beyond it, so that nothing is cut; 8-bit pictures by their 256 levels, so
     that one grey means one number; everything else by its own smallest and largest value.
     """
     if image.unit is Unit.HU:
         return (_window_of_a_ct(image),)
-    if image.unit in {Unit.DISPLAY, Unit.LABEL} and _fits_a_byte(image):
+    if image.unit is Unit.DISPLAY and _fits_a_byte(image):
         return (Window(0.0, GREY_LEVELS - 1.0),)
     return (MinMax(),)
 

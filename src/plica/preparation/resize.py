@@ -30,7 +30,8 @@ def resize(image: Image, shape: Sequence[int]) -> Image:
         UnusablePixels: Values are not finite.
 
     Example:
-        resize(mammogram, (512, 1024, 1))
+        >>> resize(radiograph, (48, 48, 1)).grid.spacing_mm
+        (2.0, 2.0, 1.0)
     """
     i, j, k = wanted = tuple(int(side) for side in shape)
     if min(wanted) < 1 or max(wanted) > LARGEST_SIDE:

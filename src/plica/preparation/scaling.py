@@ -26,6 +26,10 @@ def measure_range(pixels: Readable, purpose: str) -> tuple[float, float]:
 
     Raises:
         UnusablePixels: A value is not finite, or too large to compute with.
+
+    Example:
+        >>> measure_range(np.array([[[[-1024, 3071]]]], np.int16), "the window")
+        (-1024.0, 3071.0)
     """
     low, high = (float(end) for end in find_extremes(pixels))
     if not np.isfinite([low, high]).all():
@@ -62,6 +66,10 @@ def unscale(values: Pixels, low: float, high: float, *, clip: bool) -> NDArray[A
         low: What −1 means.
         high: What 1 means.
         clip: Bring values beyond [−1, 1] back first: right where the source had none.
+
+    Example:
+        >>> unscale(np.array([-1.0, 0, 1.2], np.float32), -1000, 1000, clip=True)
+        array([-1000.,     0.,  1000.], dtype=float32)
     """
     work = _working_type(values.dtype, low, high)
     back = np.clip(values, -1, 1) if clip else values

@@ -24,8 +24,11 @@ def prepare(image: Image, steps: Iterable[Step]) -> tuple[Image, Trail]:
         What a network may see, and the trail that leads back from it.
 
     Example:
-        >>> prepared, trail = prepare(image, (Finite(), Window(-1024, 3071), Pad((4, 4, 4))))
-        >>> restored = revert(prepared, trail)
+        >>> from plica.preparation.pad import Pad
+        >>> from plica.preparation.window import Window
+        >>> prepared, trail = prepare(image, (Window(-1024, 3071), Pad((16, 16, 16))))
+        >>> prepared.grid.shape, revert(prepared, trail).grid.shape
+        ((48, 48, 32), (48, 40, 24))
     """
     view, trail = foresee(View.of(image), steps)
     return view.collect(), trail
@@ -60,6 +63,12 @@ def revert(image: Image, trail: Trail) -> Image:
     Raises:
         LatentError: A record is damaged, names a step that does not exist, or leads to another
             grid than the one it was made on.
+
+    Example:
+        >>> from plica.preparation.pad import Pad
+        >>> padded, trail = prepare(image, (Pad((16, 16, 16)),))
+        >>> padded.grid.shape, revert(padded, trail).grid.shape
+        ((48, 48, 32), (48, 40, 24))
     """
     for record in reversed(trail.records):
         image = _settle(_find(record).revert(image, record), record)
@@ -75,6 +84,12 @@ def recall(view: View, trail: Trail) -> View:
 
     Raises:
         LatentError: As `revert` does.
+
+    Example:
+        >>> from plica.preparation.pad import Pad
+        >>> padded, trail = foresee(View.of(image), (Pad((16, 16, 16)),))
+        >>> recall(padded, trail).shape
+        (1, 48, 40, 24)
     """
     for record in reversed(trail.records):
         step: Any = _find(record)

@@ -80,6 +80,11 @@ def weigh(
 
     Args:
         average: The mean over the processes that share the batch.
+
+    Example:
+        >>> last = nn.Parameter(torch.ones(1))
+        >>> round(weigh(6 * last.sum(), 2 * last.sum(), last, torch.detach).item(), 2)
+        3.0
     """
     if not last.requires_grad:
         return torch.ones((), device=last.device)

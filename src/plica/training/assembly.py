@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plica.training.engine import Engine
     from plica.training.loop import Outcome
     from plica.training.objective import Objective
+    from plica.training.prepared import Shape
     from plica.training.progress import Watcher
 
 CACHE = "cache"
@@ -85,10 +86,11 @@ def run_recipe(
         TrainingStopped: It led nowhere.
 
     Example:
-        run_recipe(read_recipe("compact-4x3-2d"), Places(Path("runs/mine")))
+        >>> outcome = run_recipe(recipe, Places(Path("runs/mine"), device="cpu"))
+        >>> outcome.steps
+        4
     """
     from plica.training.batches import Batches
-    from plica.training.data import prepare_cases
     from plica.training.engine import Engine
     from plica.training.loop import train
     from plica.training.objectives import build_objective
@@ -102,16 +104,8 @@ def run_recipe(
     objective = build_objective(
         recipe, network=network, weights_dir=places.weights_dir, device=engine.device
     )
-    prepared = _share_preparing(
-        engine,
-        lambda: prepare_cases(
-            recipe.data,
-            cohort,
-            Shape.of(network),
-            cache=places.cache_folder,
-            progress=preparing if engine.is_first else None,
-        ),
-    )
+    shape, cache = Shape.of(network), places.cache_folder
+    prepared = _prepare(recipe, cohort, shape, cache=cache, engine=engine, progress=preparing)
     run = _open_run(recipe, places, engine)
     _refuse_other_images(run, prepared)
     if engine.is_first:
@@ -201,7 +195,7 @@ def _check_place(recipe: Recipe, places: Places) -> None:
     elif places.run.exists() and (places.run.is_file() or any(places.run.iterdir())):
         raise OutputError(
             f"{places.run} is not empty: give the run a folder of its own, or go on in it with "
-            f"`plica train --resume {places.run}`"
+            f"`plica train --resume -o {places.run}`"
         )
 
 
@@ -215,12 +209,22 @@ def _as_begun(recipe: Recipe, places: Places) -> Recipe:
     return replace(recipe, start=replace(recipe.start, weights="", lift=False))
 
 
-def _share_preparing(engine: Engine, make: Callable[[], Prepared]) -> Prepared:
+def _prepare(
+    recipe: Recipe,
+    cohort: Cohort,
+    shape: Shape,
+    *,
+    cache: Path,
+    engine: Engine,
+    progress: Callable[[Preparing], None] | None,
+) -> Prepared:
     """Images on disk: the first process makes them, the others then find them."""
+    from plica.training.data import prepare_cases
+
     if not engine.is_first:
         engine.wait()
-        return make()
-    prepared = make()
+        return prepare_cases(recipe.data, cohort, shape, cache=cache)
+    prepared = prepare_cases(recipe.data, cohort, shape, cache=cache, progress=progress)
     engine.wait()
     return prepared
 

@@ -42,7 +42,11 @@ class Batches:
         recipe: How.
 
     Example:
-        x, seeds = Batches(prepared, recipe).at(0)
+        >>> from plica.training.data import Shape, prepare_cases
+        >>> prepared = prepare_cases(recipe.data, cohort, Shape.of(network))
+        >>> x, seeds = Batches(prepared, recipe).at(0)
+        >>> x.shape, len(seeds)
+        ((2, 1, 16, 16), 2)
     """
 
     def __init__(self, prepared: Prepared, recipe: Recipe) -> None:

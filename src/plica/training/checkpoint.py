@@ -83,7 +83,9 @@ def save(folder: Path, contents: Mapping[str, Tensors], record: Record) -> Path:
         OutputError: It cannot be written; those that were there before are left.
 
     Example:
-        save(run.folder / "checkpoints", {"network": network.state_dict()}, record)
+        >>> record = Record(step=100, recipe="")
+        >>> save(Path("checkpoints"), {"network": network.state_dict()}, record).name
+        'step-0000100'
     """
     path = locate(folder, record.step)
     with new_folder(path, overwrite=True) as part:
@@ -176,13 +178,25 @@ def load_latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, []
 
 
+def load_last(folder: Path) -> Checkpoint | None:
+    """The last checkpoint; None where there is none.
+
+    Raises:
+        UnreadableFile: It is damaged or gone: an earlier one would not be what was asked for.
+    """
+    last, damaged = load_latest(folder)
+    if damaged:
+        raise UnreadableFile(f"{damaged[0]}; delete that checkpoint to go on from the one before")
+    return last
+
+
 def load_best(folder: Path) -> Checkpoint | None:
     """The checkpoint with the best metric, or the last one where nothing was judged.
 
     Raises:
         UnreadableFile: It is damaged or gone: another one would not be what was asked for.
     """
-    last, _ = load_latest(folder)
+    last = load_last(folder)
     if last is None or last.record.best_step in (-1, last.record.step):
         return last
     return load(folder, last.record.best_step)

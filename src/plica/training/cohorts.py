@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 
 from plica.cohort import Case, Cohort
@@ -38,23 +39,42 @@ def read_cohort(path: str | Path) -> Cohort:
         MissingExtra: Parquet needs pyarrow.
 
     Example:
-        cohort = read_cohort("images/MANIFEST.csv")
+        >>> len(read_cohort("images/images.csv")), len(read_cohort("images"))
+        (6, 6)
     """
     place = Path(path)
     if place.is_dir():
+        if is_plain_folder(place):
+            return read_folder(place)
         if (place / MANIFEST).is_file():
             return read_any_table(place / MANIFEST)
-        if any((place / mark).is_file() for mark in _BIDS_MARKS):
-            return Cohort.from_bids(place)
-        return read_folder(place)
+        return Cohort.from_bids(place)
     if not place.is_file():
         raise InputError(f"there is no folder or table at {place}: check the path")
+    if place.suffix.lower() == ".zip":
+        raise InputError(
+            f"{place.name} is a packed export, no cohort: write its series as images first, with "
+            f"`plica reconstruct {shlex.quote(str(place))} -c identity -o 'images/*.nii.gz'`, and "
+            "give images/, where all of them count as one patient; of several patients, give a "
+            "table with the columns path and patient"
+        )
     if place.suffix.lower() not in _TABLES:
         raise InputError(
             f"{place.name} is no cohort: give a folder of images, a BIDS tree, or a table "
             f"({', '.join(_TABLES)})"
         )
     return read_any_table(place)
+
+
+def is_plain_folder(path: str | Path) -> bool:
+    """Whether a cohort is a folder without a table, whose first folders stand for patients.
+
+    Example:
+        >>> is_plain_folder("images"), is_plain_folder("images/images.csv")
+        (True, False)
+    """
+    place = Path(path)
+    return place.is_dir() and not any((place / name).is_file() for name in (MANIFEST, *_BIDS_MARKS))
 
 
 def read_case(case: Case) -> Image:
@@ -64,7 +84,8 @@ def read_case(case: Case) -> Image:
         InputError: It cannot be read, or the size is no three numbers.
 
     Example:
-        read_case(next(iter(cohort))).grid.shape
+        >>> read_case(next(iter(cohort))).grid.shape
+        (32, 32, 1)
     """
     series = case.labels.get(SERIES_LABEL) or None
     return doors.read(case.path, series=series, spacing_mm=_parse_spacing(case))

@@ -41,6 +41,12 @@ def draw_side(
 
     Args:
         shortest: Side of the array.
+
+    Example:
+        >>> from plica.training.recipe import Augmentation
+        >>> half_to_twice = Augmentation(scale=(0.5, 2.0))
+        >>> 32 <= draw_side(np.random.default_rng(0), 64, half_to_twice, 512) <= 128
+        True
     """
     resized = rng.random() < augmentation.resized
     low, high = augmentation.scale
@@ -57,11 +63,16 @@ def draw_start(
     Args:
         length: Of the array along the axis.
         held: A voxel that must lie in the crop.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> 0 <= draw_start(rng, 64.0, 512) <= 512 - 64
+        True
     """
     first, last = 0.0, max(0.0, length - side)
     if held is not None:
         first, last = max(first, held + 1 - side), min(last, float(held))
-    if side.is_integer():
+    if float(side).is_integer():
         return float(rng.integers(int(np.ceil(first)), int(np.floor(last)) + 1))
     return float(rng.uniform(first, last))
 

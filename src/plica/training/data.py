@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def prepare_cases(
         OutputError: The cache cannot be written.
 
     Example:
-        prepared = prepare_cases(recipe.data, cohort, Shape.of(network))
+        >>> prepared = prepare_cases(recipe.data, cohort, Shape.of(network), cache=Path("cache"))
+        >>> prepared.unreadable
+        ()
     """
     _check(data, shape)
     cohort = split_cohort(cohort, data)
@@ -247,13 +250,15 @@ def prepare_case(case: Case, data: Data, shape: Shape, cache: Cache) -> Prepared
 
 
 def _refuse_unreadable(unreadable: list[Unreadable], total: int, data: Data) -> None:
-    if len(unreadable) <= data.unreadable * total:
+    if len(unreadable) <= round(data.unreadable * total, 6):  # 0.29 of 100 is 28.999…
         return
     named = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:_NAMED])
     more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+    share = math.ceil(100 * len(unreadable) / total) / 100  # of this cohort, and a little more
     raise InputError(
         f"{len(unreadable)} of {total} images cannot be used, and data.unreadable allows "
-        f"{data.unreadable:g} of them: {named}{more}"
+        f"{data.unreadable:g} of them: {named}{more}. Leave them out of the table, or "
+        f"by the where of [[data.sources]], or allow as many with --set data.unreadable={share:g}"
     )
 
 
@@ -283,7 +288,7 @@ def _find_small(images: dict[Key, PreparedImage], data: Data, shape: Shape) -> d
 
 def _refuse_small(small: list[tuple[str, int]], unreadable: int, total: int, data: Data) -> None:
     """Refuse too many images that are too small: names, and sides of the largest crops."""
-    if not small or len(small) + unreadable <= data.unreadable * total:
+    if not small or len(small) + unreadable <= round(data.unreadable * total, 6):
         return
     named = ", ".join(f"{name} ({side})" for name, side in small[:_NAMED])
     more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""

@@ -6,14 +6,22 @@ import csv
 import hashlib
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from plica.codecs.card import CodecCard, WeightsSource
-from plica.codecs.directory import PREPARATIONS, WEIGHTS, make_network, write_directory
+from plica.codecs.catalogue import DRAWN
+from plica.codecs.directory import (
+    PREPARATIONS,
+    WEIGHTS,
+    make_network,
+    offer_directory,
+    resolve_settings,
+    write_directory,
+)
 from plica.codecs.modelcard import write_model_card
 from plica.codecs.networkcodec import NetworkCodec
 from plica.codecs.weights import fill, fingerprint
@@ -27,6 +35,7 @@ from plica.training.assembly import BEGUN, recipe_of
 from plica.training.logs import EVALUATION
 from plica.training.loop import CHECKPOINTS
 from plica.training.recipe import Projection, Recipe
+from plica.training.starting import build_network
 from plica.training.state import AVERAGE, NETWORK
 
 README = "README.md"
@@ -70,7 +79,8 @@ def export_run(
         OutputError: The codec is there already, or cannot be written.
 
     Example:
-        export_run("runs/compact-4x3-2d", "codec")
+        >>> export_run("runs/small", "codec").card.name
+        'small'
     """
     run, folder = Path(run), Path(folder)
     recipe = recipe_of(run)
@@ -88,9 +98,34 @@ def export_run(
         padding="edge",
     )
     write_directory(folder, codec, overwrite=overwrite)
+    card = offer_directory(folder).card  # with the weights' checksum
     with new_file(folder / README, overwrite=overwrite) as file:
         file.write(write_model_card(card, sha256=_hash(folder / WEIGHTS)).encode())
     return Exported(folder, card, step, metrics)
+
+
+def make_untrained(recipe: Recipe) -> NetworkCodec:
+    """A recipe's codec as it is before the first step: what it costs and keeps to can be tried.
+
+    Its name says that its weights were drawn; what it decodes is nothing of the image.
+
+    Raises:
+        SettingsError: The recipe describes no network, or one that is no autoencoder.
+        WeightsError: Weights that the recipe begins from are missing.
+
+    Example:
+        >>> make_untrained(recipe).card.name.endswith(" (random weights)")
+        True
+    """
+    network = build_network(recipe).eval()
+    card = _make_card(recipe, network, {})
+    return NetworkCodec(
+        card=replace(card, name=f"{recipe.name}{DRAWN}", weights=WeightsSource("none")),
+        network=network,  # type: ignore[arg-type]  # an Autoencoder, as its recipe's table says
+        fingerprint=fingerprint(network.state_dict()),
+        steps=PREPARATIONS.get_thing(recipe.data.preparation),
+        padding="edge",
+    )
 
 
 def push(exported: Exported, repository: str) -> str:
@@ -103,6 +138,9 @@ def push(exported: Exported, repository: str) -> str:
     Raises:
         SettingsError: `repository` is no such name.
         OutputError: The hub refuses, or cannot be reached.
+
+    Example:
+        >>> push(export_run("runs/mine", "codec"), "owner/mine")  # wants the hub  # doctest: +SKIP
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
@@ -133,7 +171,7 @@ def push(exported: Exported, repository: str) -> str:
 
 def _choose(run: Path, choice: Choice) -> checkpoint.Checkpoint:
     folder = run / CHECKPOINTS
-    kept = checkpoint.load_best(folder) if choice == "best" else checkpoint.load_latest(folder)[0]
+    kept = checkpoint.load_best(folder) if choice == "best" else checkpoint.load_last(folder)
     if kept is None:
         raise SettingsError(f"{run} has no checkpoint yet: train it further, then export it")
     return kept
@@ -173,13 +211,13 @@ def _make_card(recipe: Recipe, network: Any, training: Mapping[str, Any]) -> Cod
         licence=recipe.licence,
         source=f"{recipe.source}; {trained}" if recipe.source else trained,
         weights=WeightsSource(kind="file", filename=WEIGHTS),
-        receptive_field=getattr(network, "receptive_field", 0),
+        receptive_field=_see(network),
         tileable=isinstance(network, Local),
         native_window=0 if isinstance(network, Local) or network.dims == 2 else WINDOW,
         posterior=_posterior(network),
         latents=("raw", "projected") if projected else ("raw",),
         extras={
-            "network": recipe.network,
+            "network": resolve_settings(recipe.network),
             "preparation": recipe.data.preparation,
             "padding": "edge",
             "training": dict(training),
@@ -195,6 +233,15 @@ _EXPECTS = {
     "medvae_pictures": "CT: −1000…1000 HU to −1…1; all else: the image's own range.",
     "medvae_volumes": "Turned to RAS. CT: −1000…1000 HU to −1…1; all else: the image's own range.",
 }
+
+
+def _see(network: Any) -> int | None:
+    """Voxels that one code sees: as the network says, or no more than its reach lets it."""
+    own: int | None = getattr(network, "receptive_field", None)
+    factor: int = network.factor
+    if own is None and isinstance(network, Local):
+        return (2 * network.encoder_reach + 1) * factor
+    return own
 
 
 def _posterior(network: nn.Module) -> Literal["none", "gaussian", "codebook"]:

@@ -18,6 +18,12 @@ def check_finite(numbers: Mapping[tuple[str, str, str], float], step: int) -> No
 
     Raises:
         TrainingStopped: One is not; the message names it.
+
+    Example:
+        >>> check_finite({("network", "term", "l1"): float("nan")}, step=7)
+        Traceback (most recent call last):
+            ...
+        plica.errors.TrainingStopped: the term 'l1' of 'network' is nan at step 7; ...
     """
     for (player, kind, name), value in numbers.items():
         if kind in ("term", "norm") and not math.isfinite(value):
@@ -40,6 +46,11 @@ def check_progress(measure: Measure, first: float, now: float, step: int, slack:
 
     Raises:
         TrainingStopped: It fell further, or is not a number.
+
+    Example:
+        >>> from plica.training.objective import Measure
+        >>> psnr = Measure("psnr", "dB", "higher")
+        >>> check_progress(psnr, first=30.0, now=29.8, step=100, slack=0.5)
     """
     behind = first - now if measure.better == "higher" else now - first
     if behind <= slack or now == first:  # the latter where both are infinite

@@ -64,6 +64,15 @@ def judge(
 
     Returns:
         The judgement, in the order of the cases; None where it was stopped.
+
+    Example:
+        >>> from plica.training.engine import Engine
+        >>> from plica.training.objectives import build_objective
+        >>> objective = build_objective(recipe)
+        >>> cases = [("p0", np.zeros((1, 16, 16), np.float32))]
+        >>> found = judge(objective, objective.network, cases, Engine("cpu"), lambda: False)
+        >>> [name for name, values in found.rows]
+        ['p0']
     """
     was_training = network.training
     network.eval()

@@ -281,7 +281,7 @@ class _Training:
         self._note("interrupted", step=step)
         raise TrainingInterrupted(
             f"stopped after {step} of {self._recipe.steps} steps, which are in a checkpoint; go on "
-            f"with: plica train --resume {shlex.quote(str(folder))}"
+            f"with: plica train --resume -o {shlex.quote(str(folder))}"
         )
 
     def _finish(self) -> Outcome:

@@ -37,6 +37,10 @@ def build_objective(
     Raises:
         SettingsError: The recipe's settings do not go together.
         WeightsError: Weights the recipe asks for are missing or damaged; names the path.
+
+    Example:
+        >>> type(build_objective(recipe)).__name__
+        'ReconstructionObjective'
     """
     from plica.training.starting import build_network
 

@@ -30,6 +30,10 @@ def write_panels(pairs: Sequence[Pair], path: Path) -> None:
 
     Raises:
         OutputError: It cannot be written.
+
+    Example:
+        >>> x = np.zeros((1, 32, 32), np.float32)
+        >>> write_panels([(x, x + 0.1)], Path("panel.png"))
     """
     rows = [_paint(_flatten(source), _flatten(decoded)) for source, decoded in pairs]
     width = max(row.shape[1] for row in rows)

@@ -52,6 +52,11 @@ def choose_cuts(
     Args:
         seeds: One per patch, whose chance draws its slices.
         share: Of the slices across each axis; at least one is drawn.
+
+    Example:
+        >>> cuts = choose_cuts((8, 16, 16), (7,), axes=(0,), share=0.25)
+        >>> len(cuts)
+        1
     """
     if len(sides) < 3:
         return ()
@@ -74,6 +79,11 @@ def pictures(
     Args:
         side: Pictures count as at least so large: networks may enlarge what they see.
         most: Pixels that come at a time, or one picture.
+
+    Example:
+        >>> x = torch.zeros(3, 1, 16, 16)
+        >>> [len(a) for a, b in pictures(x, x, (), most=2 * 16 * 16)]
+        [2, 1]
     """
     if not cuts:
         n = _share(len(x), most // max(x[0, 0].numel(), side**2))
@@ -114,6 +124,13 @@ def mean_over_pictures(
     Args:
         compare: Gives one number per pair of pictures.
         side, most: As for `pictures`.
+
+    Example:
+        >>> def compare(x, y):
+        ...     return (x - y).square().flatten(1).mean(1)
+        >>> x = torch.zeros(3, 1, 16, 16)
+        >>> mean_over_pictures(compare, x, x + 1, ())
+        tensor(1.)
     """
     n = count_pictures(x, cuts)
     if not (y.requires_grad and torch.is_grad_enabled()):

@@ -43,6 +43,11 @@ def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array,
 
     Raises:
         UnusablePixels: Values are not finite.
+
+    Example:
+        >>> x, facts = see(radiograph, "full_range", sliced=True)
+        >>> x.shape, round(float(x.min()), 1), round(float(x.max()), 1)
+        ((1, 96, 96, 1), -0.7, 0.4)
     """
     steps = Preparing().steps(
         image,

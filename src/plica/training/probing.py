@@ -349,7 +349,7 @@ def _moments(table: Float32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _restore(network: nn.Module, folder: Path) -> None:
-    last, _ = checkpoint.load_latest(folder / CHECKPOINTS)
+    last = checkpoint.load_last(folder / CHECKPOINTS)
     if last is None:
         raise UnreadableFile(f"{folder} is a finished run without a checkpoint: delete it")
     network.load_state_dict(last.contents["network"])

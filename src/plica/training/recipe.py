@@ -300,7 +300,8 @@ def fingerprint(recipe: Recipe) -> str:
     Words for people are not in it, nor where the cohort lies, nor how often something is logged.
 
     Example:
-        fingerprint(recipe) == fingerprint(replace(recipe, notes="…"))
+        >>> fingerprint(recipe) == fingerprint(replace(recipe, notes="written later"))
+        True
     """
     return hashlib.sha256(_deciding(recipe).encode()).hexdigest()[:16]
 
@@ -309,8 +310,8 @@ def compare(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
     """Where two recipes differ in what decides the weights: dotted name, and both values.
 
     Example:
-        >>> compare(recipe, replace(recipe, steps=10))  # doctest: +SKIP
-        [('steps', 20, 10)]
+        >>> compare(recipe, replace(recipe, steps=10))
+        [('steps', 4, 10)]
     """
     tables = [dict(_flatten(tomllib.loads(_deciding(recipe)))) for recipe in (one, other)]
     ours, theirs = tables
@@ -331,6 +332,12 @@ def refuse_another(there: Recipe, here: Recipe, *, whose: str) -> None:
 
     Raises:
         SettingsError: They differ in what decides the weights; the message names where.
+
+    Example:
+        >>> refuse_another(recipe, replace(recipe, steps=10), whose="the checkpoint of step 10")
+        Traceback (most recent call last):
+            ...
+        plica.errors.SettingsError: ...
     """
     differing = compare(there, here)
     if not differing:

@@ -16,6 +16,8 @@ from plica.training.recipe import Recipe
 _PACKAGE = Path(__file__).resolve().parent.parent
 # In a wheel the recipes lie inside the package; in a checkout, beside `src`.
 FOLDERS = (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes")
+SUFFIX = ".toml"
+"""Of a recipe's file."""
 _SHOWN = 12
 
 
@@ -34,7 +36,8 @@ def list_recipes() -> tuple[Listed, ...]:
     """The recipes that come with plica, by name.
 
     Example:
-        names = [listed.name for listed in list_recipes()]
+        >>> "compact-4x3-2d" in [listed.name for listed in list_recipes()]
+        True
     """
     return tuple(_listed(path, table) for path, table in _shipped())
 
@@ -46,10 +49,11 @@ def find_recipe(name: str | Path) -> Path:
         UnknownName: No recipe comes with plica under that name, and no such file is there.
 
     Example:
-        find_recipe("medvae-4x1-2d-stage1")
+        >>> find_recipe("medvae-4x1-2d-stage1").name
+        'medvae-4x1-2d-stage1.toml'
     """
     path = Path(name)
-    if path.suffix == ".toml" or len(path.parts) > 1:
+    if path.suffix == SUFFIX or len(path.parts) > 1:
         if path.is_file():
             return path
         raise UnknownName(f"no recipe at {path}; `plica train --list` shows those of plica")
@@ -67,7 +71,8 @@ def read_recipe(name: str | Path) -> Recipe:
         SettingsError: A setting is unknown, missing, of the wrong kind or out of range.
 
     Example:
-        recipe = read_recipe("medvae-4x1-2d-stage1")
+        >>> read_recipe("medvae-4x1-2d-stage1").steps
+        100000
     """
     return settings.read(Recipe, find_recipe(name))
 
@@ -82,7 +87,9 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         SettingsError: A name is unknown, or a value is of the wrong kind or out of range.
 
     Example:
-        short = change(recipe, {"steps": 100, "data.crop": 64})
+        >>> short = change(recipe, {"steps": 100, "data.crop": 64})
+        >>> short.steps, short.data.crop
+        (100, 64)
     """
     table = tomllib.loads(settings.to_toml(recipe))
     for name, value in changes.items():
@@ -97,7 +104,11 @@ def shrink(recipe: Recipe) -> Recipe:
         SettingsError: It says none, or what it says does not fit.
     """
     if not recipe.smoke:
-        raise SettingsError(f"the recipe {recipe.name} says no smoke scale: add a table [smoke]")
+        raise SettingsError(
+            f"the recipe {recipe.name} says no smoke scale: add a table [smoke] with the settings "
+            "that --smoke changes, by their dotted names, such as steps = 6, evaluate_every = 3, "
+            '"data.validation_cases" = 2'
+        )
     return change(recipe, recipe.smoke)
 
 

@@ -81,7 +81,7 @@ def ship(
         OutputError: It is there already, or cannot be written.
 
     Example:
-        ship("runs/compact-4x3-2d", data="images/MANIFEST.csv")
+        >>> ship("runs/compact-4x3-2d", data="images")  # wants a compact run  # doctest: +SKIP
     """
     trained, out = Path(trained), Path(out)
     codec, recipe = _open(trained)
@@ -98,15 +98,10 @@ def ship(
     state = halve(network.state_dict())
     content = _pack(state, name)
     record = {
-        "summary": recipe.summary,
-        "licence": recipe.licence,
+        **_describe_recipe(recipe),
         "filename": f"{name}.safetensors",
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "network": {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in recipe.network.items()
-        },
         **_describe(network),
         "latent_statistics": statistics,
         "half_precision": _compare(codec, state, recipe, cohort),
@@ -258,6 +253,17 @@ def _compare(
 def _fits(codec: NetworkCodec, case: Case) -> bool:
     """Single slices are no volumes, and whole volumes would be judged for ever in slices."""
     return read(case.path).is_volume == (codec.card.dims == 3)
+
+
+def _describe_recipe(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "summary": recipe.summary,
+        "licence": recipe.licence,
+        "network": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in recipe.network.items()
+        },
+    }
 
 
 def _describe(network: Compact) -> dict[str, Any]:

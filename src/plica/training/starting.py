@@ -19,6 +19,7 @@ from plica.codecs.pretrained import read_pretrained
 from plica.errors import SettingsError, UnreadableFile, WeightsError
 from plica.networks.adapters import adapt
 from plica.networks.blocks import lay_out
+from plica.networks.contract import find_breach
 from plica.networks.lifting import lift
 from plica.networks.lora import fold_lora
 from plica.training import checkpoint
@@ -32,6 +33,8 @@ from plica.training.state import AVERAGE, NETWORK
 SEPARABLE = ("channel_ds.", "channel_proj.")
 MOST_NUMBERS = 2 * 10**9
 """Of a network: eight times as many as the largest published one has."""
+_TRIED = 2
+"""Side of the image that a network is tried on, in codes."""
 _HUB = "hub:"
 _ANALYSIS = {"analysis", "synthesis"}
 
@@ -45,8 +48,14 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
         weights_dir: Where weights are looked for that are not where the recipe says.
 
     Raises:
-        SettingsError: The recipe describes no network, or trains parameters it does not have.
+        SettingsError: The recipe describes no network, or one that is no autoencoder, or trains
+            parameters it does not have.
         WeightsError: Start weights are missing, damaged or of another network; names the path.
+
+    Example:
+        >>> first, again = build_network(recipe), build_network(recipe)
+        >>> all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
+        True
     """
     start = recipe.start
     with torch.device("meta"):  # takes no memory
@@ -54,6 +63,7 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = _make(recipe)
+    _check_contract(network, recipe)
     lay_out(network)
     if start.weights:
         _begin_from(network, recipe, None if weights_dir is None else Path(weights_dir))
@@ -69,6 +79,17 @@ def _make(recipe: Recipe) -> nn.Module:
         recipe.network, of=f"the recipe {recipe.name}", fault=SettingsError
     )
     return network
+
+
+def _check_contract(network: nn.Module, recipe: Recipe) -> None:
+    """Before the first step: what is no autoencoder could be trained, and never be exported."""
+    factor = getattr(network, "factor", 1)
+    whole = recipe.data.crop // factor if isinstance(factor, int) and factor > 0 else 0
+    if breach := find_breach(network, (_TRIED, *([whole] if whole > _TRIED else []))):
+        raise SettingsError(
+            f"the network of the recipe {recipe.name}, {recipe.network['kind']}, is no autoencoder "
+            f"as plica knows them: {breach}"
+        )
 
 
 def _refuse_too_large(network: nn.Module, recipe: Recipe) -> None:
@@ -90,6 +111,11 @@ def choose_trained(
 
     Raises:
         SettingsError: No parameter's name begins so, or the network has frozen it for good.
+
+    Example:
+        >>> choose_trained(network, ("decoder",))
+        >>> {name.split(".")[0] for name, one in network.named_parameters() if one.requires_grad}
+        {'decoder'}
     """
     names = [name for name, _ in network.named_parameters()]
     for beginning in beginnings:

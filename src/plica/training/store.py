@@ -44,8 +44,11 @@ def open_store(
         MissingExtra: pyarrow is needed.
 
     Example:
-        >>> data = plica.open_store("archive.store", labels="labels.csv")  # doctest: +SKIP
-        >>> loader = DataLoader(data.stream(seed=1), batch_size=32, num_workers=4)
+        >>> from torch.utils.data import DataLoader
+        >>> data = plica.open_store("archive.store", labels="labels.csv")
+        >>> loader = DataLoader(data.stream(seed=1), batch_size=2)  # num_workers=4 for a large one
+        >>> next(iter(loader))["codes"].shape
+        torch.Size([2, 1, 8, 8, 1])
     """
     from plica.training.store_labels import Labels
     from plica.training.stored import Form, StoredLatents

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plica.cohort import Cohort
-from plica.errors import InputError
+from plica.errors import InputError, SettingsError
 from plica.formats.store import Store
+from plica.formats.store_paths import LEDGER, open_paths
 from plica.tables import Row, read_table
 
 Value = str | int | float
+SOURCE = "source"
+LEAVING_OUT = 'Labels(..., missing="leave-out")'
+"""How rows without a latent are left out, as messages say it."""
+_ABSENT = "no image of that path was in the archive when it was last looked through"
+_UNASKED = (
+    f"its image was not in the archive or failed, which {LEDGER} knew, and that does not lie "
+    "beside the store"
+)
 
 
 @dataclass(frozen=True)
@@ -25,21 +36,33 @@ class Labels:
     Args:
         table: CSV, TSV or Parquet with one row per latent; or a cohort, whose labels, patient and
             split are taken.
-        on: The index's column that says which row belongs to which latent.
+        on: The index's column that says which row belongs to which latent. Where the index holds no
+            paths, `source` is asked of the store's ledger (`ledger.sqlite`), which does.
         column: The table's column of the same values.
-        kinds: Which columns to take, and as what: {"finding": float}. None takes all as text.
+        kinds: Which columns to take, and as what: {"finding": float}. None takes all as text. A
+            float comes as float32, as codes do; np.float64 keeps double precision.
         subset: Whether latents without a row are left out. Otherwise they are an error. A row
-            without a latent always is.
+            without a latent is another matter: see `missing`.
+        missing: What to do with rows that have no latent, for their image is not in the archive or
+            failed: "refuse", or "leave-out", which counts them. That no row has one is an error
+            always.
 
     Example:
-        Labels("labels.csv", kinds={"finding": float, "patient": str})
+        >>> labels = Labels("labels.csv", kinds={"finding": float, "patient": str})
+        >>> plica.open_store("archive.store", labels=labels)[0]["finding"].dtype
+        dtype('float32')
     """
 
     table: str | PathLike[str] | Cohort
-    on: str = "source"
+    on: str = SOURCE
     column: str = "path"
     kinds: Mapping[str, type[Value]] | None = None
     subset: bool = False
+    missing: Literal["refuse", "leave-out"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.missing not in {"refuse", "leave-out"}:
+            raise SettingsError(f"missing is 'refuse' or 'leave-out', but it is {self.missing!r}")
 
     @property
     def name(self) -> str:
@@ -54,18 +77,20 @@ class Joined:
     Args:
         numbers: Which latents, ascending.
         values: By column, one for each of them.
+        left_out: How many rows were left out, for they have no latent.
     """
 
     numbers: NDArray[np.int64]
     values: Mapping[str, Sequence[Value]]
+    left_out: int = 0
 
 
 def join(labels: Labels, store: Store) -> Joined:
     """Find the latent of each row, and the row of each latent.
 
     Raises:
-        InputError: A row has no latent, a latent no row, something stands twice, a column is
-            missing, or a value is not of its kind.
+        InputError: A row has no latent (unless such are left out, and some have one), a latent no
+            row, something stands twice, a column is missing, or a value is not of its kind.
     """
     rows = _read(labels)
     row_of = {row[labels.column]: n for n, row in enumerate(rows)}
@@ -73,23 +98,28 @@ def join(labels: Labels, store: Store) -> Joined:
         twice = _first_twice([row[labels.column] for row in rows])
         raise InputError(f"{labels.name} has two rows of {labels.column} {twice!r}; keep one")
     numbers, order, without = _find(labels, store, row_of)
-    if len(order) < len(rows):
-        lost = next(iter(set(range(len(rows))) - set(order)))
+    if len(order) < len(rows) and not (order and labels.missing == "leave-out"):
+        lost = min(set(range(len(rows))) - set(order))
+        path = rows[lost][labels.column]
         raise InputError(
             f"{len(rows) - len(order)} of {len(rows)} rows of {labels.name} have no latent in the "
-            f"store, such as {labels.column} {rows[lost][labels.column]!r}; compare it with the "
-            f"index's column {labels.on!r}, or encode what is missing"
+            f"store, such as {labels.column} {path!r}; "
+            + (
+                _explain(labels, store, path)
+                if order
+                else _explain_all(labels, store, without, path)
+            )
         )
     if without and not labels.subset:
         raise InputError(
             f"{len(without)} latents have no row in {labels.name}, such as {labels.on} "
-            f"{without[0]!r}; add them, or say subset=True to leave such latents out"
+            f"{without[0]!r}; add them, or leave such latents out by Labels(..., subset=True)"
         )
     values = {
         name: [_convert(rows[n], name, kind, labels) for n in order]
         for name, kind in _choose(labels, rows).items()
     }
-    return Joined(np.array(numbers, np.int64), values)
+    return Joined(np.array(numbers, np.int64), values, len(rows) - len(order))
 
 
 def _read(labels: Labels) -> list[Row]:
@@ -116,16 +146,13 @@ def _find(
     numbers: list[int] = []
     order: list[int] = []
     without: list[str] = []
-    number = 0
-    for table in store.tables((labels.on,)):
-        for value in map(str, table.column(0).to_pylist()):
-            row = row_of.get(value)
-            if row is None:
-                without.append(value)
-            else:
-                numbers.append(number)
-                order.append(row)
-            number += 1
+    for number, value in enumerate(_name_latents(labels, store)):
+        row = row_of.get(value)
+        if row is None:
+            without.append(value)
+        else:
+            numbers.append(number)
+            order.append(row)
     if len(set(order)) < len(order):
         twice = {row: value for value, row in row_of.items()}[int(_first_twice(order))]
         raise InputError(
@@ -135,13 +162,63 @@ def _find(
     return numbers, order, without
 
 
+def _name_latents(labels: Labels, store: Store) -> Iterator[str]:
+    """What the column to join on says of each latent; a path it lacks is asked of the ledger."""
+    if labels.on != SOURCE:
+        for table in store.tables((labels.on,)):
+            yield from map(str, table.column(0).to_pylist())
+        return
+    with open_paths(store.folder) as paths:
+        columns = store.tables(("key", SOURCE))
+        for shard, table in zip(store.shards, columns, strict=True):
+            keys, sources = (table.column(name).to_pylist() for name in ("key", SOURCE))
+            known = {} if paths is None or all(sources) else paths.of_shard(shard)
+            yield from (
+                source or known.get(key, "") for key, source in zip(keys, sources, strict=True)
+            )
+
+
+def _explain(labels: Labels, store: Store, path: str) -> str:
+    """Why a row has no latent where others have theirs, and what to do."""
+    if labels.on != SOURCE:
+        told = _compare(labels)
+    else:
+        told = _ask_ledger(store, path, unknown=_ABSENT, silent=_UNASKED)
+    return f"{told}: drop the row, or leave such rows out by {LEAVING_OUT}"
+
+
+def _explain_all(labels: Labels, store: Store, without: Sequence[str], path: str) -> str:
+    """Why no row at all has a latent, and what to do."""
+    if labels.on != SOURCE:
+        return _compare(labels)
+    if told := _ask_ledger(store, path):
+        return told
+    like = next(filter(None, without), "")
+    with open_paths(store.folder) as paths:
+        if paths is not None:
+            like = like or paths.example()
+    if like or paths is not None or not without:
+        return "paths begin below the archive's folder" + (f", such as {like!r}" if like else "")
+    return (
+        f"the index holds no paths (the store was made without --keep-paths) and {LEDGER}, which "
+        "knows them, does not lie beside it: put it there, or join by key, which "
+        "`plica bulk status STORE -o keys.csv` lists by path where the ledger is: "
+        'Labels(..., on="key", column="key")'
+    )
+
+
+def _compare(labels: Labels) -> str:
+    return f"compare it with the index's column {labels.on!r}, or encode what is missing"
+
+
+def _ask_ledger(store: Store, path: str, *, unknown: str = "", silent: str = "") -> str:
+    """What the ledger says of a path, or else: it does not know it, or it is not there."""
+    with open_paths(store.folder) as paths:
+        return silent if paths is None else paths.explain(path) or unknown
+
+
 def _first_twice(values: Sequence[Value]) -> Value:
-    seen: set[Value] = set()
-    for value in values:
-        if value in seen:
-            return value
-        seen.add(value)
-    return ""
+    return next(value for value, count in Counter(values).items() if count > 1)
 
 
 def _choose(labels: Labels, rows: Sequence[Row]) -> Mapping[str, type[Value]]:

@@ -87,7 +87,7 @@ class Form:
             codes = codes[..., 0]
         item: Item = {CODES: self._contain(codes, row), KEY: row[KEY]}
         item |= {column: row[column] for column in self.columns}
-        item |= labels
+        item |= {name: _narrow(value) for name, value in labels.items()}
         if self.container == "torchio":
             item = _import("torchio").Subject(item)
         return self.transform(item) if self.transform else item
@@ -106,12 +106,22 @@ class Form:
         return _import("torchio").ScalarImage(tensor=codes, affine=affine)
 
 
+def _narrow(value: Value) -> Any:
+    """A float of single precision, as codes are: batches of Python's own would be float64."""
+    return np.float32(value) if type(value) is float else value
+
+
 def to_tensor(packed: Packed, name: str, *, stored: bool = False) -> Tensor:
     """Stored codes as a tensor of its own memory.
 
     Args:
         name: For messages.
         stored: Leave float16 and bfloat16 as they are; int8 and its scales become float32 always.
+
+    Example:
+        >>> from plica.formats.codes import pack
+        >>> to_tensor(pack(latent.codes, "float16"), "made", stored=True).dtype
+        torch.float16
     """
     if packed.dtype == "I8":
         return torch.from_numpy(unpack(packed, name))

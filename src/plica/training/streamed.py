@@ -38,11 +38,13 @@ class StreamedLatents(IterableDataset[Any]):
         even: Whether each worker of each rank has as many items as the others.
 
     Example:
-        >>> stream = plica.open_store("archive.store").stream(seed=1)  # doctest: +SKIP
-        >>> for epoch in range(10):
+        >>> from torch.utils.data import DataLoader
+        >>> stream = plica.open_store("archive.store").stream(seed=1)
+        >>> for epoch in range(2):
         ...     stream.set_epoch(epoch)
-        ...     for batch in DataLoader(stream, batch_size=32, num_workers=4):
-        ...         ...
+        ...     print(sum(len(batch["key"]) for batch in DataLoader(stream, batch_size=4)))
+        6
+        6
     """
 
     def __init__(

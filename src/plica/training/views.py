@@ -146,8 +146,11 @@ class Views:
         folder: Of the cache; None takes the user's.
 
     Example:
-        views = Views(Sight(dims=2, size=(256, 256)))
-        views.of_image(subject), views.of_codec(subject, codec)
+        >>> from plica.training.cohorts import read_case
+        >>> subject, codec = Subject(next(iter(cohort))), plica.load("linear-4x1-2d")
+        >>> views = Views(Sight(dims=2, size=(32, 32)), Path("cache"))
+        >>> views.of_image(subject).shape, views.of_codec(subject, codec).shape
+        ((1, 32, 32, 1), (1, 8, 8, 1))
     """
 
     def __init__(self, sight: Sight, folder: Path | None = None) -> None:

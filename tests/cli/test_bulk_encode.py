@@ -1,0 +1,195 @@
+"""What plica bulk encode and status say of a run, and of what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.bulk.conftest import CODEC
+from tests.bulk.test_mishaps import make_volume
+from typer.testing import CliRunner, Result
+
+from plica.bulk import worker
+from plica.bulk.engine import Ran
+from plica.bulk.ledger import STATES, STAYS
+from plica.bulk.lock import hold
+from plica.cli import bulk_encode, bulk_status, console
+from plica.cli.bulk_watch import watch
+from plica.cli.main import app
+from plica.errors import SettingsError, TooLarge
+
+N = 5
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(app, ["bulk", *map(str, words)])
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    for number in range(N):
+        make_volume(tmp_path / "archive" / f"{number}.nii", 16 + number)
+    return tmp_path / "archive"
+
+
+def encode(archive: Path, *words: object) -> Result:
+    return call("encode", archive, "-o", archive.parent / "store", "-c", CODEC, *words)
+
+
+def status(archive: Path, *words: object) -> Result:
+    return call("status", archive.parent / "store", *words)
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def change_one_and_lose_another(archive: Path) -> None:
+    (archive / "0.nii").unlink()
+    (archive / "1.nii").unlink()
+    make_volume(archive / "0.nii", 40)
+
+
+def test_what_shares_no_shard_with_what_is_gone_is_renewed_as_is_said(archive: Path):
+    encode(archive, "--shard-series", 1)
+    change_one_and_lose_another(archive)
+
+    said = plain(encode(archive, "--shard-series", 1).stderr)
+
+    assert "1 series have changed" in said
+    assert "--renew encodes their shards again" in said
+    assert "--renew` encodes shards with changed series again" in plain(status(archive).stderr)
+    renewed = encode(archive, "--shard-series", 1, "--renew")
+    assert renewed.exit_code == 0
+    assert "have changed" not in renewed.stderr
+    assert json.loads(status(archive, "--json").stdout)["changed"] == 0
+
+
+def test_what_shares_a_shard_with_what_is_gone_is_not_said_to_be_renewable(archive: Path):
+    encode(archive)
+    change_one_and_lose_another(archive)
+
+    for words in ((), ("--renew",)):
+        said = plain(encode(archive, *words).stderr)
+        assert "1 series have changed since they were encoded, and their latents stay" in said
+        assert "--renew" not in said
+
+    assert "--renew" not in plain(status(archive).stderr)
+    listed = json.loads(status(archive, "--json").stdout)
+    assert (listed["changed"], listed["renewable"], listed["deleted"]) == (1, 0, 1)
+    assert STAYS in {one["reason"] for one in listed["stale"]}
+
+
+def test_what_could_not_be_renewed_is_an_error_with_its_name(archive: Path):
+    encode(archive)
+    (archive / "0.nii").write_bytes(b"\x5c\x01\x00\x00" + b"\x00" * 400)
+
+    said = encode(archive, "--renew")
+
+    assert said.exit_code == 1
+    assert "0.nii: its latent stays as it was: " in plain(said.stderr)
+    record = json.loads(encode(archive, "--renew", "--json").stdout)
+    assert [one["path"] for one in record["kept"]] == ["0.nii"]
+    assert record["done"] == N
+
+
+def test_what_a_limit_left_is_foretold_to_machines_too(archive: Path):
+    limited = json.loads(encode(archive, "--limit", 2, "--json").stdout)
+    assert limited["remaining"]["series"] == N - 2
+    assert limited["remaining"]["seconds"] > 0
+    each = limited["run"]["shard_bytes"] / 2
+    assert limited["remaining"]["bytes"] == pytest.approx(3 * each, abs=1)
+    more = plain(encode(archive, "--limit", 1).stderr)
+    assert "2 series wait, and the same command without --limit encodes them: about" in more
+    assert json.loads(encode(archive, "--json").stdout)["remaining"] is None
+
+
+def test_cards_for_one_worker_of_this_process_are_refused(archive: Path):
+    refused = encode(archive, "--gpus", 1)
+    assert isinstance(refused.exception, SettingsError)
+    assert "--device cuda" in str(refused.exception)
+    assert not (archive.parent / "store").exists()
+
+
+def test_a_kind_of_latent_that_is_none_is_refused(archive: Path):
+    refused = encode(archive, "--latent", "mena")
+    assert isinstance(refused.exception, SettingsError)
+    assert "--latent takes" in str(refused.exception)
+
+
+def test_workers_of_one_machine_share_what_one_would_take(archive: Path, monkeypatch):
+    monkeypatch.setattr(bulk_encode, "choose_memory", lambda _: 3 << 28)
+    refused = encode(archive, "--workers", 3)
+    assert isinstance(refused.exception, TooLarge)
+    assert "and has 256M: say --memory" in str(refused.exception)
+    assert "or fewer than 3 --workers" in str(refused.exception)
+
+
+def test_status_names_who_works_on_a_store_and_how_many_more_are_stale(archive: Path, monkeypatch):
+    encode(archive)
+    for file in archive.iterdir():
+        file.unlink()
+    make_volume(archive / "other.nii")
+    encode(archive)
+    monkeypatch.setattr(bulk_status, "SHOWN", 2)
+    with hold(archive.parent / "store"):
+        said = status(archive)
+    assert f"being worked on by process {os.getpid()} on " in plain(said.stderr)
+    assert f"{N - 2} more" in said.stdout
+    assert "deleted since" in said.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--quiet",)])
+def test_a_sound_store_is_verified_without_a_word_where_that_is_asked(archive: Path, words):
+    encode(archive, "--quiet")
+    said = call("verify", archive.parent / "store", "--decode", 1, *words)
+    assert said.exit_code == 0
+    assert ("as written" in said.stderr) is not bool(words)
+
+
+def test_an_archive_without_an_image_is_an_error_to_machines_too(tmp_path: Path):
+    (tmp_path / "archive").mkdir()
+    said = encode(tmp_path / "archive", "--json")
+    assert said.exit_code == 1
+    assert json.loads(said.stdout)["error"].startswith("the archive holds no image")
+
+
+def test_the_codec_is_loaded_once(archive: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(worker, "load_codec")  # the command has its own name for it
+    assert encode(archive).exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["encode_archive", "_report"])
+def test_who_stops_it_at_once_is_told_even_quietly(archive: Path, place: str, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk_encode, place, stop)
+    said = encode(archive, "--quiet")
+    assert said.exit_code == 130
+    assert plain(said.stderr).startswith("error: stopped at once; what is in the store stays")
+
+
+def test_the_time_left_of_a_resumed_run_is_told_by_this_run_alone():
+    bar = console.progress(quiet=True, each=bulk_encode.LINE_OF_HOURS)
+    clock = [0.0]
+    bar.get_time = lambda: clock[0]
+    watcher = watch(bar, None, silent=True)
+    watcher.planned(1000, 9000)
+    for clock[0], through in ((3.0, 1), (57.0, 10)):
+        watcher.through(through, 100)
+    [left] = [one for one in bar.columns if isinstance(one, console._Left)]
+    assert str(left.render(bar.tasks[0])) == "1 h 39 min left"  # 990 of 6 s each
+    assert bar.tasks[0].completed == 9010
+
+
+def test_the_table_says_where_all_of_the_time_went():
+    ran = Ran(done=10, wall=51.1, looked=2.0, started=53.0)
+    rows = dict(bulk_encode._rows(ran, dict.fromkeys(STATES, 0), 132.0))
+    assert rows["starting workers"] == "53.0 s"
+    assert rows["encoding"].startswith("51.1 s")
+    assert rows["in all, with loading"] == "132.0 s"
+    own = dict(bulk_encode._rows(Ran(done=10, wall=51.1), dict.fromkeys(STATES, 0), 52.0))
+    assert own["starting workers"] == ""  # and is left out

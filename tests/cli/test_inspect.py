@@ -1,0 +1,106 @@
+"""`plica inspect` says what a latent tells of its source, and whether it is whole."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.formats.dicom_scenes import make_slice, save
+from typer.testing import CliRunner
+
+from plica.cli import inspect as command
+from plica.cli.main import app
+from plica.formats import latents
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A series of three slices with text burnt into it."""
+    for k in range(3):
+        save(
+            make_slice(2.0 * k, InstanceNumber=k + 1, BurnedInAnnotation="YES"),
+            tmp_path / "ct" / f"{k}.dcm",
+        )
+    return tmp_path / "ct"
+
+
+@pytest.fixture
+def latent(scan, tmp_path):
+    """The latent of it."""
+    done = run("encode", scan, "-o", tmp_path / "ct.latent", "-c", "identity")
+    assert done.exit_code == 0, done.output
+    assert "text is burnt into its pixels" in done.output
+    return tmp_path / "ct.latent"
+
+
+def facts(path, *words):
+    done = run("inspect", path, "--json", *words)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_what_concerns_identity_is_on_the_screen(latent):
+    said = " ".join(run("inspect", latent).stdout.split())
+    provenance = facts(latent)["provenance"]
+
+    assert f"series mark {provenance['series']}" in said
+    assert provenance["content"].startswith("sha256:")
+    for part in ("content hash sha256:", "modality CT", "identity none", "burnt into its pixels",
+                 "checksums header right, numbers right"):  # fmt: skip
+        assert part in said
+
+
+def test_damaged_numbers_are_an_error_and_so_is_a_damaged_header(latent):
+    whole = latent.read_bytes()
+    for at in (len(whole) - 5, 200):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        latent.write_bytes(damaged)
+        done = run("inspect", latent)
+        assert done.exit_code == 1
+        assert "damaged" in str(done.exception)
+
+
+def test_a_large_latent_is_checked_when_asked_for(latent, monkeypatch):
+    monkeypatch.setattr(command, "_CHECKED_BELOW", 100)
+    assert facts(latent)["checksums"] == {"header": "right", "numbers": "not checked"}
+    assert facts(latent, "--check")["checksums"]["numbers"] == "right"
+    latent.write_bytes(latent.read_bytes()[:-1] + b"\7")
+    assert run("inspect", latent).exit_code == 0
+    assert run("inspect", latent, "--check").exit_code == 1
+
+
+def test_without_marks_nothing_links_a_latent_to_its_source(scan, latent, tmp_path):
+    done = run("encode", scan, "-o", tmp_path / "bare.latent", "-c", "identity", "--no-marks", "-q")
+    assert done.exit_code == 0, done.output
+    marked, bare = facts(latent)["provenance"], facts(tmp_path / "bare.latent")["provenance"]
+
+    assert (bare["series"], bare["content"]) == ("", "")
+    content = (tmp_path / "bare.latent").read_bytes()
+    for mark in (marked["series"], marked["content"].partition(":")[2]):
+        assert mark.encode() in latent.read_bytes()
+        assert mark.encode() not in content
+    assert "series mark none" in " ".join(run("inspect", tmp_path / "bare.latent").stdout.split())
+    codes = [latents.read(path).codes for path in (latent, tmp_path / "bare.latent")]
+    np.testing.assert_array_equal(*codes)
+
+
+def test_a_latent_without_marks_joins_the_one_series_that_lies_where_it_lies(scan, tmp_path):
+    run("encode", scan, "-o", tmp_path / "bare.latent", "-c", "identity", "--no-marks", "-q")
+    joined = run("decode", tmp_path / "bare.latent", "-o", tmp_path / "out.dcm", "--like", scan)
+    assert joined.exit_code == 0, joined.output
+    assert "--like writes who the patient is" in joined.output
+
+    for k in range(3):
+        save(
+            make_slice(InstanceNumber=k + 1, position=(40.0, -20.0, 2.0 * k)),
+            tmp_path / "other" / f"{k}.dcm",
+        )
+    refused = run(
+        "decode", tmp_path / "bare.latent", "-o", tmp_path / "b.dcm", "--like", tmp_path / "other"
+    )
+    assert refused.exit_code != 0
+    assert not (tmp_path / "b.dcm").exists()

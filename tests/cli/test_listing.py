@@ -1,0 +1,170 @@
+"""An export of several series: what is listed, what is taken, and what is left out and said."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.cli.exports import make_export, pack
+from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save
+from typer.testing import CliRunner
+
+from plica.cli.main import app
+from plica.formats.doors import read
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return make_export(tmp_path)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_export_is_inspected_as_a_table_of_its_series(tree, zipped):
+    done = run("inspect", pack(tree) if zipped else tree)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stdout.split())
+    assert "3 series of 2 patients" in said
+    assert "1 A CT 5×6×4 0.75 × 0.5 × 2 axial original 4" in said
+    assert "2 B CT 5×6×3 0.75 × 0.5 × 2 axial original 3" in said
+    assert "3 B CT 5×6 0.75 × 0.5 axial localizer 1" in said
+    others = "2 other files (AUTORUN.INF: not DICOM; viewer.exe: not DICOM)"
+    assert f"besides: 1 structured report (SR), {others}" in said
+    assert "--descriptions adds each series' own description, which may name people" in done.stderr
+    assert ".1, .2" not in done.stderr
+    assert "Doe" not in said
+    assert "follow-up" not in said
+    assert "identity: the files name a patient (name, ID, descriptions, UIDs)" in done.stderr
+
+
+def test_of_one_file_the_kinds_of_identity_are_said_and_never_values(tmp_path):
+    named = save(make_slice(PatientBirthDate="19010203", StudyDate="19040506"), tmp_path / "a.dcm")
+    bare = save(make_slice(PatientName="", PatientID=""), tmp_path / "b.dcm")
+    done, machine = run("inspect", named), json.loads(run("inspect", named, "--json").stdout)
+    said = " ".join(done.stdout.split())
+    assert "identity the file names a patient (name, ID, birth date, dates, UIDs)" in said
+    assert machine["identity"] == ["name", "ID", "birth date", "dates", "UIDs"]
+    assert machine["provenance"]["identity"] == {}
+    for word in ("Doe", "secret-7", "1901", "1904"):
+        assert word not in said + json.dumps(machine)
+    assert "no name, ID or birth date, but UIDs" in " ".join(run("inspect", bare).stdout.split())
+
+
+def test_descriptions_are_said_where_they_were_asked_for(tree):
+    done = run("inspect", tree, "--descriptions")
+    assert "Doe^Jane follow-up" in done.stdout
+    assert "mark" in (heading := done.stdout.splitlines()[1])
+    assert heading.split()[-1] == "description"
+    assert "--descriptions" not in done.stderr
+
+
+def test_marks_that_differ_from_a_latents_are_explained(tree):
+    save(make_slice(ImageOrientationPatient=[0, 1, 0, 0, 0, -1], SeriesInstanceUID="1.2.8"),
+         tree / "SE2/IM1")  # fmt: skip
+    done = run("inspect", tree)
+    assert "sagittal" in done.stdout
+    assert "their latents all keep the mark before the dot" in done.stderr
+
+
+def test_machines_get_records_without_names(tree):
+    record = json.loads(run("inspect", pack(tree), "--json").stdout)
+    assert [one["shape"] for one in record["series"]] == [[5, 6, 4], [5, 6, 3], [5, 6, 1]]
+    assert [one["kind"] for one in record["series"]] == ["original", "original", "localizer"]
+    assert record["objects"] == {"structured report (SR)": 1}
+    assert record["foreign"] == 2
+    assert [one["patient"] for one in record["series"]] == ["A", "B", "B"]
+    assert {one["plane"] for one in record["series"]} == {"axial"}
+    assert "others" not in record
+    assert record["patients"] == 2
+    assert "description" not in record["series"][0]
+
+
+def test_the_number_listed_is_the_number_that_is_read(tree):
+    export = pack(tree)
+    listed = json.loads(run("inspect", export, "--json").stdout)["series"]
+    for one in listed:
+        chosen = run("inspect", export, "--series", one["number"], "--json")
+        assert json.loads(chosen.stdout)["grid"]["shape"] == one["shape"]
+        assert list(read(export, series=one["number"]).grid.shape) == one["shape"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_whole_export_is_encoded_without_its_localizer_and_the_rest_is_said(tree, zipped):
+    out = tree.parent / "latents"
+    done = run("encode", pack(tree) if zipped else tree, "-o", out, "-c", "identity")
+    assert done.exit_code == 0, done.output
+    assert len(list(out.rglob("*.latent"))) == 2
+    said = " ".join(done.stderr.split())
+    assert "left out: 1 structured report (SR), 1 localizer (taken with --localizers)" in said
+    assert "2 other files" in said
+    assert "the images are of 2 patients" in said
+    assert "Roe" not in said
+
+
+def test_localizers_are_taken_where_they_are_asked_for_or_are_all_there_is(tree):
+    out = tree.parent / "latents"
+    assert run("encode", tree, "-o", out, "-c", "identity", "--localizers", "-q").exit_code == 0
+    assert len(list(out.rglob("*.latent"))) == 3
+    alone = run("encode", tree / "SE2", "-o", tree.parent / "one", "-c", "identity", "-q")
+    assert alone.exit_code == 0
+    assert len(list((tree.parent / "one").rglob("*.latent"))) == 1
+
+
+def test_a_chosen_series_is_named_in_the_table(tree):
+    done = run("encode", pack(tree), "-o", tree.parent / "l", "-c", "identity", "--series", 2)
+    assert "EXPORT/series-2" in done.stdout
+    assert " CT " in done.stdout
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_a_chosen_series_is_written_where_the_whole_run_writes_it(tree, zipped, command):
+    export, out = pack(tree) if zipped else tree, tree.parent / "out"
+    assert run(command, export, "-o", out, "-c", "identity", "--localizers", "-q").exit_code == 0
+    whole = sorted(out.rglob("*.*"))
+    for number in (1, 2, 3):
+        more = ("-c", "identity", "--series", number)
+        assert run(command, export, "-o", tree.parent / "one", *more, "-q").exit_code == 0
+        again = run(command, export, "-o", out, *more, "--resume")
+        assert "were there already: 1" in again.stderr
+    each = [one.relative_to(tree.parent / "one") for one in (tree.parent / "one").rglob("*.*")]
+    assert sorted(each) == [one.relative_to(out) for one in whole]
+
+
+def test_a_chosen_localizer_is_taken_beside_other_sources(tree):
+    report = json.loads(run("encode", pack(tree), tree / "SE1/IM0", "-o", tree.parent / "l",
+                            "-c", "identity", "--series", 3, "--json").stdout)  # fmt: skip
+    assert "EXPORT/series-3" in [one["image"] for one in report["results"]]
+
+
+def test_a_latent_of_another_series_is_not_taken_for_this_one(tree):
+    export, out = pack(tree), tree.parent / "one.latent"
+    assert run("encode", export, "-o", out, "-c", "identity", "--series", 1).exit_code == 0
+    assert run("encode", export, "-o", out, "-c", "identity", "--series", 1,
+               "--resume").exit_code == 0  # fmt: skip
+    done = run("encode", export, "-o", out, "-c", "identity", "--series", 2, "--resume")
+    assert done.exit_code == 1
+    assert "is the latent of another series than EXPORT/series-2" in str(done.exception)
+
+
+def test_two_scouts_of_one_series_are_not_taken_for_each_other(tree):
+    """They have one mark, since they have one SeriesInstanceUID."""
+    side = make_slice(ImageOrientationPatient=[0, 1, 0, 0, 0, -1], SeriesInstanceUID="1.2.8",
+                      PatientName="Roe^Richard", PatientID="P1",
+                      PixelData=np.arange(ROWS * COLUMNS, dtype=np.int16).tobytes(),
+                      ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])  # fmt: skip
+    save(side, tree / "SE2/IM1")
+    export, out = pack(tree), tree.parent / "one.latent"
+    assert run("encode", export, "-o", out, "-c", "identity", "--series", 3).exit_code == 0
+    again = run("encode", export, "-o", out, "-c", "identity", "--series", 3, "--resume")
+    assert again.exit_code == 0
+    done = run("encode", export, "-o", out, "-c", "identity", "--series", 4, "--resume")
+    assert "is the latent of another series than EXPORT/series-4" in str(done.exception)
+
+
+def test_several_series_are_asked_about_in_the_words_of_the_help(tree):
+    with pytest.raises(Exception, match="by its number or the beginning of its mark") as caught:
+        read(tree)
+    assert "  " not in str(caught.value)
