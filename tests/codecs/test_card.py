@@ -16,6 +16,19 @@ def test_every_card_comes_back_from_json(card):
     assert json.loads(json.dumps(CodecCard.from_json(record).to_json())) == record
 
 
+def test_latents_name_their_codec_without_the_history_of_its_weights():
+    """Of a compact codec's card that is the most: it would weigh in small images' files."""
+    codec = load("compact-4x3-2d")
+
+    said = codec.card.identify(codec.fingerprint)
+
+    assert {"training", "lesions_kept"} <= set(codec.card.extras)
+    assert not {"training", "lesions_kept"} & set(said.card["extras"])
+    assert CodecCard.from_json(said.card).extras["network"] == codec.card.extras["network"]
+    assert len(json.dumps(dict(said.card))) < 2500
+    assert (said.name, said.fingerprint) == (codec.card.name, codec.fingerprint)
+
+
 @pytest.mark.parametrize(
     ("fact", "value"),
     [

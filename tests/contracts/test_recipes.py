@@ -24,7 +24,7 @@ from plica.training.recipe import Projection, Recipe
 from plica.training.recipes import change, find_recipe, list_recipes, read_recipe, shrink
 
 NAMES = [listed.name for listed in list_recipes()]
-RUNS = "runs/"
+RUNS, COHORT = "runs/", "images.csv"
 MEDVAE = {
     f"medvae-{size}-2d-stage{stage}" for size in ("4x1", "4x3", "8x1", "8x4") for stage in (1, 2)
 }
@@ -115,29 +115,31 @@ def test_rates_are_the_published_ones_for_each_image_of_a_step(name):
 
 
 @pytest.fixture(scope="session")
-def weights_dir(tmp_path_factory):
+def weights_dir(once):
     names = ("vgg16", "lpips-vgg16", "biomedclip", "kl-f4", "kl-f8")
-    return make_weights_dir(tmp_path_factory.mktemp("pretrained"), names)
+    return once("pretrained-of-recipes", lambda folder: make_weights_dir(folder, names))
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory, shared, weights_dir):
+def smoke(once, shared, weights_dir):
     """Walks a recipe's smoke scale, and before it that of the run it starts from; each once."""
-    folder = tmp_path_factory.mktemp("smoke")
-    done: dict[str, tuple[Recipe, Path]] = {}
+
+    def prepare(name: str, folder: Path) -> Recipe:
+        recipe = shrink(read_recipe(name))
+        changes = {"data.cohort": str(folder / COHORT)}
+        if recipe.start.weights.startswith(RUNS):
+            changes["start.weights"] = str(walk(recipe.start.weights.removeprefix(RUNS))[1])
+        return change(recipe, changes)
+
+    def train(name: str, folder: Path) -> None:
+        recipe = prepare(name, folder)
+        dims = int(recipe.network.get("dims", 3))
+        make_cohort(recipe, shared, folder / COHORT, dims=dims)
+        run_recipe(recipe, Places(folder / "run", weights_dir=weights_dir, device="cpu"))
 
     def walk(name: str) -> tuple[Recipe, Path]:
-        if name not in done:
-            recipe = shrink(read_recipe(name))
-            dims = int(recipe.network.get("dims", 3))
-            table = make_cohort(recipe, shared, folder / f"{name}.csv", dims=dims)
-            changes = {"data.cohort": str(table)}
-            if recipe.start.weights.startswith(RUNS):
-                changes["start.weights"] = str(walk(recipe.start.weights.removeprefix(RUNS))[1])
-            recipe = change(recipe, changes)
-            run_recipe(recipe, Places(folder / name, weights_dir=weights_dir, device="cpu"))
-            done[name] = recipe, folder / name
-        return done[name]
+        folder = once(f"smoke-{name}", lambda folder: train(name, folder))
+        return prepare(name, folder), folder / "run"
 
     return walk
 
@@ -149,7 +151,7 @@ def test_a_smoke_scale_trains_judges_keeps_and_exports(name, smoke, shared, tmp_
 
     exported = export_run(run, tmp_path / "codec", choice="last")
     codec = plica.load(tmp_path / "codec", device="cpu")
-    image = read_a_part(run.parent / f"{name}.csv")
+    image = read_a_part(run.parent / COHORT)
     latent = codec.encode(image)
     decoded = codec.decode(latent)
 

@@ -29,7 +29,6 @@ from plica.formats.codes import StorageType
 from plica.formats.store import Store
 from plica.formats.store_facts import FACTS
 from plica.formats.store_paths import LEDGER
-from plica.latent import CodecIdentity
 
 MOST_DEATHS = 3
 ARCHIVE = "archive"
@@ -158,7 +157,7 @@ def open_store(folder: Path, codec: Codec, dtype: StorageType, facts: dict[str, 
         SettingsError: It was made with others; they are named.
         OutputError: The folder holds something else.
     """
-    identity = CodecIdentity(codec.card.name, codec.fingerprint, codec.card.to_json())
+    identity = codec.card.identify(codec.fingerprint)
     if not (folder / FACTS).is_file():
         return Store.create(folder, codec=identity, dtype=dtype, settings=facts)
     store = Store.open(folder)

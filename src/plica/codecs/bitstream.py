@@ -26,7 +26,7 @@ from plica.codecs.codec import (
 from plica.codecs.levels import Levels
 from plica.errors import LatentError, SettingsError, UnknownName, UnusablePixels
 from plica.image import Image
-from plica.latent import CodecIdentity, Latent, LatentKind
+from plica.latent import Latent, LatentKind
 
 Plane = NDArray[np.uint16]
 EncodePlanes = Callable[[Sequence[Plane], float | None], list[bytes]]
@@ -128,7 +128,7 @@ def bitstream_latent(
     """A latent that holds a stream of bytes."""
     return Latent(
         codes=np.frombuffer(stream, np.uint8).reshape(1, -1, 1, 1),
-        codec=CodecIdentity(card.name, fingerprint, card.to_json()),
+        codec=card.identify(fingerprint),
         prepared=image.grid,
         factor=(1, 1, 1),
         source=image.grid,

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from plica.latent import CodecIdentity
+
 MOST = 2**16  # of factor and channels: no codec comes near it
 
 NORMS = {
@@ -17,6 +19,8 @@ NORMS = {
     "batch": "numbers fixed in training: anything can be cut anywhere",
 }
 """What a network's layers may normalise over, and what follows for running it in pieces."""
+OF_WEIGHTS = ("training", "half_precision", "lesions_kept")
+"""Extras that tell how weights came to be and what was measured of them: most of a card's bytes."""
 LATENTS = frozenset({"raw", "projected", "bitstream"})
 Posterior = Literal["none", "gaussian", "codebook"]
 
@@ -123,6 +127,21 @@ class CodecCard:
         record["extras"] = dict(self.extras)
         record["total_factor"] = self.total_factor
         return record
+
+    def identify(self, fingerprint: str) -> CodecIdentity:
+        """Which codec it is, as latents say it: with the card, but for `OF_WEIGHTS`.
+
+        Args:
+            fingerprint: Of the weights, or of the settings: it tells whose card has the rest.
+
+        Example:
+            >>> codec = plica.load("bicubic-4x-2d")
+            >>> codec.card.identify(codec.fingerprint).name
+            'bicubic-4x-2d'
+        """
+        record = self.to_json()
+        record["extras"] = {k: v for k, v in self.extras.items() if k not in OF_WEIGHTS}
+        return CodecIdentity(self.name, fingerprint, record)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> CodecCard:

@@ -22,7 +22,7 @@ from plica.codecs.running import Meter, Running
 from plica.codecs.wayback import absent, outline_decoded, revert_whole
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.image import Image
-from plica.latent import CodecIdentity, Latent, LatentKind, Trail
+from plica.latent import Latent, LatentKind, Trail
 from plica.networks.frames import Framed
 from plica.networks.heap import keeping_freed
 from plica.networks.sending import send
@@ -180,7 +180,7 @@ class FrameCodec:
         line = f"encoded by {self.card.name} (raw latent, posterior mean)"
         return Latent(
             codes=codes,
-            codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
+            codec=self.card.identify(self.fingerprint),
             prepared=view.grid,
             factor=self.card.factors,
             source=image.grid,

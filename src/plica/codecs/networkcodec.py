@@ -34,7 +34,7 @@ from plica.codecs.wayback import absent, outline_decoded, revert_whole
 from plica.errors import LatentError, SettingsError, TooLarge, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image
-from plica.latent import CodecIdentity, Latent, LatentKind, Trail
+from plica.latent import Latent, LatentKind, Trail
 from plica.networks.autoencoder import Autoencoder, Local, Pass, Passing, Projecting, Sampling
 from plica.networks.heap import keeping_freed
 from plica.networks.precision import Precision, set_precision
@@ -156,7 +156,7 @@ class NetworkCodec:
     ) -> Latent:
         return Latent(
             codes=codes,
-            codec=CodecIdentity(self.card.name, self.fingerprint, self.card.to_json()),
+            codec=self.card.identify(self.fingerprint),
             prepared=view.grid,
             factor=self._factor,
             source=image.grid,
