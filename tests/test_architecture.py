@@ -40,15 +40,17 @@ def parse(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def run_budgets():
+@pytest.fixture(scope="module")
+def budgets():
     """The script's names; it imports its neighbours as it does when run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "docs")
         return runpy.run_path(str(ROOT / "docs" / "make_budgets.py"))
 
 
-BUDGETS = run_budgets()
-MEASURED = BUDGETS["measure"]()
+@pytest.fixture(scope="module")
+def measured(budgets):
+    return budgets["measure"]()
 
 
 # -- imports -------------------------------------------------------------------------------------
@@ -91,30 +93,31 @@ def test_the_public_names_are_few_sorted_and_there():
 # -- budgets -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("budget", MEASURED, ids=[one.what for one in MEASURED])
-def test_every_budget_is_kept(budget):
-    print(f"\n{budget.what:55} {budget.found:35} {budget.allowed}")
+def test_every_budget_is_kept(measured):
+    for budget in measured:
+        print(f"{budget.what:55} {budget.found:35} {budget.allowed}")
 
-    assert budget.holds, "\n".join(budget.offenders)
+    assert len(measured) > 15
+    assert {one.what: one.offenders or one.found for one in measured if not one.holds} == {}
 
 
-def test_rings_of_imports_are_found():
-    rings = BUDGETS["find_rings"]({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()})
+def test_rings_of_imports_are_found(budgets):
+    rings = budgets["find_rings"]({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()})
 
     assert rings == [["b", "c"]]
 
 
-def test_the_page_that_measures_the_house_says_what_is_measured():
+def test_the_page_that_measures_the_house_says_what_is_measured(budgets, measured):
     page = ROOT / "docs" / "house.md"
-    made = BUDGETS["fill"](page, {"budgets": BUDGETS["tabulate_budgets"](MEASURED)})
+    made = budgets["fill"](page, {"budgets": budgets["tabulate_budgets"](measured)})
 
     assert page.read_text(encoding="utf-8") == made, "run python docs/make_budgets.py"
 
 
-def test_a_copied_file_is_found_wherever_its_lines_stand():
-    lines = [(number, f"line {number}") for number in range(1, BUDGETS["SAME"] + 1)]
+def test_a_copied_file_is_found_wherever_its_lines_stand(budgets):
+    lines = [(number, f"line {number}") for number in range(1, budgets["SAME"] + 1)]
     moved = [(number + 7, text) for number, text in lines]
-    find = BUDGETS["find_repetitions"]
+    find = budgets["find_repetitions"]
 
     assert list(find({"a.py": lines, "b.py": lines})) == ["a.py:1 ~ b.py:1"]
     assert list(find({"a.py": lines, "b.py": moved})) == ["a.py:1 ~ b.py:8"]
@@ -125,20 +128,21 @@ def test_a_copied_file_is_found_wherever_its_lines_stand():
 # -- words ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_opens_with_a_line_that_says_what_it_is_for(path):
-    doc = ast.get_docstring(parse(path))
+def test_every_module_opens_with_a_line_that_says_what_it_is_for():
+    firsts = {
+        name_of(path): ((ast.get_docstring(parse(path)) or "").splitlines() or [""])[0]
+        for path in MODULES
+    }
 
-    assert doc, "no docstring"
-    first = doc.splitlines()[0]
-    assert 15 <= len(first) <= 100
-    assert first.endswith((".", "?", "!"))
+    assert len(firsts) > 300
+    assert {name: first for name, first in firsts.items()
+            if not (15 <= len(first) <= 100 and first.endswith((".", "?", "!")))} == {}  # fmt: skip
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_nothing_is_left_unfinished(path):
+def test_nothing_is_left_unfinished():
     found = [
-        f"{number}: {line.strip()}"
+        f"{name_of(path)}:{number}: {line.strip()}"
+        for path in MODULES
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if UNFINISHED.search(line)
     ]
