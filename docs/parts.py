@@ -20,7 +20,7 @@ def tabulate(columns: Sequence[str], rows: Iterable[Sequence[str]], align: str =
         rows: As many cells each.
         align: A letter for each column: l, r or c; "" for all to the left.
 
-    Example:
+    Examples:
         >>> print(tabulate(("name", "sides"), [("ct", "512|512")]))
         | name | sides |
         | --- | --- |

@@ -81,7 +81,7 @@ def gather(pixels: Readable, box: Box, dtype: Any = None) -> NDArray[Any]:
         box: One slice per axis.
         dtype: Of the copy; None keeps the pixels' own.
 
-    Example:
+    Examples:
         >>> gather(np.arange(24).reshape(4, 6), (slice(1, 3), slice(0, 2)), np.float32)
         array([[ 6.,  7.],
                [12., 13.]], dtype=float32)

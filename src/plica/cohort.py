@@ -81,7 +81,7 @@ class Cohort:
         Raises:
             InputError: The table cannot be read, lacks a column, or breaks the rules of a cohort.
 
-        Example:
+        Examples:
             >>> train = Cohort.from_manifest("data/MANIFEST.csv").of_split("train")
             >>> len(train), sorted({case.patient for case in train})
             (4, ['p0', 'p1'])
@@ -118,7 +118,7 @@ class Cohort:
             InputError: The table cannot be read, lacks a column, or breaks the rules of a cohort.
             MissingExtra: Parquet needs pyarrow.
 
-        Example:
+        Examples:
             >>> cohort = Cohort.from_table("images.csv", patient="patient", split="split")
             >>> len(cohort), len(cohort.of_split("train"))
             (6, 4)
@@ -146,7 +146,7 @@ class Cohort:
         Raises:
             InputError: There are no subjects with images, or participants.tsv does not fit them.
 
-        Example:
+        Examples:
             >>> brains = Cohort.from_bids("ds000001").where(datatype="anat")
             >>> [case.patient for case in brains]
             ['sub-01', 'sub-02']
@@ -206,7 +206,7 @@ class Cohort:
             InputError: Cases have a split already, or there are fewer patients than splits.
             SettingsError: A share is not above zero, or they do not add up to 1.
 
-        Example:
+        Examples:
             >>> unsplit = Cohort(tuple(replace(case, split="") for case in cohort))
             >>> dealt = unsplit.with_splits({"train": 2 / 3, "dev-test": 1 / 3})
             >>> len(dealt.of_split("train")), len(dealt.of_split("dev-test"))

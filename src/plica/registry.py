@@ -132,7 +132,7 @@ class Registry(Mapping[str, str]):
     def blame(self, name: str, error: Exception) -> UnknownName:
         """What to say where the thing that another package added under `name` cannot be used.
 
-        Example:
+        Examples:
             >>> fruits = Registry("fruit", (("apple", "json:dumps"),))
             >>> str(fruits.blame("apple", ImportError("no seeds")))[:41]
             "the fruit 'apple' of plica cannot be impo"

@@ -42,7 +42,7 @@ class Run:
         Raises:
             OutputError: The folder exists and is not empty, or cannot be written.
 
-        Example:
+        Examples:
             >>> run = Run.start("runs/linear", recipe)
             >>> run.log("fitted", codec="linear-4x1-2d", seconds=3.1)
             >>> run.finish({"psnr_db": 33.2})
@@ -69,7 +69,7 @@ class Run:
         Raises:
             UnreadableFile: The folder is not there, or is no run's.
 
-        Example:
+        Examples:
             >>> Run.start("runs/mine", recipe).finish({"psnr_db": 33.2})
             >>> Run.open("runs/mine").recipe(Recipe) == recipe
             True
@@ -177,7 +177,7 @@ def describe_environment() -> dict[str, Any]:
 
     No host name, user name or path: the record may be published with the results.
 
-    Example:
+    Examples:
         >>> "torch" in describe_environment()["packages"]
         True
     """
@@ -194,7 +194,7 @@ def describe_environment() -> dict[str, Any]:
 def find_commit() -> str:
     """The commit plica was installed from, where pip was given a git repository; "" elsewhere.
 
-    Example:
+    Examples:
         >>> find_commit() == "" or len(find_commit()) >= 7
         True
     """
@@ -210,7 +210,7 @@ def find_commit() -> str:
 def say_version(version: str) -> str:
     """A version of plica, and its commit where that is known.
 
-    Example:
+    Examples:
         >>> say_version("0.1.0").split(" (commit ")[0]
         '0.1.0'
     """

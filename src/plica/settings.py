@@ -30,7 +30,7 @@ def read(cls: type[Settings], path: str | Path) -> Settings:
         SettingsError: The file is missing or is not TOML; a setting is unknown, missing or of the
             wrong kind. The message names the setting's path inside the file.
 
-    Example:
+    Examples:
         >>> read(Recipe, "recipe.toml").name
         'small'
     """
@@ -50,7 +50,7 @@ def parse(cls: type[Settings], text: str) -> Settings:
     Raises:
         SettingsError: As for `read`.
 
-    Example:
+    Examples:
         >>> from plica.training.recipe import Optimiser
         >>> parse(Optimiser, "rate = 0.5").rate
         0.5
@@ -75,7 +75,7 @@ def to_toml(settings: Any) -> str:
     Raises:
         SettingsError: A value is of a kind TOML has no form for.
 
-    Example:
+    Examples:
         >>> from plica.training.recipe import Optimiser
         >>> print(to_toml(Optimiser(rate=0.5)).splitlines()[0])
         kind = "adam"

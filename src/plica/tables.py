@@ -33,7 +33,7 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> list[Row]:
         TooLarge: It is beyond any list of images.
         MissingExtra: Parquet needs pyarrow.
 
-    Example:
+    Examples:
         read_table(Path("images.csv"), ("path",))
     """
     try:

@@ -18,7 +18,7 @@ from plica.errors import MissingExtra
 
 PACKAGE = Path(plica.__file__).parent
 SKIP = "# doctest: +SKIP"
-_SECTION = re.compile(r"^Example:(.*)\n((?:(?: .*)?\n)*)", re.MULTILINE)
+_SECTION = re.compile(r"^Examples?:(.*)\n((?:(?: .*)?\n)*)", re.MULTILINE)
 _NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

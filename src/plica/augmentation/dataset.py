@@ -117,7 +117,7 @@ def make_dataset(
         OutputError: The folder is taken, was begun with other settings, or cannot be written.
         InputError: A case cannot be used, or there are fewer patients than folds.
 
-    Example:
+    Examples:
         >>> from plica.augmentation.labelled import find_labelled
         >>> from plica.augmentation.surveying import survey
         >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))

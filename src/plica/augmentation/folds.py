@@ -19,7 +19,7 @@ def draw_folds(patients: Iterable[str], folds: int, *, seed: int = 0) -> tuple[f
         SettingsError: There are fewer than two folds.
         InputError: There are fewer patients than folds.
 
-    Example:
+    Examples:
         >>> draw_folds(["a", "b", "c"], 3)[0]
         frozenset({'b'})
     """

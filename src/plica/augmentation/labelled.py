@@ -126,7 +126,7 @@ def find_labelled(source: Path, labels: Path | None = None) -> Labelled:
     Raises:
         InputError: It is none of these, or an image has no label.
 
-    Example:
+    Examples:
         >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
         >>> [pair.case for pair in data.pairs][:2]
         ['p0_a', 'p1_a']

@@ -33,7 +33,7 @@ def parse_folder(folder: Path) -> tuple[int, str]:
     Raises:
         OutputError: It is not called as nnU-Net wants.
 
-    Example:
+    Examples:
         >>> parse_folder(Path("nnUNet_raw/Dataset501_Liver"))
         (501, 'Liver')
     """

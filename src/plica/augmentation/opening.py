@@ -49,7 +49,7 @@ def open_pair(pair: Pair, *, unit: Unit | None = None) -> Opened:
         InputError: A file cannot be read, or the label image is on another grid.
         UnusablePixels: Labels are no whole numbers from 0, or values are not finite.
 
-    Example:
+    Examples:
         >>> from plica.augmentation.labelled import find_labelled
         >>> data = find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))
         >>> open_pair(data.pairs[0]).labels.shape

@@ -37,7 +37,7 @@ def draw_air_and_dense(image: Image) -> Image:
         InputError: It is not one slice.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> draw_air_and_dense(plica.read("slice.dcm")).unit
         <Unit.LABEL: 'label'>
     """

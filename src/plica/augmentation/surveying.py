@@ -55,7 +55,7 @@ def survey(
     Raises:
         InputError: A case cannot be used, or labels are not named or not consecutive.
 
-    Example:
+    Examples:
         >>> from plica.augmentation.labelled import find_labelled
         >>> survey(find_labelled(Path("nnUNet_raw/Dataset009_Spleen"))).labels
         {'background': 0, 'organ1': 1, 'organ2': 2}

@@ -26,7 +26,7 @@ def for_monai(keys: str | Sequence[str], **remake: Any) -> Any:
         SettingsError: As `Remake`.
         MissingExtra: MONAI is not installed.
 
-    Example:
+    Examples:
         >>> mix = for_monai("image", beside={"image": "remade"}, strength=(0.5, 1.0), prob=0.3)
         >>> sorted(mix({"image": torch.zeros(1, 8, 8), "remade": torch.ones(1, 8, 8)}))
         ['image', 'remade']
@@ -51,7 +51,7 @@ def for_torchio(seed: int | None = None, **remake: Any) -> Any:
         SettingsError: As `Remake`.
         MissingExtra: TorchIO is not installed.
 
-    Example:
+    Examples:
         >>> import torchio
         >>> mix = for_torchio(reconstruct=reconstruct, prob=0.3)
         >>> pipeline = torchio.Compose([mix, torchio.RandomFlip()])

@@ -73,7 +73,7 @@ def parse_views(names: Sequence[str], strengths: Sequence[float] = ()) -> tuple[
         UnknownName: There is no such view.
         SettingsError: Strengths are missing, needless or out of range.
 
-    Example:
+    Examples:
         >>> [view.name for view in parse_views(["mixed", "residual"], [0.5])]
         ['raw', 'residual-0.5', 'reconstructed']
     """
@@ -98,7 +98,7 @@ def derive(image: Image, reconstruct: Reconstruct, view: View) -> Image:
         InputError: The reconstruction is on another grid.
         UnusablePixels: It is not finite.
 
-    Example:
+    Examples:
         >>> half = derive(image, reconstruct, scaled(0.5))
         >>> half.grid == image.grid
         True

@@ -42,7 +42,7 @@ def verify(
         ledger: What should be.
         tell: Is told how many shards were looked at, of how many.
 
-    Example:
+    Examples:
         >>> from plica.bulk.ledger import Ledger
         >>> for problem in verify(store, Ledger(store.folder)):
         ...     print(problem.kind, problem.what)
@@ -68,7 +68,7 @@ def verify_alone(
         store: What is on the disk.
         tell: Is told how many shards were looked at, of how many.
 
-    Example:
+    Examples:
         >>> list(verify_alone(store))
         []
     """
@@ -128,7 +128,7 @@ def decode_sample(
         seed: Of the draw.
         tell: Is told how many were decoded.
 
-    Example:
+    Examples:
         >>> codec = plica.load("linear-4x1-2d")
         >>> list(decode_sample(store, codec.decode, n=2))
         []

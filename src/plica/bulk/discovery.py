@@ -77,7 +77,7 @@ def discover(
     Raises:
         UnreadableFile: The archive is no folder, or cannot be listed.
 
-    Example:
+    Examples:
         >>> from plica.bulk.ledger import Ledger
         >>> Path("own.store").mkdir()
         >>> discover(Path("study"), Ledger(Path("own.store")))

@@ -68,7 +68,7 @@ class Forecast:
 def format_rate(rate: float) -> str:
     """Series a second as people say it; few a second the other way round.
 
-    Example:
+    Examples:
         >>> format_rate(9.04), format_rate(1234.5), format_rate(0.05)
         ('9.0 series a second', '1234 series a second', '20.0 s for each series')
     """

@@ -94,7 +94,7 @@ def count_through(store: Path, shards: Iterable[str] | None = None) -> tuple[int
         store: The store's folder.
         shards: Which; None for all that were begun.
 
-    Example:
+    Examples:
         >>> count_through(Path("archive.store"))
         (0, 0)
     """
@@ -115,7 +115,7 @@ def count_begun(store: Path, shards: Mapping[str, int]) -> tuple[int, int]:
         store: The store's folder.
         shards: How many series each is to hold, by name.
 
-    Example:
+    Examples:
         >>> count_begun(Path("archive.store"), {"shard": 16})  # nobody has begun it
         (0, 0)
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 def name_key(identity: str) -> str:
     """A series' name in the store.
 
-    Example:
+    Examples:
         >>> name_key("file a.nii")
         '7326ec939f970395a7246bad614ccb28'
     """

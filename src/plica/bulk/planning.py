@@ -26,7 +26,7 @@ def group(
         most_bytes: Of the files of a shard's series, unless one alone has more.
         first_series: At most so many in the first, and twice as many in each that follows.
 
-    Example:
+    Examples:
         >>> series = [("a", 5), ("b", 5), ("c", 5)]
         >>> [keys for _, keys in group(series, most_series=9, most_bytes=10)]
         [['a', 'b'], ['c']]

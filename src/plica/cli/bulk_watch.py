@@ -95,7 +95,7 @@ def watch(bar: Any, limit: int | None, *, silent: bool, hired: int = 0) -> Watch
         silent: Whether notes are left out.
         hired: So many workers have to be started first, which takes Ray a while.
 
-    Example:
+    Examples:
         >>> from plica.cli.console import progress
         >>> with progress(quiet=True) as bar:
         ...     watch(bar, None, silent=True).planned(100, 20)

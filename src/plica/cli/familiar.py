@@ -23,7 +23,7 @@ def say_familiar(name: str, card: CodecCard, cases: Iterable[Case]) -> Iterator[
         name: What the codec's numbers stand under.
         cases: The images that are judged.
 
-    Example:
+    Examples:
         >>> card = plica.load("bicubic-4x-2d").card
         >>> list(say_familiar(card.name, card, [Case("p1", "", "1.png", Path("1.png"))]))
         []

@@ -20,7 +20,7 @@ def need(purpose: str, *modules: str, extra: str = "eval") -> None:
     Raises:
         MissingExtra: One is not installed.
 
-    Example:
+    Examples:
         >>> need("a chart", "json")  # says nothing: it is there
     """
     for module in modules:

@@ -9,7 +9,7 @@ from typing import Any
 def spell_rows(name: str, value: Any) -> dict[str, str]:
     """Rows of one fact: a record has a row for each of its entries, a list of records for each.
 
-    Example:
+    Examples:
         >>> spell_rows("network", {"kind": "kl", "code_channels": 4, "seed": None})
         {'network: kind': 'kl', 'network: code channels': '4'}
     """
@@ -28,7 +28,7 @@ def spell_rows(name: str, value: Any) -> dict[str, str]:
 def spell(value: Any) -> str:
     """A value in words; "" for what says nothing.
 
-    Example:
+    Examples:
         >>> spell({"metric": "psnr", "mean": 26.378799, "judged_by": ""})
         'metric psnr, mean 26.38'
     """

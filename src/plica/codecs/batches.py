@@ -27,7 +27,7 @@ def count_slab(shape: tuple[int, ...], batch_voxels: int = 0) -> int:
         batch_voxels: Of a device's batches, of which one is prepared while another is computed on;
             0 where there is none.
 
-    Example:
+    Examples:
         >>> count_slab((1, 512, 512, 40)) / 2**20
         64.0
     """

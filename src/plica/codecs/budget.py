@@ -30,7 +30,7 @@ def parse_memory(asked: Any, option: str = "memory") -> int | None:
     Raises:
         SettingsError: It is none of those, or less than any network needs.
 
-    Example:
+    Examples:
         >>> parse_memory("1.5 GiB"), parse_memory(None)
         (1610612736, None)
     """

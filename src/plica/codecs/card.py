@@ -134,7 +134,7 @@ class CodecCard:
         Args:
             fingerprint: Of the weights, or of the settings: it tells whose card has the rest.
 
-        Example:
+        Examples:
             >>> codec = plica.load("bicubic-4x-2d")
             >>> codec.card.identify(codec.fingerprint).name
             'bicubic-4x-2d'

@@ -160,7 +160,7 @@ def load(
         WeightsError: The weights are missing, damaged or of another network.
         MissingExtra: The codec needs a package that is not installed.
 
-    Example:
+    Examples:
         >>> plica.load("bicubic-4x-2d").card.total_factor
         16
     """

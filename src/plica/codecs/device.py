@@ -11,7 +11,7 @@ def choose_device(asked: str) -> str:
     Raises:
         UnknownName: There is no such device here; nothing else is taken in its place.
 
-    Example:
+    Examples:
         >>> choose_device("cpu")
         'cpu'
     """

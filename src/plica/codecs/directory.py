@@ -44,7 +44,7 @@ WEIGHTS = "weights.safetensors"
 def make_table_of_networks() -> Registry:
     """Ours, and those that installed packages bring.
 
-    Example:
+    Examples:
         >>> "kl" in make_table_of_networks()
         True
     """
@@ -110,7 +110,7 @@ def write_directory(folder: str | Path, codec: Codec, *, overwrite: bool = False
         WeightsError: The codec has no network whose weights could be kept.
         OutputError: The files are there already, or cannot be written.
 
-    Example:
+    Examples:
         >>> copy = write_directory("copy", plica.load("my-codec"))
         >>> sorted(file.name for file in copy.iterdir())
         ['card.json', 'weights.safetensors']
@@ -221,7 +221,7 @@ def make_network(
         UnknownName: There is no such kind.
         SettingsError: The constructor refuses the numbers.
 
-    Example:
+    Examples:
         >>> widths = {"widths": (32, 32), "in_channels": 1, "code_channels": 3}
         >>> make_network({"kind": "kl", "dims": 2, **widths}, of="my card").factor
         2
@@ -265,7 +265,7 @@ def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: As `make_network` takes them.
 
-    Example:
+    Examples:
         >>> resolve_settings({"kind": "linear", "dims": 2, "factor": 4, "channels": 1})["factor"]
         4
     """

@@ -43,7 +43,7 @@ def fetch(
     Raises:
         WeightsError: It is not on this machine, and cannot be fetched; with what to do instead.
 
-    Example:
+    Examples:
         >>> path = fetch("owner/name", "w.bin", "", name="mine")  # asks the hub  # doctest: +SKIP
     """
     from huggingface_hub import constants, hf_hub_download
@@ -77,7 +77,7 @@ def find_cached(repository: str, filename: str, revision: str) -> Path | None:
     Args:
         revision: Branch, tag or commit; "" is the newest.
 
-    Example:
+    Examples:
         >>> find_cached("nobody/nothing", "weights.bin", "") is None
         True
     """

@@ -25,7 +25,7 @@ def fetch_codec(name: str) -> Path:
         UnknownName: It is not such a name.
         WeightsError: There is no card or weights, or the hub does not answer.
 
-    Example:
+    Examples:
         >>> fetch_codec("hub:someone/compact-4x3-2d@main")  # asks the hub  # doctest: +SKIP
     """
     found = _NAME.fullmatch(name)

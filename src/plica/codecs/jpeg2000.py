@@ -28,7 +28,7 @@ def encode_planes(planes: Sequence[Plane], rate: float | None) -> list[bytes]:
             No codestream is shorter than its head of about 170 bytes, whatever the rate: planes of
             few pixels take more than was asked for, and the latent says how much they took.
 
-    Example:
+    Examples:
         >>> plane = scan.pixels[0, :, :, 0].astype(np.uint16)
         >>> [len(stream) > 170 for stream in encode_planes([plane], rate=None)]
         [True]

@@ -36,7 +36,7 @@ def encode_planes(planes: Sequence[Plane], rate: float | None) -> list[bytes]:
         UnusablePixels: The planes cannot be made as small as that.
         MissingExtra: imagecodecs is not installed.
 
-    Example:
+    Examples:
         >>> plane = radiograph.pixels[0, :, :, 0].astype(np.uint16)
         >>> stream, = encode_planes([plane], rate=1.0)
         >>> len(stream) * 8 / plane.size < 1.1

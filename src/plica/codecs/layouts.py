@@ -153,7 +153,7 @@ def from_maisi(state: Mapping[str, Tensor], *, levels: int, blocks: int) -> dict
     Raises:
         WeightsError: Two keys mean the same tensor.
 
-    Example:
+    Examples:
         >>> state = {"encoder.conv_in.weight": torch.zeros(1)}
         >>> from_maisi(state, levels=3, blocks=2) == state
         True

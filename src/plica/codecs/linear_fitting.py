@@ -162,7 +162,7 @@ def see(image: Image, dims: int) -> Iterator[Array]:
 def fit(size: Size, samples: list[Sample], recipe: Recipe) -> Fit:
     """Fit one codec to samples: two passes, one for the transform, one for the way back.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> arrays = [rng.uniform(-1, 1, (64, 64)).astype(np.float32) for _ in range(4)]
         >>> drawn = [Sample(array, 1.0, held_out=n == 0) for n, array in enumerate(arrays)]

@@ -43,7 +43,7 @@ def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
     Args:
         sha256: Of the weights file at hand, where the card does not know it.
 
-    Example:
+    Examples:
         >>> print(write_model_card(plica.load("linear-4x3-2d").card)[:23])
         ---
         license: apache-2.0

@@ -60,7 +60,7 @@ def offer_packaged(folder: Path) -> Offer:
     Args:
         folder: `Path(__file__).parent / "…"` of the caller.
 
-    Example:
+    Examples:
         >>> offer = offer_packaged(Path("my-codec"))
         >>> offer.card.name
         'small'
@@ -96,7 +96,7 @@ def build_packaged(
         WeightsError: The weights are missing, damaged, of another network, or the card promises
             another network than `make` makes.
 
-    Example:
+    Examples:
         >>> def build(request):
         ...     return build_packaged(
         ...         CARD, request, make=FoldNet, folder=Path(__file__).parent, steps=full_range

@@ -65,7 +65,7 @@ class Policy:
         Raises:
             SettingsError: A name or number is none that its field takes.
 
-        Example:
+        Examples:
             >>> Policy.from_options("wide,soft", 4).passes
             8
         """
@@ -90,7 +90,7 @@ def parse_window(name: str) -> tuple[float, float] | None:
     Raises:
         SettingsError: It is no window's name.
 
-    Example:
+    Examples:
         >>> parse_window("soft"), parse_window("-50:150")
         ((-175.0, 250.0), (-50.0, 150.0))
     """
@@ -113,7 +113,7 @@ def spread_shifts(count: int, cell: tuple[int, int, int]) -> list[tuple[int, int
     Raises:
         SettingsError: The cell has not so many.
 
-    Example:
+    Examples:
         >>> spread_shifts(4, (8, 8, 1))
         [(0, 0, 0), (4, 4, 0), (4, 0, 0), (0, 4, 0)]
     """

@@ -187,7 +187,7 @@ def find(name: str, weights_dir: str | Path | None = None) -> Path:
         UnknownName: Nothing pretrained has that name.
         WeightsError: The file is nowhere; names every place that was looked at.
 
-    Example:
+    Examples:
         >>> find("vgg16", "weights/")  # wants published weights  # doctest: +SKIP
     """
     return _locate(name, weights_dir)[0]
@@ -284,7 +284,7 @@ def load_perceptual(network: str = "vgg16", weights_dir: str | Path | None = Non
         SettingsError: There is no such backbone.
         WeightsError: A file is nowhere, damaged or of another network.
 
-    Example:
+    Examples:
         >>> lpips = load_perceptual("vgg16", "weights/")  # wants its weights  # doctest: +SKIP
     """
     with torch.device("meta"):
@@ -302,7 +302,7 @@ def load_embedding(weights_dir: str | Path | None = None) -> VisionTower:
     Raises:
         WeightsError: The file is nowhere, damaged or of another network.
 
-    Example:
+    Examples:
         >>> tower = load_embedding("weights/")  # wants published weights  # doctest: +SKIP
     """
     with torch.device("meta"):
@@ -349,7 +349,7 @@ def load_radimagenet(
         UnknownName: It is neither.
         WeightsError: The file is nowhere, damaged or of another network, such as of the other.
 
-    Example:
+    Examples:
         >>> network = load_radimagenet("weights/")  # wants published weights  # doctest: +SKIP
     """
     if name not in _FORMS:

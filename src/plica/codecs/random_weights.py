@@ -18,7 +18,7 @@ def draw_weights(network: nn.Module) -> dict[str, Tensor]:
     Args:
         network: May stand on the meta device.
 
-    Example:
+    Examples:
         >>> first, again = draw_weights(nn.Linear(2, 2)), draw_weights(nn.Linear(2, 2))
         >>> torch.equal(first["weight"], again["weight"])
         True

@@ -68,7 +68,7 @@ class Reconstructor:
     Raises:
         SettingsError: The codec has no network that could be shown windows.
 
-    Example:
+    Examples:
         >>> reconstructor = Reconstructor(codec, Policy(("wide", "soft"), 2))
         >>> decoded = reconstructor.run(plica.read("ct.nii.gz")).image
         >>> decoded.grid.shape
@@ -252,7 +252,7 @@ def recalibrate(
         shown: Where the codec was shown the source's values: others are neither fitted nor changed.
         unit: Of both.
 
-    Example:
+    Examples:
         >>> source = np.linspace(0, 100, 50, dtype=np.float32)
         >>> scale, offset = recalibrate(source / 2 + 3, source, np.ones(50, bool), Unit.RELATIVE)
         >>> round(scale, 3), round(offset, 3)

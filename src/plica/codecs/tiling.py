@@ -56,7 +56,7 @@ def run_in_tiles(
     Returns:
         `out`, or the array that was made.
 
-    Example:
+    Examples:
         >>> blur = nn.Conv2d(1, 1, 3, padding=1).requires_grad_(False)
         >>> x = np.random.default_rng(0).normal(size=(1, 1, 64, 64)).astype(np.float32)
         >>> tiled = run_in_tiles(Pass(blur, 4, 1, 2), x, tile=(16, 16))
@@ -97,7 +97,7 @@ def run_in_blocks(
         out: Where the result is laid, box by box; None makes an array.
         advance: Is told after each tile its share of the voxels of x.
 
-    Example:
+    Examples:
         >>> blur = Pass(nn.AvgPool2d(3, stride=1, padding=1), 2, 1, 2)
         >>> x = np.ones((1, 1, 64, 64), np.float32)
         >>> run_in_blocks((blur, blur), x, block=(32, 32), tiles=((16, 16), (16, 16))).shape
@@ -141,7 +141,7 @@ def run_passes(
         out: Where the last one's result is laid, box by box; None makes an array.
         advance: Is told after each tile its share of the voxels of x.
 
-    Example:
+    Examples:
         >>> halve = Pass(nn.AvgPool2d(2), 0, 2, 2)
         >>> x = np.ones((1, 1, 64, 64), np.float32)
         >>> run_passes((halve, halve), x, tiles=((32, 32), (16, 16))).shape
@@ -211,7 +211,7 @@ def plan_tiles(
         stride: Sides are multiples of it.
         most_voxels: Of a tile with its halo.
 
-    Example:
+    Examples:
         >>> plan_tiles((512, 512, 200), halo=16, stride=4, most_voxels=20e6)
         (256, 256, 200)
     """
@@ -269,7 +269,7 @@ def choose_window(side: int, limit: int, stride: int) -> int:
     A side is halved until it is below the limit, so that windows are alike; here the half is then
     rounded up to a multiple of the stride.
 
-    Example:
+    Examples:
         >>> [choose_window(side, limit=160, stride=4) for side in (152, 160, 336, 512)]
         [152, 80, 84, 128]
     """
@@ -290,7 +290,7 @@ def place_windows(side: int, length: int, stride: int) -> list[slice]:
         length: Of a window, a multiple of the stride.
         stride: Voxels per voxel of the result.
 
-    Example:
+    Examples:
         >>> place_windows(200, 80, 4)
         [slice(0, 80, None), slice(60, 140, None), slice(120, 200, None)]
     """
@@ -328,7 +328,7 @@ def run_in_windows(
     Returns:
         `out`, or the array that was made.
 
-    Example:
+    Examples:
         >>> x = np.ones((1, 1, 64, 64), np.float32)
         >>> codes = run_in_windows(nn.AvgPool2d(4), x, window=(32, 32), factor=4)
         >>> codes.shape, bool(np.allclose(codes, 1))

@@ -150,7 +150,7 @@ def _reads_pairs(name: str) -> Callable[[Path], Weights]:
 def renumber(state: Weights) -> Weights:
     """Keys of diffusers as the authors number them: its decoder counts no squashing layer.
 
-    Example:
+    Examples:
         >>> renumber({"decoder.layers.0.weight": 1, "encoder.0.bias": 2})
         {'decoder.1.weight': 1, 'encoder.0.bias': 2}
     """

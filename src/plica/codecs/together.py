@@ -17,7 +17,7 @@ def find_alike(views: Sequence[View], *, apart: bool) -> list[list[int]]:
         views: Prepared images.
         apart: Whether each is to stay alone.
 
-    Example:
+    Examples:
         >>> from plica.preparation.view import View
         >>> find_alike([View.of(scan), View.of(radiograph), View.of(scan)], apart=False)
         [[0, 2], [1]]

@@ -55,7 +55,7 @@ def try_decoding(codec: Runnable, latent: Latent, codes: Values, *, back: bool) 
     Raises:
         SettingsError: The codes are no codes of this image.
 
-    Example:
+    Examples:
         >>> half = try_decoding(codec, latent, latent.codes, back=True)
         >>> half.pieces
         1

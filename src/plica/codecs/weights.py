@@ -156,7 +156,7 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
     Raises:
         WeightsError: There is none, and how to come by it.
 
-    Example:
+    Examples:
         >>> source = WeightsSource("file")
         >>> resolve(source, "weights/taef2_decoder.pth", name="taef2").name
         'taef2_decoder.pth'
@@ -218,7 +218,7 @@ def read(path: Path, *, sha256: str = "") -> Weights:
     Raises:
         WeightsError: It is neither safetensors nor a pickle of tensors alone, or is damaged.
 
-    Example:
+    Examples:
         >>> len(read(Path("my-codec/weights.safetensors")))
         120
     """
@@ -411,7 +411,7 @@ def check_keys(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor], *,
 def fingerprint(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over keys, shapes, types and bytes in the order of the keys, as "sha256:…".
 
-    Example:
+    Examples:
         >>> fingerprint({"w": torch.zeros(1)})[:14]
         'sha256:e83f620'
     """

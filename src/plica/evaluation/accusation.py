@@ -95,7 +95,7 @@ def self_test(
     Raises:
         UnusablePixels: The image has fewer than two cells a side.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.fields import to_field
         >>> self_test(to_field(scan), (4, 4, 4)).passed
         True

@@ -75,7 +75,7 @@ def bootstrap_mean(
         InputError: There is but one patient.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> bootstrap_mean(np.array([30.0, 31, 33, 29, 35]), np.ones(5))
         (29.4, 34.6)
     """
@@ -112,7 +112,7 @@ def bootstrap(
         InputError: There are fewer than two patients, or the statistic has no number somewhere.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> values = np.array([30.0, 31, 33, 29, 35, 32])
         >>> low, high = bootstrap(lambda times: times @ values / times.sum(-1), 6)
         >>> round(low, 1), round(high, 1)
@@ -159,7 +159,7 @@ def bca(
     Raises:
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> low, high = bca(0.0, rng.normal(size=4000), rng.normal(size=50) / 50)
         >>> round(low), round(high)

@@ -64,7 +64,7 @@ CROSSED = "Crossed: too few patients to tell."
 def explain_marks(differences: Sequence[Difference]) -> str:
     """What the marks of a chart of differences mean: those it has.
 
-    Example:
+    Examples:
         >>> explain_marks([Difference("a", 1.0, 0.0, 2.0, enough=False)])
         'Crossed: too few patients to tell.'
     """
@@ -120,7 +120,7 @@ def distribution_chart(
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> values = {"chest": {"before": rows[:, 0], "after": rows[:, 1]}}
         >>> chart = distribution_chart(values, "PSNR (dB) ↑")
         >>> _ = Path("psnr.png").write_bytes(chart.png)
@@ -226,7 +226,7 @@ def difference_chart(
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> chart = difference_chart([Difference("compact-4x3-2d", 1.0, 0.4, 1.6)], "PSNR (dB)")
         >>> _ = Path("differences.png").write_bytes(chart.png)
     """

@@ -149,7 +149,7 @@ def compare(
             definition, unit or data range), or have nothing in common.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.record import read_record
         >>> comparison = compare(read_record(Path("before")), read_record(Path("after")))
         >>> print(comparison.changes[0])

@@ -69,7 +69,7 @@ def match_control(image: Image, name: str, rms: float) -> Control:
         UnusablePixels: No strength loses as much, or the codec loses nothing.
         MissingExtra: scikit-image is not installed.
 
-    Example:
+    Examples:
         >>> control = match_control(scan, "tv", rms=10.0)
         >>> round(control.rms, 1)
         9.9
@@ -97,7 +97,7 @@ def denoise_slices(name: str, values: Real, axis: int, strength: float) -> Real:
     Args:
         strength: In the unit of the values.
 
-    Example:
+    Examples:
         >>> values = scan.pixels[0].astype(np.float64)
         >>> smooth = denoise_slices("tv", values, 2, strength=30.0)
         >>> bool(smooth.std() < values.std())

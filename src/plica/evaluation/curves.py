@@ -88,7 +88,7 @@ def rate_distortion_chart(
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> points = [RatePoint("linear-4x3-2d", 1.5, 34.0), RatePoint("jpeg2000", 1.5, 36.0)]
         >>> chart = rate_distortion_chart({"chest radiograph": points})
         >>> _ = Path("rates.png").write_bytes(chart.png)
@@ -197,7 +197,7 @@ def spectrum_chart(
         InputError: There is nothing to draw.
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> cycles = np.linspace(0, 0.6, 20)
         >>> kept = Spectrum("linear-4x1-3d", cycles, np.exp(-5 * cycles), np.array([]))
         >>> _ = Path("spectrum.png").write_bytes(spectrum_chart([kept]).png)
@@ -292,7 +292,7 @@ def band_chart(
         InputError: There is nothing to draw, or a codec has another number of bands.
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> errors = {"compact-4x3-2d": np.array([0.9, 0.3, 0.001])}
         >>> chart = band_chart(errors, ("1 ij", "2 ij", "low"))
         >>> _ = Path("bands.png").write_bytes(chart.png)

@@ -193,7 +193,7 @@ def find_dataset(name: str) -> DataSet:
     Raises:
         UnknownName: plica knows none of that name.
 
-    Example:
+    Examples:
         find_dataset("cmmd").homepage
     """
     if name not in DATASETS:

@@ -123,7 +123,7 @@ def draw(
     Raises:
         MissingExtra: matplotlib is not installed.
 
-    Example:
+    Examples:
         >>> def paint(canvas):
         ...     canvas.subplots().plot([1, 2, 4], [33.0, 36.0, 40.0])
         >>> draw("line", paint, height=2.0, caption="A line.", alt="Rising.").png[1:4]

@@ -126,7 +126,7 @@ def compare_times(slow: Sequence[float], fast: Sequence[float], *, batches: floa
     Args:
         batches: How many times as many inputs the second has in a batch.
 
-    Example:
+    Examples:
         >>> ratio = compare_times((2.0, 2.2, 2.1), (1.0, 1.1, 1.0))
         >>> round(ratio.median, 2), ratio.turns
         (2.0, 3)
@@ -143,7 +143,7 @@ def repay(encode: float, full: float, latent: float) -> float:
         full: Seconds the probe takes for it in one pass.
         latent: Seconds it takes for its latent.
 
-    Example:
+    Examples:
         >>> repay(encode=0.5, full=0.2, latent=0.1)
         5.0
     """

@@ -139,7 +139,7 @@ def hold_to_margin(
         InputError: Fewer than `FEWEST_PATIENTS` patients, or a difference is not finite.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> differences = np.random.default_rng(0).normal(-0.1, 0.2, 30)
         >>> hold_to_margin(differences, [f"p{n}" for n in range(30)], 0.5, unit="dB").no_worse
         True
@@ -188,7 +188,7 @@ def judge_draws(
         InputError: There are too few draws or patients, or a draw is not finite.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> draws = np.random.default_rng(0).normal(0.0, 0.01, 2000)
         >>> judge_draws(0.0, draws, 0.05, patients=60).no_worse
         True
@@ -219,7 +219,7 @@ def compare_rates(first: float, second: float) -> float:
     Raises:
         InputError: A rate is not between 0 and 1.
 
-    Example:
+    Examples:
         >>> round(compare_rates(0.5, 0.8), 3)
         0.644
     """
@@ -243,7 +243,7 @@ def find_least_difference(
         SettingsError: Power or alpha is not between 0 and 1.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> round(find_least_difference(0.4, 30), 2)  # dB, where patients spread by 0.4 dB
         0.21
     """

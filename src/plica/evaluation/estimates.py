@@ -98,7 +98,7 @@ def summarise(
         SettingsError: The level is not between 0 and 1.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> print(summarise(np.array([30.0, 31, 33, 29, 35]), tuple("abcde"), unit="dB"))
         31.60 dB (95 % CI 29.40 to 34.60, n = 5 images of 5 patients)
     """

@@ -118,7 +118,7 @@ def judge_faithfulness(
         SettingsError: The factor or a part is none.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> kept = judge_faithfulness(scan, reconstruct, factor=(4, 4, 4))
         >>> round(kept.edges.shift, 2), kept.invention.places
         (0.43, 0)

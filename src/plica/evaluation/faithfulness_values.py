@@ -79,7 +79,7 @@ def name_detectability(found: Faithfulness, lesion: Retention, where: str) -> st
 def name_background(unit: str, low: float, high: float) -> str:
     """What lesions stood in: in CT the classes by HU, and the range of their boxes' means.
 
-    Example:
+    Examples:
         >>> name_background("HU", -60.0, 41.7)
         'fat, soft tissue (means of −60 … 42 HU)'
     """

@@ -105,7 +105,7 @@ def write_panel(
     Raises:
         OutputError: The file exists, or cannot be written.
 
-    Example:
+    Examples:
         >>> write_panel(Path("ct.png"), scan, decoded, title="linear-4x1-3d")
     """
     refuse_existing(path, overwrite=overwrite)
@@ -143,7 +143,7 @@ def panel(
         InputError: The two images are not on one grid, or differ in channels.
         SettingsError: The window, the residual's range or a plane is none.
 
-    Example:
+    Examples:
         >>> panel(scan, decoded, title="head").save("head.png")
     """
     _refuse_unlike(source, decoded)

@@ -19,7 +19,7 @@ def divide(patients: Sequence[str], labels: Sequence[int], folds: int) -> tuple[
     Raises:
         SettingsError: There are not two folds, or fewer patients of a class than folds.
 
-    Example:
+    Examples:
         divide(["a", "a", "b", "c", "d"], [0, 0, 0, 1, 1], 2)
     """
     if folds < 2:

@@ -38,7 +38,7 @@ def write_html(
         named: Each figure's file name without ending.
         files: What else lies beside the page.
 
-    Example:
+    Examples:
         >>> page = write_html(report, report.sections, (), {}, ())
         >>> report.title in page
         True

@@ -21,7 +21,7 @@ class Journal:
     Args:
         run: Its settings, environment and log.
 
-    Example:
+    Examples:
         >>> journal = Journal.begin(Path("report/run"), recipe, resume=True)
         >>> for result in results:
         ...     if not journal.has(result.where):

@@ -47,7 +47,7 @@ def label_cases(cohort: Cohort, label: str, classes: Sequence[str] = ()) -> Labe
         InputError: There is no such label, a case has none, or a class has no case.
         SettingsError: There are not two classes, far too many, or one value is in two.
 
-    Example:
+    Examples:
         >>> labelled = label_cases(cohort, "view", ["frontal=AP", "back to front=PA"])
         >>> labelled.classes
         ('frontal', 'back to front')

@@ -64,7 +64,7 @@ def draw_ball(shape: Triple, spacing: Lengths, centre: Lengths, diameter: float)
     Raises:
         SettingsError: The diameter is not above zero.
 
-    Example:
+    Examples:
         >>> ball = draw_ball((9, 9, 9), (1.0, 1.0, 1.0), (4.0, 4.0, 4.0), diameter=6.0)
         >>> round(float(ball.sum()))  # π/6 · 6³ = 113.1
         113
@@ -135,7 +135,7 @@ def find_patches(
         UnusablePixels: There is no such place, the image is smaller than one box, or it is asked
             for its lung and is not in HU.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.fields import to_field
         >>> len(find_patches(to_field(scan), 4.0, margin=(2, 2, 1), seed=0, most=3))
         3

@@ -21,7 +21,7 @@ def write_markdown(
         named: Each figure's file name without ending.
         files: What else lies beside it.
 
-    Example:
+    Examples:
         >>> text = write_markdown(report, report.sections, {}, ())
         >>> text.startswith(f"# {report.title}")
         True

@@ -121,7 +121,7 @@ def regress(
             set, there are too few points, or the fit does not converge.
         MissingExtra: scipy or statsmodels is not installed.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> psnr = rng.normal(40, 3, 60)
         >>> auroc = 0.9 + 0.01 * (psnr - 40) + rng.normal(0, 0.01, 60)

@@ -66,7 +66,7 @@ class Predictions:
 def score(predictions: Predictions) -> float:
     """AUROC of two classes, macro AUROC of more.
 
-    Example:
+    Examples:
         >>> round(score(predictions[0]), 3)
         0.955
     """

@@ -153,7 +153,7 @@ def resample(predictions: Sequence[Predictions], *, draws: int = DRAWS, seed: in
         draws: How many.
         seed: Of the draws.
 
-    Example:
+    Examples:
         >>> resample(predictions, draws=100).shape
         (4, 100)
     """
@@ -221,7 +221,7 @@ def judge(
         SettingsError: The margin is no amount above 0.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> round(judge(predictions, baseline="full-resolution")[1].retained, 2)
         0.87
     """

@@ -260,7 +260,7 @@ class Listed:
 def list_protocols() -> tuple[Listed, ...]:
     """The protocols that come with plica, by name.
 
-    Example:
+    Examples:
         names = [listed.name for listed in list_protocols()]
     """
     return tuple(Listed(path.stem, path, read_protocol(path)) for path in _shipped())
@@ -273,7 +273,7 @@ def read_protocol(name: str | Path) -> Protocol:
         UnknownName: No protocol comes with plica under that name, and no such file is there.
         SettingsError: A setting is unknown, missing, of the wrong kind or out of range.
 
-    Example:
+    Examples:
         read_protocol("medvae-table-2").metrics
     """
     path = Path(name)

@@ -50,7 +50,7 @@ def publish(report: Report, folder: Path, *, overwrite: bool = False) -> Path:
         OutputError: The folder holds other things and `overwrite` is false, or cannot be written.
         InputError: The report's record holds something that JSON has no word for.
 
-    Example:
+    Examples:
         >>> publish(report, Path("report")).name
         'index.html'
     """

@@ -62,7 +62,7 @@ def list_rates(predictions: Sequence[Predictions], *, baseline: str) -> tuple[Ra
     Raises:
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> worse = list_rates(predictions, baseline="full-resolution")[-1]
         >>> worse.name, worse.value, round(worse.h, 2)
         ('ill', 0.8, -0.28)

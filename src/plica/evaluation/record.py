@@ -66,7 +66,7 @@ def record_report(report: Report, files: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         InputError: The report's record holds something that JSON has no word for.
 
-    Example:
+    Examples:
         >>> sorted(record_report(report))[:3]
         ['files', 'record', 'results']
     """

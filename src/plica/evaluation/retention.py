@@ -201,7 +201,7 @@ def plant(source: Image, lesions: Sequence[tuple[Patch, tuple[float, float]]]) -
     Args:
         lesions: Where each stands, its diameter and its contrast.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.fields import to_field
         >>> from plica.evaluation.lesions import find_patches
         >>> patch, = find_patches(to_field(scan), 4.0, margin=(2, 2, 1), seed=0, most=1)

@@ -23,7 +23,7 @@ def auroc(positive: NDArray[np.bool_], scores: Float64) -> float:
     Raises:
         InputError: All cases are of one kind, or a score is not a number.
 
-    Example:
+    Examples:
         >>> auroc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
         0.75
     """

@@ -120,7 +120,7 @@ def compare_arms(results: Results, reference: str, *, seed: int = 0) -> tuple[Di
         InputError: There is no such arm, or arms were not judged on the same slices.
         MissingExtra: scipy is not installed.
 
-    Example:
+    Examples:
         >>> for difference in compare_arms(arms, "raw"):
         ...     print(difference)
         dice of lung: mixed +0.0235 ...: better beyond noise

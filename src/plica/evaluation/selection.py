@@ -106,7 +106,7 @@ def select(
             below 1.
         UnknownName: There is no such group.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.protocol import read_protocol
         >>> drawn = select(read_protocol("reconstruction"), cohort, split="train", limit=2)
         >>> len(drawn), drawn.groups
@@ -277,7 +277,7 @@ def prepare(
             it is smaller than a crop that must be whole.
         InputError: The group looks inside boxes and the labels have none.
 
-    Example:
+    Examples:
         >>> from plica.evaluation.protocol import read_protocol
         >>> prepare(brain, read_protocol("medvae-table-2"), "Brain MRIs").image.grid.shape
         (32, 32, 25)
@@ -393,7 +393,7 @@ def parse_boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
     Raises:
         InputError: It is anything else, or a box is empty.
 
-    Example:
+    Examples:
         >>> parse_boxes("10 20 30 40")
         ((10.0, 20.0, 30.0, 40.0),)
     """

@@ -161,7 +161,7 @@ def read_task(name: str, root: str | Path, *, seed: int = 0, partial: bool = Fal
         UnknownName: There is no such task.
         InputError: Something is missing, and where it is to be had; or a table is not as published.
 
-    Example:
+    Examples:
         >>> task = read_task("cmmd-malignancy", "CMMD")  # wants the data set  # doctest: +SKIP
     """
     task: Task = TASKS.get_thing(name)
@@ -178,7 +178,7 @@ def write_table(cohort: Cohort, path: str | Path, *, overwrite: bool = False) ->
     Raises:
         OutputError: It is there already and may not be overwritten, or cannot be written.
 
-    Example:
+    Examples:
         >>> write_table(cohort, "pictures.csv").name
         'pictures.csv'
     """

@@ -27,7 +27,7 @@ _NUMERIC = re.compile(r"^[+\-−±≤≥<>≈~]?\s*(\d|∞|\.\d)")
 def tame(text: str) -> str:
     r"""Text without letters that control a page or cannot be written: those are spelt out.
 
-    Example:
+    Examples:
         >>> tame("a\u202eb")
         'a\\u202eb'
     """
@@ -37,7 +37,7 @@ def tame(text: str) -> str:
 def tame_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula: what looks like one gets an apostrophe.
 
-    Example:
+    Examples:
         >>> tame_cell("=1+1")
         "'=1+1"
     """
@@ -53,7 +53,7 @@ def name_case(case: tuple[str, ...]) -> str:
 def say_count(n: int, noun: str) -> str:
     """So many of a thing, in words.
 
-    Example:
+    Examples:
         >>> say_count(1, "patient"), say_count(3, "patient")
         ('1 patient', '3 patients')
     """
@@ -63,7 +63,7 @@ def say_count(n: int, noun: str) -> str:
 def say_origin(n: int, patients: int, noun: str = "image") -> str:
     """How many images of how many people.
 
-    Example:
+    Examples:
         >>> say_origin(4, 1)
         '4 images of 1 patient'
     """

@@ -79,7 +79,7 @@ class Tissue:
 def name_classes(low: float, high: float) -> tuple[str, ...]:
     """The classes of CT that values between two ends, in HU, may be of.
 
-    Example:
+    Examples:
         >>> name_classes(-60.0, 40.0)
         ('fat', 'soft tissue')
     """
@@ -112,7 +112,7 @@ def judge_ranges(source: Image, decoded: Image, region: Bools | None = None) -> 
         InputError: The source is not in HU: other values name no tissue. Or the images differ in
             grid or channels.
 
-    Example:
+    Examples:
         >>> [tissue.name for tissue in judge_ranges(scan, decoded)]
         ['air', ...]
     """

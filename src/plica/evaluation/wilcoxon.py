@@ -27,7 +27,7 @@ def are_same(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
     Returns:
         False where there is no pair of numbers at all.
 
-    Example:
+    Examples:
         >>> are_same(np.array([31.2, math.inf]), np.array([31.2, math.inf]))
         True
     """
@@ -70,7 +70,7 @@ def rank_biserial(differences: NDArray[np.float64], patients: Sequence[str]) -> 
     Returns:
         NaN with fewer than two patients that differ at all.
 
-    Example:
+    Examples:
         >>> rank_biserial(np.array([2.0, 3.0, -1.0, 4.0]), tuple("abcd"))
         0.8
     """

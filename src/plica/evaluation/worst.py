@@ -19,7 +19,7 @@ def choose_worst(results: Results, metric: str, each: int) -> tuple[Result, ...]
         metric: By which.
         each: How many of each codec.
 
-    Example:
+    Examples:
         >>> worst = choose_worst(results, "psnr", each=1)
         >>> [result.codec for result in worst] == list(results.codecs)
         True

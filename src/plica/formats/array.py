@@ -67,7 +67,7 @@ def read(
         UnsupportedFormat: Values that are no numbers, or other than two to four axes.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("ct.npy"), spacing_mm=(0.8, 0.8, 2.0)).grid.shape
         (48, 40, 24)
     """
@@ -255,7 +255,7 @@ def write_npy(
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> write_npy(scan, Path("pixels.npy"))
         >>> np.load("pixels.npy").shape
         (48, 40, 24)
@@ -273,7 +273,7 @@ def compose_npy(outline: Image) -> tuple[bytes, np.dtype[Any]]:
     Args:
         outline: An image whose values are not looked at.
 
-    Example:
+    Examples:
         >>> head, kind = compose_npy(scan)
         >>> head[1:6], kind
         (b'NUMPY', dtype('int16'))
@@ -300,7 +300,7 @@ def write_npz(
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> write_npz(scan, Path("ct.npz"))
         >>> plica.read("ct.npz").grid == scan.grid
         True

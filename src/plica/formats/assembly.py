@@ -37,7 +37,7 @@ def assemble(
         imprint: plica's own record.
         notes: What the reader had to decide.
 
-    Example:
+    Examples:
         >>> image = assemble(brain.pixels, brain.grid, reader="mine", unit=Unit.RELATIVE)
         >>> image.provenance.reader
         'mine'

@@ -46,7 +46,7 @@ def new_file(
     Raises:
         OutputError: It exists, is a folder, or cannot be written.
 
-    Example:
+    Examples:
         >>> with new_file(Path("notes.txt")) as file:
         ...     file.write(b"whole or not at all")
         19
@@ -86,7 +86,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: It exists and is not empty, is a file, or cannot be written.
 
-    Example:
+    Examples:
         >>> with new_folder(Path("latents")) as folder:
         ...     _ = (folder / "notes.txt").write_text("all of it, or no folder")
         >>> Path("latents/notes.txt").exists()

@@ -30,7 +30,7 @@ class Decoder:
 def list_decoders() -> tuple[Decoder, ...]:
     """One for each transfer syntax of compressed pixels.
 
-    Example:
+    Examples:
         >>> list_decoders()[0].name
         'RLE Lossless'
     """

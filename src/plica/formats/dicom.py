@@ -56,7 +56,7 @@ def read(
         UnreadableFile: Damaged, truncated, or not DICOM.
         UnsupportedFormat: No decoder for its transfer syntax.
 
-    Example:
+    Examples:
         >>> read(Path("study/ct")).grid.shape
         (16, 16, 5)
     """
@@ -102,7 +102,7 @@ def read_folder(
     Raises:
         InputError: As `read` says.
 
-    Example:
+    Examples:
         >>> read_folder(Path("study/ct")).grid.shape
         (16, 16, 5)
     """
@@ -131,7 +131,7 @@ def read_series(
     Raises:
         InputError: As `read` says.
 
-    Example:
+    Examples:
         >>> [read_series(one).unit for one in find_series([*Path("study/ct").iterdir()])]
         [<Unit.HU: 'HU'>]
     """

@@ -98,7 +98,7 @@ def _copy_if_dicom(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pa
 def member_names(path: Path) -> dict[int, str]:
     """The files of a zip by the numbers `unpacked` gives them: names that stay below the zip.
 
-    Example:
+    Examples:
         >>> len(member_names(Path("export.zip")))
         5
     """

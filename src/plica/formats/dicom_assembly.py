@@ -63,7 +63,7 @@ def assemble(
         max_bytes: Limit of the decoded pixels.
         source: Name of the series, for messages.
 
-    Example:
+    Examples:
         >>> from plica.formats.dicom_file import open_header
         >>> headers = [open_header(file) for file in sorted(Path("study/ct").iterdir())]
         >>> asked = {"volume": None, "identity": False, "max_bytes": 2**30}

@@ -22,7 +22,7 @@ def read_display(
         values_signed: Whether values after the modality transform may be negative: a table's
             first input is then signed.
 
-    Example:
+    Examples:
         >>> display, notes = read_display(None, photometric="MONOCHROME1", values_signed=False)
         >>> display.inverted
         True

@@ -60,7 +60,7 @@ def guarded(name: str, doing: str) -> Iterator[None]:
     Raises:
         UnreadableFile: pydicom or a decoder gave up.
 
-    Example:
+    Examples:
         >>> with guarded("slice.dcm", "reading its header"):
         ...     raise ValueError("no header")
         Traceback (most recent call last):
@@ -194,7 +194,7 @@ class Header:
 def is_dicom(path: Path) -> bool:
     """Whether the file looks like DICOM: by its preamble, or by its first element.
 
-    Example:
+    Examples:
         >>> is_dicom(Path("README.md"))
         False
     """

@@ -54,7 +54,7 @@ def look_inside(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Inside:
     Raises:
         InputError: The zip or DICOMDIR is damaged, or its files are missing.
 
-    Example:
+    Examples:
         >>> [one.description for one in look_inside(Path("export.zip")).scan.series]
         ['CT, 5 files, 16×16, axial']
     """

@@ -12,7 +12,7 @@ from plica.image import Image
 def outcome(path: Path) -> str:
     """What `read` gives for a file or folder: the image in short, or the error's name.
 
-    Example:
+    Examples:
         >>> outcome(Path("README.md"))
         'UnreadableFile'
     """

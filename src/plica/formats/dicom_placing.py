@@ -55,7 +55,7 @@ def place_series(headers: Sequence[Header], volume: int | None, source: str) -> 
         NotAVolume: They do not stack.
         UnreadableFile: An attribute that is needed is damaged.
 
-    Example:
+    Examples:
         >>> from plica.formats.dicom_file import open_header
         >>> headers = [open_header(path) for path in sorted(Path("ct").iterdir())]
         >>> place_series(headers, None, "ct").grid.shape

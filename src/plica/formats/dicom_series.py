@@ -84,7 +84,7 @@ class _Entry:
 def pseudonym(uid: str) -> str:
     """A one-way hash of a series' UID, the same wherever the series is read.
 
-    Example:
+    Examples:
         >>> pseudonym("1.2.3")
         '723206a90037c524'
     """
@@ -97,7 +97,7 @@ def find_series(paths: Sequence[Path]) -> list[DicomSeries]:
 
     Files that are not DICOM, hold no pixels or are damaged are left out; `scan` counts them.
 
-    Example:
+    Examples:
         >>> [len(one.files) for one in find_series([*Path("study/ct").iterdir()])]
         [5]
     """

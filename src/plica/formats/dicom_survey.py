@@ -102,7 +102,7 @@ def survey(path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_M
     Raises:
         InputError: It is damaged, or files of a DICOMDIR are missing.
 
-    Example:
+    Examples:
         >>> [one.modality for one in survey(Path("export.zip")).series]
         ['CT']
     """

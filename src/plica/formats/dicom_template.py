@@ -254,7 +254,7 @@ def _number(found: Sequence[Template]) -> set[int]:
 def find_free(number: int, taken: Container[int]) -> int:
     """The smallest number from one on that is not taken.
 
-    Example:
+    Examples:
         >>> find_free(1004, {1003, 1004})
         1005
     """

@@ -119,7 +119,7 @@ def write(
         UnreadableFile: `like` cannot be read.
         AmbiguousSource: None of its series is the one the image was made of.
 
-    Example:
+    Examples:
         >>> len(write(plica.read("study/ct"), Path("decoded"), like=Path("study/ct")))
         5
     """

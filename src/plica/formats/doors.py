@@ -95,7 +95,7 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     Raises:
         InputError: It cannot be read, or is not clear; the message says what to do.
 
-    Example:
+    Examples:
         >>> plica.read("thorax.nii.gz").unit
         <Unit.HU: 'HU'>
     """
@@ -141,7 +141,7 @@ def read_latent(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         LatentError: It is no latent, or damaged.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> plica.read_latent("ct.latent").codes.shape
         (1, 12, 10, 6)
     """
@@ -197,7 +197,7 @@ def write(
     Raises:
         OutputError: It exists, cannot be written, or the values do not fit.
 
-    Example:
+    Examples:
         >>> plica.write(image, "decoded/thorax.nii.gz").name
         'thorax.nii.gz'
     """

@@ -40,7 +40,7 @@ class Draft:
         overwrite: Whether a file of that name may be replaced.
         small_bytes: Images below it are kept in memory.
 
-    Example:
+    Examples:
         >>> with Draft(lambda image: Path("decoded.nii")) as draft:
         ...     written = draft.finish(codec.decode_into(latent, draft.begin))
         >>> plica.read(written).grid.shape

@@ -70,7 +70,7 @@ def compose(latent: Latent, dtype: StorageType, *, codec_apart: bool = False) ->
         OutputError: There is no such type, or the codes do not fit it.
         LatentError: A record of the trail cannot be kept as JSON.
 
-    Example:
+    Examples:
         >>> composed = compose(latent, "float16")
         >>> sorted(composed.tensors)
         ['codes']

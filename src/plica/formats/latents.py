@@ -53,7 +53,7 @@ def write(
         OutputError: The codes do not fit the type, or the file cannot be written.
         LatentError: A record of the trail cannot be kept as JSON.
 
-    Example:
+    Examples:
         >>> round(write(latent, Path("small.latent"), dtype="int8").stored["rms_error"], 3)
         0.002
     """
@@ -93,7 +93,7 @@ def read_header(path: Path, *, check_below: int = 0) -> dict[str, Any]:
     Raises:
         LatentError: It is none, is damaged, or was written by a newer plica.
 
-    Example:
+    Examples:
         >>> read_header(Path("ct.latent"))["codec"]["name"]
         'linear-4x1-3d'
     """
@@ -132,7 +132,7 @@ def read(path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Latent:
         LatentError: It is none, is damaged, or was written by a newer plica.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("ct.latent")).grid.spacing_mm
         (3.2, 3.2, 8.0)
     """
@@ -165,7 +165,7 @@ def to_image(latent: Latent) -> Image:
     Raises:
         LatentError: A bitstream has no places.
 
-    Example:
+    Examples:
         >>> to_image(latent).grid.spacing_mm
         (3.2, 3.2, 8.0)
     """

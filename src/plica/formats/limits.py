@@ -24,7 +24,7 @@ def check_size(name: str, needed: int, max_bytes: int = DEFAULT_MAX_BYTES) -> No
     Raises:
         TooLarge: It does.
 
-    Example:
+    Examples:
         >>> check_size("ct.nii.gz", 10**14)
         Traceback (most recent call last):
             ...
@@ -53,7 +53,7 @@ def check_expansion(
     Raises:
         TooLarge: It expands more than 300 times and past a sixteenth of the limit, or past it.
 
-    Example:
+    Examples:
         >>> check_expansion("ct.nii.gz", packed=10_000, unpacked=2**31)
         Traceback (most recent call last):
             ...

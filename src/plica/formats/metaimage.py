@@ -65,7 +65,7 @@ def read(
         AmbiguousSource: Several volumes, and none was chosen.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("thorax.mha")).grid.spacing_mm
         (0.8, 0.8, 2.0)
     """
@@ -270,7 +270,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> write(scan, Path("copy.mha"))
         >>> plica.read("copy.mha").unit
         <Unit.HU: 'HU'>

@@ -49,7 +49,7 @@ def read(
         AmbiguousSource: Several frames, and none was chosen.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("orig.mgz")).grid.orientation
         'LIA'
     """

@@ -47,7 +47,7 @@ def read(
         UnsupportedFormat: Not two to four axes.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("brain.mnc")).grid.orientation  # wants a MINC file  # doctest: +SKIP
         'RAS'
     """

@@ -28,7 +28,7 @@ KINDS = {
 def list_named(keywords: Iterable[str]) -> tuple[str, ...]:
     """The kinds of identity among attributes that are filled, each once.
 
-    Example:
+    Examples:
         >>> list_named(["StudyDate", "PatientName", "StudyTime"])
         ('name', 'dates')
     """
@@ -38,7 +38,7 @@ def list_named(keywords: Iterable[str]) -> tuple[str, ...]:
 def order_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     """Kinds of several files, each once, in the order that `list_named` has.
 
-    Example:
+    Examples:
         >>> order_kinds(["dates", "ID", "dates"])
         ('ID', 'dates')
     """
@@ -53,7 +53,7 @@ def say_named(named: Iterable[str], what: str = "the file names") -> str:
         named: As `list_named` gives them.
         what: Begins it.
 
-    Example:
+    Examples:
         >>> say_named(("name", "dates"))
         'the file names a patient (name, dates)'
         >>> say_named(("dates",))

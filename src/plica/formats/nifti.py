@@ -49,7 +49,7 @@ def read(
         AmbiguousSource: Several volumes, and none was chosen.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("brain.nii.gz")).grid.orientation
         'RAS'
     """

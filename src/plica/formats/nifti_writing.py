@@ -41,7 +41,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> write(image, Path("copy.nii.gz"))
     """
     pixels = cast_for_writing(image.pixels, dtype, tuple(_CODES))
@@ -65,7 +65,7 @@ def compose(outline: Image) -> tuple[bytes, np.dtype[Any]] | None:
     Args:
         outline: An image whose values are not looked at.
 
-    Example:
+    Examples:
         >>> head, kind = compose(scan)
         >>> len(head), kind
         (560, dtype('<i2'))

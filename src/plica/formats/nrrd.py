@@ -112,7 +112,7 @@ def read(
         AmbiguousSource: Several volumes, and none was chosen.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("brain.nrrd")).pixels.shape
         (1, 32, 32, 25)
     """
@@ -381,7 +381,7 @@ def write(image: Image, path: Path, *, dtype: str | None = None, overwrite: bool
     Raises:
         OutputError: The values do not fit the type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> write(brain, Path("copy.nrrd"))
         >>> np.array_equal(plica.read("copy.nrrd").pixels, brain.pixels)
         True

@@ -80,7 +80,7 @@ def read(
         AmbiguousSource: Pages of several sizes.
         TooLarge: Past the limit.
 
-    Example:
+    Examples:
         >>> read(Path("photo.png"), spacing_mm=(0.14, 0.14, 1)).grid.spacing_mm
         (0.14, 0.14, 1.0)
     """

@@ -36,7 +36,7 @@ def write_png(
     Raises:
         OutputError: A volume, other channels, values that do not fit, or no room.
 
-    Example:
+    Examples:
         >>> write_png(radiograph, Path("copy.png"))
         >>> plica.read("copy.png").pixels.dtype
         dtype('uint8')
@@ -73,7 +73,7 @@ def write_tiff(
     Raises:
         OutputError: Other channels, values that do not fit, more than 4 GiB, or no room.
 
-    Example:
+    Examples:
         >>> write_tiff(scan, Path("ct.tif"))
         >>> plica.read("ct.tif").grid.shape
         (48, 40, 24)

@@ -28,7 +28,7 @@ def rescale(stored: Pixels, slope: float, intercept: float, *, overwrite: bool =
         intercept: What is added.
         overwrite: Whether the result may take the room of `stored`, where that suffices.
 
-    Example:
+    Examples:
         >>> rescale(np.array([0, 1024, 4095], np.uint16).reshape(1, 3, 1, 1), 1, -1024).ravel()
         array([-1024,     0,  3071], dtype=int16)
     """
@@ -88,7 +88,7 @@ def cast_for_writing(pixels: Pixels, dtype: str | None, allowed: tuple[str, ...]
     Raises:
         OutputError: The values do not fit the type, or the format has no such type.
 
-    Example:
+    Examples:
         >>> cast_for_writing(np.array([0.4, 1.6]), "int16", ("int16", "float32"))
         array([0, 2], dtype=int16)
     """

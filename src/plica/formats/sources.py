@@ -83,7 +83,7 @@ def find_sources(paths: Sequence[Path], *, series: str | None = None) -> Found:
     Raises:
         UnreadableFile: A path is not there.
 
-    Example:
+    Examples:
         >>> [source.name for source in find_sources([Path("study"), Path("brain.nii.gz")]).sources]
         ['ct', 'brain']
     """
@@ -138,7 +138,7 @@ def _own_name(path: Path) -> str:
 def strip_ending(name: str) -> str:
     """A file name without its known ending only: "a.1.nii.gz" is "a.1", "1.2.840.99" stays.
 
-    Example:
+    Examples:
         >>> strip_ending("a.1.nii.gz")
         'a.1'
     """
@@ -167,7 +167,7 @@ def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
         folder: The tree itself, or a folder within.
         files: Its files, all of them.
 
-    Example:
+    Examples:
         >>> study = Path("study")
         >>> found = find_in_folder(study, study / "ct", [*(study / "ct").iterdir()])
         >>> [source.name for source in found.sources]

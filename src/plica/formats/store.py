@@ -57,7 +57,7 @@ class Store:
         dtype: How their codes are stored.
         settings: What else was set when it was made.
 
-    Example:
+    Examples:
         >>> store = Store.open("archive.store")
         >>> store.read(store.keys[0]).grid.spacing_mm
         (4.0, 4.0, 1.0)
@@ -197,7 +197,7 @@ class Store:
             LatentError: An index is missing or damaged; it is named.
             MissingExtra: pyarrow is needed.
 
-        Example:
+        Examples:
             >>> store.rows(["key", "modality"]).num_rows
             6
         """

@@ -26,7 +26,7 @@ def check_shard(store: Store, name: str) -> list[PlicaError]:
     Args:
         name: One of the store's `shards`.
 
-    Example:
+    Examples:
         >>> [error for name in store.shards for error in check_shard(store, name)]
         []
     """

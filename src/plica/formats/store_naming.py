@@ -23,7 +23,7 @@ def find_key(store: Store, said: str) -> str:
         UnknownName: No latent is called so.
         InputError: Several are.
 
-    Example:
+    Examples:
         >>> find_key(store, "0.png") in store.keys
         True
     """

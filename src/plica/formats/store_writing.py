@@ -78,7 +78,7 @@ class ShardWriter:
         InputError: The name cannot be a file's.
         MissingExtra: pyarrow is needed.
 
-    Example:
+    Examples:
         >>> empty = Store.create("own.store", codec=latent.codec)
         >>> with ShardWriter(empty) as writer:
         ...     kept = writer.add("0f" * 16, latent, {"source": "a/ct.nii.gz"})

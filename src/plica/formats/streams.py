@@ -37,7 +37,7 @@ def open_bytes(path: Path, *, to_end: bool = True) -> Iterator[io.BufferedIOBase
     Raises:
         UnreadableFile: It is absent, no file, or its gzip stream is damaged or cut off.
 
-    Example:
+    Examples:
         >>> with open_bytes(Path("ct.nii.gz")) as stream:
         ...     int.from_bytes(stream.read(4), "little")
         348
@@ -114,7 +114,7 @@ def map_values(stream: io.BufferedIOBase, kind: np.dtype[Any], count: int) -> ND
         kind: Of the values.
         count: How many; the file must be known to hold them.
 
-    Example:
+    Examples:
         >>> _ = Path("pixels.raw").write_bytes(np.arange(4, dtype="<i2").tobytes())
         >>> with open_bytes(Path("pixels.raw")) as stream:
         ...     print(map_values(stream, np.dtype("<i2"), 4))

@@ -49,7 +49,7 @@ BURNED_IN = "The file says that text is burnt into its pixels: it may name the p
 def known_modality(text: str) -> str:
     """The modality, "" where it is none of DICOM's.
 
-    Example:
+    Examples:
         >>> known_modality("CT"), known_modality("SAMPLE")
         ('CT', '')
     """
@@ -59,7 +59,7 @@ def known_modality(text: str) -> str:
 def quote(text: str, terms: frozenset[str]) -> str:
     """A term between quotes; of other words only that they are none.
 
-    Example:
+    Examples:
         >>> quote("US", RESCALE_TYPES), quote("SAMPLE PERSON", RESCALE_TYPES)
         ("'US'", "none of DICOM's")
     """

@@ -92,7 +92,7 @@ def read_packed(
     Raises:
         UnreadableFile: Damaged, or ends before.
 
-    Example:
+    Examples:
         >>> import io, zlib
         >>> read_packed(io.BytesIO(zlib.compress(b"abc")), "zlib", 3, "made.mha")
         array([97, 98, 99], dtype=uint8)

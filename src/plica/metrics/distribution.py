@@ -241,7 +241,7 @@ def compare_sets(
         SettingsError: `repeats` is below zero.
         UnknownName: There is no such metric.
 
-    Example:
+    Examples:
         >>> round(compare_sets(real, generated, "kid").value, 3)
         1.354
     """

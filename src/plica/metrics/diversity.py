@@ -128,7 +128,7 @@ def measure_likeness(
         InputError: There are not two patients.
         SettingsError: `pairs` is below one.
 
-    Example:
+    Examples:
         >>> from plica.metrics.pictures import gather
         >>> round(measure_likeness(gather(samples)).mean, 2)
         0.47
@@ -202,7 +202,7 @@ def compare_diversity(
         InputError: A set has not two patients, or they were prepared in two ways.
         SettingsError: A number is too low.
 
-    Example:
+    Examples:
         >>> from plica.metrics.pictures import gather
         >>> pictures = gather(samples)
         >>> compare_diversity(pictures, pictures, repeats=0).value

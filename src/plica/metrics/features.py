@@ -123,7 +123,7 @@ def pool(latent: Latent, cells: int = CELLS, *, flat: bool) -> Real:
         SettingsError: The latent has no codes on a grid.
         UnusablePixels: It has fewer codes along an axis than there are cells.
 
-    Example:
+    Examples:
         >>> pool(latent, 2, flat=False).shape
         (16,)
     """
@@ -171,7 +171,7 @@ def load_extractor(
         WeightsError: Its weights are nowhere; says where they were looked for, and what to do.
         SettingsError: A number is below one, or the codec has no latents to pool.
 
-    Example:
+    Examples:
         >>> load_extractor("codec:linear-4x1-2d").name
         'codec:linear-4x1-2d'
     """
@@ -211,7 +211,7 @@ def extract(
         InputError: There are no images.
         UnusablePixels: The extractor does not take one, or its features are not finite.
 
-    Example:
+    Examples:
         >>> extract(samples, load_extractor("codec:linear-4x1-2d")).rows.shape
         (6, 8)
     """

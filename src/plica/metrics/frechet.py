@@ -34,7 +34,7 @@ LEAST_PER_FEATURE = 2  # rows of the smallest part: below, the distance is no li
 def frechet(real: Real, other: Real) -> float:
     """Squared Fréchet distance of the Gaussians of two sets of rows; 0 for one and the same.
 
-    Example:
+    Examples:
         >>> round(frechet(rows, rows + 1.0), 6)  # rows of 8 features
         8.0
     """

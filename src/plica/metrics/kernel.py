@@ -29,7 +29,7 @@ NEEDED = 100
 def kernel_distance(real: Real, other: Real) -> float:
     """KID of all rows of both sets.
 
-    Example:
+    Examples:
         >>> round(kernel_distance(rows[:50], rows[50:]), 3)
         -0.085
     """
@@ -42,7 +42,7 @@ def kernel_distance(real: Real, other: Real) -> float:
 def kernel_distance_of_copies(real: Real, other: Real) -> float:
     """KID of sets whose rows belong together, without the pairs of a row and its own copy.
 
-    Example:
+    Examples:
         >>> kernel_distance_of_copies(rows, rows)
         0.0
     """

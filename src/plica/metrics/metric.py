@@ -203,7 +203,7 @@ def measure(
         WeightsError: A metric's weights are nowhere.
         UnknownName: There is no such metric.
 
-    Example:
+    Examples:
         >>> round(measure(scan, codec.decode(codec.encode(scan)))["psnr"], 1)
         27.0
     """

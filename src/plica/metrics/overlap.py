@@ -124,7 +124,7 @@ def measure_labels(
         UnknownName: There is no such metric.
         MissingExtra: scipy, which surfaces need, is not installed.
 
-    Example:
+    Examples:
         >>> [round(one["nsd"], 2) for one in measure_labels(drawn, found, tolerance_mm=0.5)]
         [0.59, 0.78]
     """

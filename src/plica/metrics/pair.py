@@ -110,7 +110,7 @@ def read_mask(mask: Any, shape: tuple[int, ...], *, what: str = "the region") ->
     Raises:
         InputError: It has another shape, or other values.
 
-    Example:
+    Examples:
         >>> read_mask(np.array([[0, 1, 1]]), (1, 3))
         array([[False,  True,  True]])
     """
@@ -143,7 +143,7 @@ def refuse_other_grid(
     Raises:
         InputError: The grids differ.
 
-    Example:
+    Examples:
         >>> refuse_other_grid(scan.grid, radiograph.grid)
         Traceback (most recent call last):
             ...

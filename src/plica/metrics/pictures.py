@@ -110,7 +110,7 @@ def shade(pixels: Pixels, window: Window) -> Grey:
     Raises:
         UnusablePixels: There are neither 1 nor 3 channels, or values that are not finite.
 
-    Example:
+    Examples:
         >>> from plica.metrics.pictures import Window
         >>> shade(np.array([[-160.0, 40, 240]]), Window(-160.0, 240.0))
         array([[0. , 0.5, 1. ]], dtype=float32)

@@ -130,7 +130,7 @@ def measure_regions(
         UnusablePixels: There are no regions, or one is empty.
         PlicaError: As `measure` says.
 
-    Example:
+    Examples:
         >>> nodule = np.zeros(scan.grid.shape, bool)
         >>> nodule[10:20, 10:20, 5:10] = True
         >>> round(measure_regions(scan, decoded, [nodule]).pooled["psnr"], 1)

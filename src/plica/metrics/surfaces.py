@@ -100,7 +100,7 @@ def surface_distances(
         InputError: A mask holds other values than truth, or they differ in shape.
         MissingExtra: scipy, which finds the nearest points, is not installed.
 
-    Example:
+    Examples:
         >>> drawn = np.zeros((20, 20, 10), bool)
         >>> drawn[5:10, 5:10, 2:8] = True
         >>> surface_distances(drawn, np.roll(drawn, 2, axis=0), (0.7, 0.7, 5.0)).hausdorff(95)

@@ -87,7 +87,7 @@ def adapt(
     Raises:
         SettingsError: The rank is not above zero, or the network has no such convolution.
 
-    Example:
+    Examples:
         >>> adapted = adapt(network, rank=4)
         >>> sum(value.numel() for value in adapted.parameters() if value.requires_grad)
         27648

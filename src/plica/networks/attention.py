@@ -61,7 +61,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, table: int = TABLE) -> Tensor:
     Args:
         table: How many entries of the table of weights may exist at a time.
 
-    Example:
+    Examples:
         >>> q, k, v = torch.randn(3, 1, 5, 8)
         >>> attend(q, k, v).shape
         torch.Size([1, 5, 8])
@@ -101,7 +101,7 @@ def attend_to_chunks(q: Tensor, chunks: Iterable[tuple[Tensor, Tensor]]) -> Tens
         q: The queries.
         chunks: Keys and values, each (token, channel); at least one.
 
-    Example:
+    Examples:
         >>> q, k, v = torch.randn(3, 5, 8)
         >>> attend_to_chunks(q, zip(k.split(2), v.split(2))).shape
         torch.Size([5, 8])

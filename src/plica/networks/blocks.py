@@ -38,7 +38,7 @@ def check_layers(
     Raises:
         SettingsError: What came, and what was expected.
 
-    Example:
+    Examples:
         >>> check_layers(dims=2, widths=(32, 48), attention_levels=(5,), blocks=2)
         Traceback (most recent call last):
             ...
@@ -117,7 +117,7 @@ def normalise_and_activate(norm: nn.Module, x: Tensor, *, overwrite: bool = Fals
         x: (batch, channel, *space).
         overwrite: Whether x is no longer needed, where no gradient is.
 
-    Example:
+    Examples:
         >>> x = torch.randn(1, 32, 8, 8)
         >>> normalise_and_activate(nn.GroupNorm(8, 32), x).shape
         torch.Size([1, 32, 8, 8])

@@ -232,7 +232,7 @@ def read_stages(name: str, numbers: tuple[int, ...], factor: int) -> tuple[Stage
     Raises:
         SettingsError: No branch has such stages.
 
-    Example:
+    Examples:
         >>> read_stages("encoder", (4, 96, 5, 8, 128, 2), 8)
         (Stage(side=4, width=96, blocks=5), Stage(side=8, width=128, blocks=2))
     """

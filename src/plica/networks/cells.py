@@ -58,7 +58,7 @@ def shuffle(h: Tensor, side: int) -> Tensor:
 def make_cosines(side: int, dims: int) -> Float64:
     """The orthonormal transform (frequency, voxel) of a cell, the mean's row first.
 
-    Example:
+    Examples:
         >>> make_cosines(2, 2)[0]
         array([0.5, 0.5, 0.5, 0.5])
     """

@@ -49,7 +49,7 @@ class Compact(nn.Module):
         kernels: Sides of a block's two convolutions.
         expansion: A block's inner channels, as a multiple of the width.
 
-    Example:
+    Examples:
         >>> encoder, decoder = (4, 96, 5), (4, 96, 8)
         >>> network = Compact(dims=2, factor=4, code_channels=3, encoder=encoder, decoder=decoder)
         >>> network.encode(torch.zeros(1, 1, 64, 64)).shape

@@ -27,7 +27,7 @@ def find_breach(network: nn.Module, cells: Sequence[int] = (2,)) -> str:
         cells: Sides of the image to try, in codes; the next is tried where the network fails on
             one, since some need a larger map.
 
-    Example:
+    Examples:
         >>> find_breach(nn.Linear(1, 1))[:32]
         'it has no dims, factor, in_chann'
     """

@@ -27,7 +27,7 @@ def convolve_same(layer: nn.Module, x: Tensor) -> Tensor:
         layer: The convolution, or what stands in its place, which is then called.
         x: (batch, channel, *space).
 
-    Example:
+    Examples:
         >>> layer, x = nn.Conv2d(4, 8, 3, padding=1), torch.randn(1, 4, 16, 16)
         >>> torch.allclose(convolve_same(layer, x), layer(x), atol=1e-5)
         True

@@ -53,7 +53,7 @@ def convolve_core(layer: Convolution, x: Tensor, core: Box, sides: Sides) -> Ten
         core: Where.
         sides: Of the map.
 
-    Example:
+    Examples:
         >>> layer, x = nn.Conv2d(1, 1, 3, padding=1), torch.ones(1, 1, 10, 10)
         >>> convolve_core(layer, x, (slice(1, 9), slice(1, 9)), (64, 64)).shape
         torch.Size([1, 1, 8, 8])
@@ -125,7 +125,7 @@ def convolution_bytes(layer: Convolution, made: int, itemsize: int) -> int:
         made: Cells of the result's box.
         itemsize: Bytes of a value.
 
-    Example:
+    Examples:
         >>> convolution_bytes(nn.Conv2d(4, 8, 3, padding=1), made=256, itemsize=4) >= 8 * 256 * 4
         True
     """
@@ -142,7 +142,7 @@ def core_bytes(layer: Convolution, sides: Sides, itemsize: int) -> int:
         sides: Of the core with its halo.
         itemsize: Bytes of a value.
 
-    Example:
+    Examples:
         >>> core_bytes(nn.Conv2d(4, 8, 3, padding=1), (18, 18), itemsize=4) > 0
         True
     """

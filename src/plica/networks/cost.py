@@ -69,7 +69,7 @@ def count_work(module: nn.Module, shape: Shape) -> Work:
     Raises:
         SettingsError: The module cannot look at such an input.
 
-    Example:
+    Examples:
         >>> count_work(nn.Conv2d(1, 8, 3, padding=1), (1, 1, 64, 64)).multiply_adds
         294912
     """
@@ -97,7 +97,7 @@ def count_work(module: nn.Module, shape: Shape) -> Work:
 def build_shapes(build: Callable[[], nn.Module]) -> nn.Module:
     """A network of shapes without numbers, at once and in no memory: enough to be counted.
 
-    Example:
+    Examples:
         >>> from plica.networks.probes import build_probe
         >>> count_work(build_shapes(lambda: build_probe("small-2d")), (1, 1, 64, 64)).parameters
         307665
@@ -154,7 +154,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 def prepare_forward(module: nn.Module, shape: Shape, *, device: str = "cpu") -> Callable[[], None]:
     """A forward pass without gradients over made images, finished when it returns.
 
-    Example:
+    Examples:
         >>> forward = prepare_forward(nn.Conv2d(1, 8, 3), (1, 1, 64, 64))
         >>> len(time_together({"convolution": forward}, repeats=5)["convolution"])
         5
@@ -188,7 +188,7 @@ def prepare_step(
     Args:
         optimiser: Of the module on its device; None makes one, with memory of its own.
 
-    Example:
+    Examples:
         >>> step = prepare_step(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (2, 1, 8, 8))
         >>> step()
     """
@@ -232,7 +232,7 @@ def time_together(
     Returns:
         Seconds of each turn, by name.
 
-    Example:
+    Examples:
         >>> works = {"short": lambda: sum(range(9)), "long": lambda: sum(range(99_999))}
         >>> seconds = time_together(works, repeats=3)
         >>> min(seconds["short"]) < min(seconds["long"])

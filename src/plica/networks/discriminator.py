@@ -168,7 +168,7 @@ def hinge_discriminator(true: Tensor, made: Tensor) -> Tensor:
         true: Its logits of images.
         made: Its logits of reconstructions, which no gradient should reach.
 
-    Example:
+    Examples:
         >>> hinge_discriminator(torch.tensor([2.0, 0.5]), torch.tensor([-2.0, -0.5]))
         tensor(0.2500)
     """
@@ -194,7 +194,7 @@ def adaptive_weight(
         average: The mean over the processes that share the batch: of gradients, not of norms, so
             that any number of processes finds the weight that one would.
 
-    Example:
+    Examples:
         >>> w = torch.tensor([1.0], requires_grad=True)
         >>> round(adaptive_weight(6 * w.sum(), 2 * w.sum(), w).item(), 2)
         3.0

@@ -13,7 +13,7 @@ def receptive_field(*, levels: int, blocks: int = 2) -> int:
         levels: Resolutions of the encoder; its factor is 2 ** (levels − 1).
         blocks: Residual blocks per level, of two convolutions each.
 
-    Example:
+    Examples:
         >>> receptive_field(levels=3)
         105
     """

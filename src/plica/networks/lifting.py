@@ -21,7 +21,7 @@ def lift(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Convolution kernels (out, in, k, k) become (out, in, k, k, k); 1×1 kernels get an axis of one;
     all else stays.
 
-    Example:
+    Examples:
         >>> lift({"w": torch.ones(1, 1, 3, 3)})["w"][0, 0, 1, 1]
         tensor([0., 1., 0.])
     """

@@ -85,7 +85,7 @@ def find_largest(fits: Callable[[int], bool], *, most: int = MOST) -> int:
     Args:
         fits: Whether a number does; if one does, all below it do.
 
-    Example:
+    Examples:
         >>> find_largest(lambda batch: batch * 300 <= 4096)
         13
     """
@@ -108,7 +108,7 @@ def foretell(peaks: Sequence[tuple[int, int]], memory: int) -> Largest:
         peaks: Batch and bytes, of rising batches; the last may be over `memory`.
         memory: Bytes that may be used.
 
-    Example:
+    Examples:
         >>> largest = foretell([(1, 2_000), (2, 3_000), (4, 5_000)], 21_000)
         >>> largest.batch, largest.how
         (20, 'foretold from the most memory of batches of 1 and 4')

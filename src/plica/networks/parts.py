@@ -80,7 +80,7 @@ def take_apart(network: nn.Module, direction: str) -> Part:
     Raises:
         SettingsError: The network has no such direction, or is of another kind.
 
-    Example:
+    Examples:
         >>> part = take_apart(network, "encode")
         >>> part.channels
         (1, 2)

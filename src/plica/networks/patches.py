@@ -12,7 +12,7 @@ def fold_patches(x: Tensor, side: int) -> Tensor:
         x: (batch, channel, frame, row, column).
         side: Of a patch.
 
-    Example:
+    Examples:
         >>> fold_patches(torch.zeros(1, 3, 4, 8, 8), 2).shape
         torch.Size([1, 12, 4, 4, 4])
     """

@@ -150,7 +150,7 @@ class Perceptual(nn.Module):
         Raises:
             UnusablePixels: The pictures are too small, of two shapes, or of two channels.
 
-        Example:
+        Examples:
             >>> perceptual = Perceptual(network="squeezenet")  # random, until weights are loaded
             >>> perceptual(torch.zeros(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)).shape
             torch.Size([2])
@@ -198,7 +198,7 @@ def join_weights(
         classifier: torchvision's or timm's; what follows its convolutions is left out.
         linear: Under LPIPS' keys, or as {number}.weight in a copy of them.
 
-    Example:
+    Examples:
         >>> classifier = {"features.0.bias": torch.zeros(1)}
         >>> sorted(join_weights(classifier, {"lin0.weight": torch.zeros(1)}))
         ['features.0.bias', 'lin0.weight']

@@ -84,7 +84,7 @@ def choose_tile(sides: Sides, need: Callable[[Sides], float], allowed: float) ->
         need: What a tile needs; less for smaller ones.
         allowed: In the same unit.
 
-    Example:
+    Examples:
         >>> choose_tile((512, 512, 200), lambda tile: tile[0] * tile[1] * tile[2], 1e7)
         (171, 256, 200)
     """

@@ -42,7 +42,7 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
     Raises:
         SettingsError: The network has no such layers, or its weights were rounded before.
 
-    Example:
+    Examples:
         >>> set_precision(network, "bfloat16")
         >>> network.encode(torch.zeros(1, 1, 16, 16)).dtype
         torch.float32

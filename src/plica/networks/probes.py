@@ -113,7 +113,7 @@ def build_probe(
         MissingExtra: The library it comes from is not installed.
         WeightsError: The weights are another network's.
 
-    Example:
+    Examples:
         >>> build_probe("small-2d")(torch.zeros(1, 1, 64, 64)).shape
         torch.Size([1, 1])
     """

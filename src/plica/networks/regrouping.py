@@ -18,7 +18,7 @@ def regroup(pieces: Iterable[Tensor], *, first: int, then: int) -> Iterator[Tens
         first: Frames of the first group.
         then: Frames of every other.
 
-    Example:
+    Examples:
         >>> [len(group[0, 0]) for group in regroup([torch.zeros(1, 3, 9, 8, 8)], first=1, then=4)]
         [1, 4, 4]
     """
@@ -56,7 +56,7 @@ def check_pieces(
     Raises:
         SettingsError: It has other channels, sides or frames.
 
-    Example:
+    Examples:
         >>> pieces = check_pieces([torch.zeros(1, 3, 9, 16, 16)], channels=3, factor=8, period=4)
         >>> next(pieces).shape
         torch.Size([1, 3, 9, 16, 16])

@@ -144,7 +144,7 @@ def plan_schedule(
         TooLarge: There is no way; says the least memory there is one with.
         SettingsError: The network has no such direction, or takes no such sides.
 
-    Example:
+    Examples:
         >>> plan = plan_schedule(network, "encode", sides=(512, 512), memory=2**30)
         >>> plan.peak_bytes < 2**30
         True
@@ -308,7 +308,7 @@ def run_schedule(
         OutputError: The scratch folder has not the room.
         SettingsError: The plan is for other sides, or needs a scratch folder.
 
-    Example:
+    Examples:
         >>> x = torch.randn(1, 1, 64, 64)
         >>> plan = plan_schedule(network, "encode", sides=(64, 64), memory=2**30)
         >>> z = run_schedule(network, "encode", x, plan=plan)

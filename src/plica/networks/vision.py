@@ -94,7 +94,7 @@ class VisionTower(nn.Module):
     def embed(self, x: Tensor, *, clamp: bool = True) -> Tensor:
         """Embeddings of pictures (batch, 1 or 3, height, width) in [−1, 1]; see `prepare`.
 
-        Example:
+        Examples:
             >>> tower = VisionTower(side=32, width=48, depth=2, heads=3, embedding=16)
             >>> tower.embed(torch.zeros(2, 1, 64, 64)).shape
             torch.Size([2, 16])
@@ -168,7 +168,7 @@ def prepare(x: Tensor, side: int = 224, *, clamp: bool = True) -> Tensor:
     Raises:
         UnusablePixels: The pictures have neither 1 nor 3 channels.
 
-    Example:
+    Examples:
         >>> prepare(torch.zeros(1, 1, 480, 640)).shape
         torch.Size([1, 3, 224, 224])
     """

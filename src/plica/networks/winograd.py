@@ -79,7 +79,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         x: (batch, channel, *space).
         weight: (result, channel, 3, 3) or (result, channel, 3, 3, 3).
 
-    Example:
+    Examples:
         >>> pays(torch.zeros(1, 2, 8, 8), torch.zeros(2, 2, 3, 3))
         False
     """
@@ -102,7 +102,7 @@ def workspace(weight: Tensor, sides: tuple[int, ...]) -> int:
         weight: Of the convolution.
         sides: Of the result.
 
-    Example:
+    Examples:
         >>> workspace(torch.zeros(128, 96, 3, 3), (40, 40)) > 0
         True
     """
@@ -124,7 +124,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
         bias: (result,).
         padding: Of zeros, on every side: 1 or 0.
 
-    Example:
+    Examples:
         >>> x, weight = torch.randn(1, 96, 40, 40), torch.randn(128, 96, 3, 3)
         >>> convolve(x, weight).shape
         torch.Size([1, 128, 40, 40])

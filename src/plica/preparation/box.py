@@ -64,7 +64,7 @@ def find_box(
         multiple: The box's sides become multiples of it, where the grid is large enough.
         least_part: Size of a part that counts, as a fraction of the largest.
 
-    Example:
+    Examples:
         >>> marked = np.zeros(scan.grid.shape, bool)
         >>> marked[10:20, 10:20, 5:10] = True
         >>> find_box(marked, scan.grid, margin_mm=2.0, multiple=4, least_part=0.1)
@@ -101,7 +101,7 @@ def crop(
         marked: Which voxels were taken for anatomy, to count those left outside.
         keep_border: Keep everything outside in the record, packed.
 
-    Example:
+    Examples:
         >>> box, marked = Box((4, 4, 0), (40, 32, 24)), scan.pixels[0] > -500
         >>> inside, record = crop(scan, box, "mine", marked, keep_border=False)
         >>> inside.grid.shape

@@ -29,7 +29,7 @@ def resize(image: Image, shape: Sequence[int]) -> Image:
         SettingsError: A side is not between 1 and 65536.
         UnusablePixels: Values are not finite.
 
-    Example:
+    Examples:
         >>> resize(radiograph, (48, 48, 1)).grid.spacing_mm
         (2.0, 2.0, 1.0)
     """

@@ -27,7 +27,7 @@ def measure_range(pixels: Readable, purpose: str) -> tuple[float, float]:
     Raises:
         UnusablePixels: A value is not finite, or too large to compute with.
 
-    Example:
+    Examples:
         >>> measure_range(np.array([[[[-1024, 3071]]]], np.int16), "the window")
         (-1024.0, 3071.0)
     """
@@ -67,7 +67,7 @@ def unscale(values: Pixels, low: float, high: float, *, clip: bool) -> NDArray[A
         high: What 1 means.
         clip: Bring values beyond [−1, 1] back first: right where the source had none.
 
-    Example:
+    Examples:
         >>> unscale(np.array([-1.0, 0, 1.2], np.float32), -1000, 1000, clip=True)
         array([-1000.,     0.,  1000.], dtype=float32)
     """

@@ -23,7 +23,7 @@ def prepare(image: Image, steps: Iterable[Step]) -> tuple[Image, Trail]:
     Returns:
         What a network may see, and the trail that leads back from it.
 
-    Example:
+    Examples:
         >>> from plica.preparation.pad import Pad
         >>> from plica.preparation.window import Window
         >>> prepared, trail = prepare(image, (Window(-1024, 3071), Pad((16, 16, 16))))
@@ -64,7 +64,7 @@ def revert(image: Image, trail: Trail) -> Image:
         LatentError: A record is damaged, names a step that does not exist, or leads to another
             grid than the one it was made on.
 
-    Example:
+    Examples:
         >>> from plica.preparation.pad import Pad
         >>> padded, trail = prepare(image, (Pad((16, 16, 16)),))
         >>> padded.grid.shape, revert(padded, trail).grid.shape
@@ -85,7 +85,7 @@ def recall(view: View, trail: Trail) -> View:
     Raises:
         LatentError: As `revert` does.
 
-    Example:
+    Examples:
         >>> from plica.preparation.pad import Pad
         >>> padded, trail = foresee(View.of(image), (Pad((16, 16, 16)),))
         >>> recall(padded, trail).shape

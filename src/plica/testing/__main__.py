@@ -41,7 +41,7 @@ class Named:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Test what was named; returns pytest's exit code, 2 where nothing could be tested.
 
-    Example:
+    Examples:
         >>> main(["bicubic-4x-2d"])  # runs a whole suite of tests  # doctest: +SKIP
         0
     """

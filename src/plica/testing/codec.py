@@ -47,7 +47,7 @@ class CodecContract:
 
     Inherit it and say the codec's name, as `plica.load` takes it; or override `codec`.
 
-    Example:
+    Examples:
         class TestMine(CodecContract):
             name = "mine-8x4-2d"
     """
@@ -172,7 +172,7 @@ def load_once(name: str) -> Codec:
     A recipe's file gives its network with weights as they are before training. A codec that cannot
     be loaded fails the first of them, and the others are skipped.
 
-    Example:
+    Examples:
         >>> load_once("bicubic-4x-2d").card.factor
         4
     """
@@ -201,7 +201,7 @@ def _make_untrained(recipe: str) -> Codec:
 def make_own(codec: Codec, kind: str) -> Image:
     """An image with as many axes as the codec makes coarser.
 
-    Example:
+    Examples:
         >>> make_own(plica.load("bicubic-4x-3d"), "mr").is_volume
         True
     """
@@ -211,7 +211,7 @@ def make_own(codec: Codec, kind: str) -> Image:
 def check_flips(made: NDArray[Any], meant: NDArray[Any]) -> None:
     """Fail where pixels are nearer to a flipped copy of what they are meant to be.
 
-    Example:
+    Examples:
         >>> ramp = np.arange(64.0).reshape(1, 8, 8, 1)
         >>> check_flips(ramp + 0.1, ramp)
     """
@@ -227,7 +227,7 @@ def check_shifts(made: NDArray[Any], meant: NDArray[Any], step: int) -> None:
     Args:
         step: By how many voxels. Axes too short to be compared without it are left out.
 
-    Example:
+    Examples:
         >>> ramp = np.arange(64.0).reshape(1, 8, 8, 1)
         >>> check_shifts(ramp + 0.1, ramp, 2)
     """
@@ -248,7 +248,7 @@ def check_shifts(made: NDArray[Any], meant: NDArray[Any], step: int) -> None:
 def measure_apart(one: NDArray[Any], other: NDArray[Any]) -> float:
     """The mean absolute difference.
 
-    Example:
+    Examples:
         >>> measure_apart(np.zeros(3), np.ones(3))
         1.0
     """
@@ -258,7 +258,7 @@ def measure_apart(one: NDArray[Any], other: NDArray[Any]) -> float:
 def check_came_back(decoded: Image, image: Image) -> None:
     """Fail where the decoded image is not on the image's grid, or of another unit, type or shape.
 
-    Example:
+    Examples:
         >>> check_came_back(codec.decode(codec.encode(image)), image)
     """
     if not decoded.grid.agrees_with(image.grid, TOLERANCE_MM):

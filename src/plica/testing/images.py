@@ -23,7 +23,7 @@ def make_image(kind: str, dims: int, *, beyond: int = 0) -> Image:
         dims: 3 for a volume of 37×29×11 voxels, 2 for one slice of 67×53.
         beyond: Make i and j longer than this.
 
-    Example:
+    Examples:
         >>> make_image("ct", 3).grid.shape
         (37, 29, 11)
     """

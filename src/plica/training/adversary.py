@@ -81,7 +81,7 @@ def weigh(
     Args:
         average: The mean over the processes that share the batch.
 
-    Example:
+    Examples:
         >>> last = nn.Parameter(torch.ones(1))
         >>> round(weigh(6 * last.sum(), 2 * last.sum(), last, torch.detach).item(), 2)
         3.0

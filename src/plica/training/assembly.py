@@ -85,7 +85,7 @@ def run_recipe(
         TrainingInterrupted: It was asked to stop; it can be resumed.
         TrainingStopped: It led nowhere.
 
-    Example:
+    Examples:
         >>> outcome = run_recipe(recipe, Places(Path("runs/mine"), device="cpu"))
         >>> outcome.steps
         4

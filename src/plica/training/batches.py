@@ -41,7 +41,7 @@ class Batches:
         prepared: What is drawn from.
         recipe: How.
 
-    Example:
+    Examples:
         >>> from plica.training.data import Shape, prepare_cases
         >>> prepared = prepare_cases(recipe.data, cohort, Shape.of(network))
         >>> x, seeds = Batches(prepared, recipe).at(0)

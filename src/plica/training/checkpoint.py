@@ -82,7 +82,7 @@ def save(folder: Path, contents: Mapping[str, Tensors], record: Record) -> Path:
     Raises:
         OutputError: It cannot be written; those that were there before are left.
 
-    Example:
+    Examples:
         >>> record = Record(step=100, recipe="")
         >>> save(Path("checkpoints"), {"network": network.state_dict()}, record).name
         'step-0000100'

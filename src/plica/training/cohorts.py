@@ -38,7 +38,7 @@ def read_cohort(path: str | Path) -> Cohort:
         InputError: There is nothing, it holds no images, or it breaks the rules of a cohort.
         MissingExtra: Parquet needs pyarrow.
 
-    Example:
+    Examples:
         >>> len(read_cohort("images/images.csv")), len(read_cohort("images"))
         (6, 6)
     """
@@ -69,7 +69,7 @@ def read_cohort(path: str | Path) -> Cohort:
 def is_plain_folder(path: str | Path) -> bool:
     """Whether a cohort is a folder without a table, whose first folders stand for patients.
 
-    Example:
+    Examples:
         >>> is_plain_folder("images"), is_plain_folder("images/images.csv")
         (True, False)
     """
@@ -83,7 +83,7 @@ def read_case(case: Case) -> Image:
     Raises:
         InputError: It cannot be read, or the size is no three numbers.
 
-    Example:
+    Examples:
         >>> read_case(next(iter(cohort))).grid.shape
         (32, 32, 1)
     """
@@ -136,7 +136,7 @@ def read_folder(folder: str | Path) -> Cohort:
     Raises:
         InputError: There are no images, or it breaks the rules of a cohort.
 
-    Example:
+    Examples:
         cohort = read_folder("images")
     """
     tree = Path(folder)

@@ -42,7 +42,7 @@ def draw_side(
     Args:
         shortest: Side of the array.
 
-    Example:
+    Examples:
         >>> from plica.training.recipe import Augmentation
         >>> half_to_twice = Augmentation(scale=(0.5, 2.0))
         >>> 32 <= draw_side(np.random.default_rng(0), 64, half_to_twice, 512) <= 128
@@ -64,7 +64,7 @@ def draw_start(
         length: Of the array along the axis.
         held: A voxel that must lie in the crop.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> 0 <= draw_start(rng, 64.0, 512) <= 512 - 64
         True

@@ -88,7 +88,7 @@ def prepare_cases(
         InputError: Too many images are unreadable; names them.
         OutputError: The cache cannot be written.
 
-    Example:
+    Examples:
         >>> prepared = prepare_cases(recipe.data, cohort, Shape.of(network), cache=Path("cache"))
         >>> prepared.unreadable
         ()

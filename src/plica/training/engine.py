@@ -37,7 +37,7 @@ class Engine:
         UnknownName: There is no such device.
         SettingsError: Several processes are to share one accelerator.
 
-    Example:
+    Examples:
         engine = Engine("cpu")
     """
 

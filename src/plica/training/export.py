@@ -78,7 +78,7 @@ def export_run(
         UnreadableFile: Its checkpoint is damaged.
         OutputError: The codec is there already, or cannot be written.
 
-    Example:
+    Examples:
         >>> export_run("runs/small", "codec").card.name
         'small'
     """
@@ -113,7 +113,7 @@ def make_untrained(recipe: Recipe) -> NetworkCodec:
         SettingsError: The recipe describes no network, or one that is no autoencoder.
         WeightsError: Weights that the recipe begins from are missing.
 
-    Example:
+    Examples:
         >>> make_untrained(recipe).card.name.endswith(" (random weights)")
         True
     """
@@ -139,7 +139,7 @@ def push(exported: Exported, repository: str) -> str:
         SettingsError: `repository` is no such name.
         OutputError: The hub refuses, or cannot be reached.
 
-    Example:
+    Examples:
         >>> push(export_run("runs/mine", "codec"), "owner/mine")  # wants the hub  # doctest: +SKIP
     """
     from huggingface_hub import HfApi

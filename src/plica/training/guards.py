@@ -19,7 +19,7 @@ def check_finite(numbers: Mapping[tuple[str, str, str], float], step: int) -> No
     Raises:
         TrainingStopped: One is not; the message names it.
 
-    Example:
+    Examples:
         >>> check_finite({("network", "term", "l1"): float("nan")}, step=7)
         Traceback (most recent call last):
             ...
@@ -47,7 +47,7 @@ def check_progress(measure: Measure, first: float, now: float, step: int, slack:
     Raises:
         TrainingStopped: It fell further, or is not a number.
 
-    Example:
+    Examples:
         >>> from plica.training.objective import Measure
         >>> psnr = Measure("psnr", "dB", "higher")
         >>> check_progress(psnr, first=30.0, now=29.8, step=100, slack=0.5)

@@ -65,7 +65,7 @@ def judge(
     Returns:
         The judgement, in the order of the cases; None where it was stopped.
 
-    Example:
+    Examples:
         >>> from plica.training.engine import Engine
         >>> from plica.training.objectives import build_objective
         >>> objective = build_objective(recipe)

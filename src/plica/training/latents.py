@@ -58,7 +58,7 @@ def draw(
         seeds: One per image; the same seed draws the same noise beside whatever other images.
         commitment: β of the codebook's terms.
 
-    Example:
+    Examples:
         >>> draw(network, torch.zeros(2, 1, 16, 16), seeds=(7, 8)).z.shape
         torch.Size([2, 2, 8, 8])
     """

@@ -38,7 +38,7 @@ def build_objective(
         SettingsError: The recipe's settings do not go together.
         WeightsError: Weights the recipe asks for are missing or damaged; names the path.
 
-    Example:
+    Examples:
         >>> type(build_objective(recipe)).__name__
         'ReconstructionObjective'
     """

@@ -31,7 +31,7 @@ def write_panels(pairs: Sequence[Pair], path: Path) -> None:
     Raises:
         OutputError: It cannot be written.
 
-    Example:
+    Examples:
         >>> x = np.zeros((1, 32, 32), np.float32)
         >>> write_panels([(x, x + 0.1)], Path("panel.png"))
     """

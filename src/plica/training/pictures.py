@@ -53,7 +53,7 @@ def choose_cuts(
         seeds: One per patch, whose chance draws its slices.
         share: Of the slices across each axis; at least one is drawn.
 
-    Example:
+    Examples:
         >>> cuts = choose_cuts((8, 16, 16), (7,), axes=(0,), share=0.25)
         >>> len(cuts)
         1
@@ -80,7 +80,7 @@ def pictures(
         side: Pictures count as at least so large: networks may enlarge what they see.
         most: Pixels that come at a time, or one picture.
 
-    Example:
+    Examples:
         >>> x = torch.zeros(3, 1, 16, 16)
         >>> [len(a) for a, b in pictures(x, x, (), most=2 * 16 * 16)]
         [2, 1]
@@ -125,7 +125,7 @@ def mean_over_pictures(
         compare: Gives one number per pair of pictures.
         side, most: As for `pictures`.
 
-    Example:
+    Examples:
         >>> def compare(x, y):
         ...     return (x - y).square().flatten(1).mean(1)
         >>> x = torch.zeros(3, 1, 16, 16)

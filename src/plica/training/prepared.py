@@ -44,7 +44,7 @@ def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array,
     Raises:
         UnusablePixels: Values are not finite.
 
-    Example:
+    Examples:
         >>> x, facts = see(radiograph, "full_range", sliced=True)
         >>> x.shape, round(float(x.min()), 1), round(float(x.max()), 1)
         ((1, 96, 96, 1), -0.7, 0.4)

@@ -299,7 +299,7 @@ def fingerprint(recipe: Recipe) -> str:
 
     Words for people are not in it, nor where the cohort lies, nor how often something is logged.
 
-    Example:
+    Examples:
         >>> fingerprint(recipe) == fingerprint(replace(recipe, notes="written later"))
         True
     """
@@ -309,7 +309,7 @@ def fingerprint(recipe: Recipe) -> str:
 def compare(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
     """Where two recipes differ in what decides the weights: dotted name, and both values.
 
-    Example:
+    Examples:
         >>> compare(recipe, replace(recipe, steps=10))
         [('steps', 4, 10)]
     """
@@ -333,7 +333,7 @@ def refuse_another(there: Recipe, here: Recipe, *, whose: str) -> None:
     Raises:
         SettingsError: They differ in what decides the weights; the message names where.
 
-    Example:
+    Examples:
         >>> refuse_another(recipe, replace(recipe, steps=10), whose="the checkpoint of step 10")
         Traceback (most recent call last):
             ...

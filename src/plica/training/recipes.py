@@ -35,7 +35,7 @@ class Listed:
 def list_recipes() -> tuple[Listed, ...]:
     """The recipes that come with plica, by name.
 
-    Example:
+    Examples:
         >>> "compact-4x3-2d" in [listed.name for listed in list_recipes()]
         True
     """
@@ -48,7 +48,7 @@ def find_recipe(name: str | Path) -> Path:
     Raises:
         UnknownName: No recipe comes with plica under that name, and no such file is there.
 
-    Example:
+    Examples:
         >>> find_recipe("medvae-4x1-2d-stage1").name
         'medvae-4x1-2d-stage1.toml'
     """
@@ -70,7 +70,7 @@ def read_recipe(name: str | Path) -> Recipe:
         UnknownName: There is none.
         SettingsError: A setting is unknown, missing, of the wrong kind or out of range.
 
-    Example:
+    Examples:
         >>> read_recipe("medvae-4x1-2d-stage1").steps
         100000
     """
@@ -86,7 +86,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     Raises:
         SettingsError: A name is unknown, or a value is of the wrong kind or out of range.
 
-    Example:
+    Examples:
         >>> short = change(recipe, {"steps": 100, "data.crop": 64})
         >>> short.steps, short.data.crop
         (100, 64)

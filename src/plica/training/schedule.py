@@ -13,7 +13,7 @@ def rate_at(step: int, steps: int, settings: Optimiser) -> float:
     It rises in a straight line over `warmup` steps, and is `final` × `rate` at the last step
     unless the schedule is constant.
 
-    Example:
+    Examples:
         >>> rate_at(0, 100, Optimiser(rate=0.1, warmup=10))
         0.01
     """

@@ -80,7 +80,7 @@ def ship(
         WeightsError: It is no compact codec, or too large.
         OutputError: It is there already, or cannot be written.
 
-    Example:
+    Examples:
         >>> ship("runs/compact-4x3-2d", data="images")  # wants a compact run  # doctest: +SKIP
     """
     trained, out = Path(trained), Path(out)

@@ -52,7 +52,7 @@ def build_network(recipe: Recipe, *, weights_dir: str | Path | None = None) -> n
             parameters it does not have.
         WeightsError: Start weights are missing, damaged or of another network; names the path.
 
-    Example:
+    Examples:
         >>> first, again = build_network(recipe), build_network(recipe)
         >>> all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
         True
@@ -112,7 +112,7 @@ def choose_trained(
     Raises:
         SettingsError: No parameter's name begins so, or the network has frozen it for good.
 
-    Example:
+    Examples:
         >>> choose_trained(network, ("decoder",))
         >>> {name.split(".")[0] for name, one in network.named_parameters() if one.requires_grad}
         {'decoder'}

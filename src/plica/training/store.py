@@ -43,7 +43,7 @@ def open_store(
         InputError: A column does not exist, or labels do not fit.
         MissingExtra: pyarrow is needed.
 
-    Example:
+    Examples:
         >>> from torch.utils.data import DataLoader
         >>> data = plica.open_store("archive.store", labels="labels.csv")
         >>> loader = DataLoader(data.stream(seed=1), batch_size=2)  # num_workers=4 for a large one

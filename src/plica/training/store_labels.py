@@ -47,7 +47,7 @@ class Labels:
             failed: "refuse", or "leave-out", which counts them. That no row has one is an error
             always.
 
-    Example:
+    Examples:
         >>> labels = Labels("labels.csv", kinds={"finding": float, "patient": str})
         >>> plica.open_store("archive.store", labels=labels)[0]["finding"].dtype
         dtype('float32')

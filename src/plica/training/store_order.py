@@ -78,7 +78,7 @@ class Order:
     def walk(self, epoch: int, span: Span, skip: int = 0) -> Iterator[tuple[int, int]]:
         """Shard and row of each position of a span, but for so many that are skipped.
 
-        Example:
+        Examples:
             >>> list(Order((2, 1), shuffle=False).walk(0, Span(0, 3)))
             [(0, 0), (0, 1), (1, 0)]
         """

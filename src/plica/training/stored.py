@@ -118,7 +118,7 @@ def to_tensor(packed: Packed, name: str, *, stored: bool = False) -> Tensor:
         name: For messages.
         stored: Leave float16 and bfloat16 as they are; int8 and its scales become float32 always.
 
-    Example:
+    Examples:
         >>> from plica.formats.codes import pack
         >>> to_tensor(pack(latent.codes, "float16"), "made", stored=True).dtype
         torch.float16

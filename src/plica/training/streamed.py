@@ -37,7 +37,7 @@ class StreamedLatents(IterableDataset[Any]):
         buffer: How many items are shuffled among each other.
         even: Whether each worker of each rank has as many items as the others.
 
-    Example:
+    Examples:
         >>> from torch.utils.data import DataLoader
         >>> stream = plica.open_store("archive.store").stream(seed=1)
         >>> for epoch in range(2):

@@ -145,7 +145,7 @@ class Views:
         sight: How much of an image is shown.
         folder: Of the cache; None takes the user's.
 
-    Example:
+    Examples:
         >>> from plica.training.cohorts import read_case
         >>> subject, codec = Subject(next(iter(cohort))), plica.load("linear-4x1-2d")
         >>> views = Views(Sight(dims=2, size=(32, 32)), Path("cache"))
