@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+FILE = "src/plica/f.py"
 SOURCE = """def f(x):
     if x:
         a = 1
@@ -18,7 +19,8 @@ SOURCE = """def f(x):
 
 @pytest.fixture
 def script(tmp_path):
-    (tmp_path / "f.py").write_text(SOURCE)
+    (tmp_path / FILE).parent.mkdir(parents=True)
+    (tmp_path / FILE).write_text(SOURCE)
     names = runpy.run_path(str(ROOT / "ci" / "uncovered.py"))
     known = names["find_places"].__globals__  # a copy of them is what run_path returns
     known.update(ROOT=tmp_path, REASONS=tmp_path / "reasons.toml")
@@ -28,7 +30,7 @@ def script(tmp_path):
 def counted(missing, branches):
     executed = sorted({1, 2, 3, 4, 5, 6, 7} - set(missing))
     facts = {"missing_lines": missing, "executed_lines": executed, "missing_branches": branches}
-    return {"files": {"f.py": facts}}
+    return {"files": {FILE: facts, "/tmp/installed/plica/f.py": facts}}
 
 
 def test_statements_in_a_row_are_one_place_and_known_by_their_first_words(script):
@@ -50,20 +52,22 @@ def test_a_place_without_a_reason_one_that_grew_and_one_that_is_reached_are_said
     shared, reasons = script["read_reasons"]()
 
     assert shared == {"disk": "a full disk"}
-    assert script["compare"](before, reasons) == ["f.py: no reason: a = 1 (1)"]
-    reasons["f.py", "a = 1"]["reason"] = "disk"
+    assert script["compare"](before, reasons) == [f"{FILE}: no reason: a = 1 (1)"]
+    reasons[FILE, "a = 1"]["reason"] = "disk"
     script["write"](before, shared, reasons)
     kept = script["read_reasons"]()[1]
     assert script["compare"](before, kept) == []
     grown = script["find_places"](counted([3, 4], []))
-    assert script["compare"](grown, kept) == ["f.py: grew to 2 lines: a = 1"]
-    assert script["compare"]({}, kept) == ["f.py: reached now: a = 1"]
+    assert script["compare"](grown, kept) == [f"{FILE}: grew to 2 lines: a = 1"]
+    assert script["compare"]({}, kept) == [f"{FILE}: reached now: a = 1"]
 
 
 def test_the_numbers_say_how_often_each_reason_is_given(script):
     totals = {"covered_lines": 9, "num_statements": 10, "covered_branches": 3, "num_branches": 4}
     said = script["summarise"](
-        {"totals": totals}, {"disk": "a full disk"}, [{"reason": "disk"}, {"reason": "its own"}]
+        {"files": {FILE: {"summary": totals}}},
+        {"disk": "a full disk"},
+        [{"reason": "disk"}, {"reason": "its own"}],
     )
 
     assert "90.0 % of 10 statements and take 75.0 % of 4 branches" in said
