@@ -33,7 +33,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "installing.md"
-RUNNER = ("pytest>=8.2", "hypothesis>=6.100", "jaxtyping==0.3.11", "beartype==0.23.1")
+RUNNER = ("pytest>=8.2", "hypothesis>=6.100", "beartype==0.23.1")
 LEAST_FREE = 12 << 30
 QUIETLY = ("--quiet", "--disable-pip-version-check", "--no-compile")
 

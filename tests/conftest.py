@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests.typechecked import check_types
+
+check_types()
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_CPU = Path(__file__).resolve().parent / "torchvision_beside_cpu"
@@ -27,6 +30,12 @@ def shared() -> Path:
     if not (folder / "data" / "MANIFEST.csv").is_file():
         pytest.skip(f"no real images at {folder}: set PLICA_SHARED to the folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def uncounted() -> dict[str, str]:
+    """The environment of a process whose lines are not counted: the count would be seen in it."""
+    return {name: said for name, said in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 @pytest.fixture(scope="session")

@@ -259,7 +259,7 @@ EMBEDDED = sorted(
 
 
 @pytest.fixture(scope="module")
-def alone(wheel, tmp_path_factory):
+def alone(wheel, tmp_path_factory, uncounted):
     """The folder and the words of a session where nothing but the wheel and the core is there."""
     pytest.importorskip("packaging", reason="comes with the extra 'dev'")
     from pydicom.data import get_testdata_file
@@ -280,7 +280,7 @@ def alone(wheel, tmp_path_factory):
         ["demo", "--out", "demo"],
     ]
     given = (target, *map(json.dumps, (list_hidden(), lines, EMBEDDED)))
-    return folder, run(*PYTHON, "-c", ALONE, *given, cwd=folder)
+    return folder, run(*PYTHON, "-c", ALONE, *given, cwd=folder, env=uncounted)
 
 
 def test_no_extra_can_be_seen_from_the_core():

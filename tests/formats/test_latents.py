@@ -1,6 +1,5 @@
 import hashlib
 import json
-import resource
 import struct
 import subprocess
 import sys
@@ -241,25 +240,18 @@ def test_the_header_says_what_is_inside_without_the_codes(tmp_path):
     json.dumps(header)
 
 
-def test_reading_a_header_is_quick_and_imports_nothing_heavy(tmp_path):
+def test_reading_a_header_imports_nothing_heavy(tmp_path):
+    """Archives are listed by it: the interpreter's own start is most of what it takes."""
     latents.write(make(), tmp_path / "a.latent")
     code = (
         "import sys; from pathlib import Path; from plica.formats.latents import read_header; "
         f"read_header(Path({str(tmp_path / 'a.latent')!r})); "
-        "print([m for m in ('torch', 'nibabel', 'pydicom', 'PIL', 'safetensors', 'scipy') "
-        "if m in sys.modules])"
+        "print([m for m in ('torch', 'nibabel', 'pydicom', 'PIL', 'safetensors', 'scipy', "
+        "'pydantic', 'rich', 'typer') if m in sys.modules])"
     )
-    taken = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.stdout.strip() == "[]"
-        taken.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    # Processor time with the interpreter's start: the wall clock depends on who else is at work.
-    assert min(taken) < 0.3
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_is_latent_tells_a_latent_from_others(tmp_path):

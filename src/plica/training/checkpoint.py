@@ -145,8 +145,9 @@ def _read_table(path: Path) -> dict[str, Any]:
 
 def _as_record(table: Mapping[str, Any]) -> Record:
     """The record in a table, each field of its own kind."""
-    text = json.dumps(asdict(Record(**table)))
-    return TypeAdapter(Record).validate_json(text, strict=True)
+    if unknown := sorted(set(table) - set(Record.__dataclass_fields__)):
+        raise ValueError(f"a record has no {', '.join(unknown)}")
+    return TypeAdapter(Record).validate_json(json.dumps(dict(table)), strict=True)
 
 
 def _read(path: Path, name: str, facts: Mapping[str, Any]) -> Tensors:
