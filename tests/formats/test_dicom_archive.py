@@ -5,11 +5,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from tests.formats.dicom_scenes import make_slice, packaged, save, save_all
 
 from plica.errors import AmbiguousSource, NotAnImage, NotAVolume, TooLarge, UnreadableFile
-from plica.formats import dicom
+from plica.formats import dicom, dicom_archive
 
 PLACES = (0.0, 2.0, 4.0)
 
@@ -117,3 +118,30 @@ def test_a_single_file_answers_to_its_own_series_only(tmp_path: Path) -> None:
     assert dicom.read(path, series=own[:6]).grid.shape[2] == 1
     with pytest.raises(AmbiguousSource):
         dicom.read(path, series="ffff")
+
+
+def test_a_zip_of_too_many_files_is_refused(tmp_path: Path, monkeypatch) -> None:
+    folder = save_all([make_slice(z) for z in PLACES], tmp_path / "a")
+    monkeypatch.setattr(dicom_archive, "MEMBERS_ALLOWED", 2)
+    with pytest.raises(TooLarge, match="has 4 files; at most 2 are read from a zip"):
+        dicom.read(zipped(folder, tmp_path / "a.zip"))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS:UserWarning")
+@pytest.mark.parametrize("name", [["..", "a.dcm"], ["x/../../a.dcm"], [".."]])
+def test_a_dicomdir_cannot_list_what_lies_outside(tmp_path: Path, name: list[str]) -> None:
+    save(make_slice(0), tmp_path / "a.dcm")
+    medium = pydicom.dcmread(packaged("dicomdirtests/DICOMDIR"))
+    files = (one for one in medium.DirectoryRecordSequence if "ReferencedFileID" in one)
+    next(files).ReferencedFileID = name
+    (tmp_path / "medium").mkdir()
+    medium.save_as(tmp_path / "medium" / "DICOMDIR")
+    with pytest.raises(UnreadableFile, match="DICOMDIR lists a file outside of its folder"):
+        dicom.read(tmp_path / "medium" / "DICOMDIR")
+
+
+def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="absent cannot be listed: No such file"):
+        dicom.read_folder(tmp_path / "absent")
+    with pytest.raises(NotAnImage, match="no files"):
+        dicom.read_series([])

@@ -153,3 +153,50 @@ def test_tiles_are_put_together_as_highdicom_does(shared: Path) -> None:
         ours = dicom.read(folder / name).pixels[..., 0]
         theirs = theirs if theirs.ndim == 3 else theirs[..., None]
         assert np.array_equal(ours.transpose(2, 1, 0), theirs)
+
+
+def test_a_frame_without_a_place_among_others_is_named(tmp_path: Path) -> None:
+    dataset = make_enhanced(((0.0, 0), (2.0, 0)))
+    lost = dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+    del lost.ImagePositionPatient
+    said = r"frame 2 of a\.dcm does not say where it is, but frame 1 of a\.dcm does"
+    with pytest.raises(NotAVolume, match=said):
+        dicom.read(save(dataset, tmp_path / "a.dcm"))
+
+
+def test_tomograms_stand_at_equal_steps(tmp_path: Path) -> None:
+    stated = {"ImageType": ["ORIGINAL", "PRIMARY", "RECON TOMO"], "SpacingBetweenSlices": 4}
+    dataset = make_slice(7.0, Modality="NM", NumberOfFrames=3, **stated)
+    dataset.PixelData = dataset.PixelData * 3
+    image = dicom.read(save(dataset, tmp_path / "a.dcm"))
+    assert image.grid.calibrated
+    assert image.grid.spacing_mm == (0.75, 0.5, 4.0)
+    assert image.grid.to_world((0, 0, 2)).tolist() == [10.0, 20.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"GridFrameOffsetVector": [0]}, "GridFrameOffsetVector has 1 offsets for 2 frames"),
+        (
+            {"GridFrameOffsetVector": [7, 9], "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
+            "holds z coordinates, but its planes are not axial",
+        ),
+        ({"NumberOfFrames": 70_000}, r"a\.dcm announces 70000 frames; at most 65536 do"),
+    ],
+)
+def test_frames_that_cannot_be_placed_are_refused(
+    tmp_path: Path, attributes: dict[str, Any], said: str
+) -> None:
+    dataset = make_slice(7.0, **{"NumberOfFrames": 2, **attributes})
+    with pytest.raises(UnreadableFile, match=said):
+        dicom.read(save(dataset, tmp_path / "a.dcm"))
+
+
+def test_a_loop_has_one_volume(tmp_path: Path) -> None:
+    dataset = make_slice(0, NumberOfFrames=2, ImagePositionPatient=None)
+    dataset.PixelData = dataset.PixelData * 2
+    path = save(dataset, tmp_path / "a.dcm")
+    assert dicom.read(path, volume=0).grid.shape == (COLUMNS, ROWS, 2)
+    with pytest.raises(AmbiguousSource, match="has no volume 1: it holds one, volume=0"):
+        dicom.read(path, volume=1)

@@ -1,5 +1,6 @@
 """A decoder that dies takes nothing with it, and the next frame finds another one."""
 
+import io
 import os
 import signal
 
@@ -10,7 +11,7 @@ from pydicom.encaps import generate_frames
 from tests.formats.dicom_scenes import packaged
 
 from plica.errors import UnreadableFile
-from plica.formats import dicom
+from plica.formats import dicom, dicom_isolated
 from plica.formats.dicom_isolated import DECODER, Decoder
 
 LOSSLESS = "SC_rgb_jpeg_gdcm.dcm"
@@ -72,3 +73,44 @@ def test_streams_that_end_gdcm_or_are_refused_leave_us_running() -> None:
 def test_a_refusal_names_the_file() -> None:
     with pytest.raises(UnreadableFile, match=r"b\.dcm is damaged"):
         DECODER.decode("b.dcm", {"TransferSyntaxUID": "1.2.840.10008.1.2.4.70"}, b"\xff\xd8")
+
+
+@pytest.mark.parametrize("size", [100, (1 << 16) + 1000, 1 << 20])  # a pipe holds 1 << 16
+def test_a_decoder_that_does_not_answer_is_ended_and_replaced(monkeypatch, size: int) -> None:
+    monkeypatch.setattr(dicom_isolated, "SECONDS_ALLOWED", 0.05)
+    decoder = Decoder()
+    try:
+        child = decoder._living_child()
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(UnreadableFile, match=r"c\.dcm is damaged: .* ended the decoder"):
+            decoder.decode("c.dcm", {}, b"\0" * size)
+        assert child.poll() is not None
+        assert decoder._living_child().pid != child.pid
+    finally:
+        decoder.close()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_pixels() -> None:
+    whole = io.BytesIO()
+    dicom_isolated._send(whole, {"dtype": "|u1", "shape": [4]}, b"abcd")
+    assert dicom_isolated._receive(io.BytesIO(whole.getvalue()))[1] == b"abcd"
+    for kept in (0, 5, 20, len(whole.getvalue()) - 1):
+        with pytest.raises(EOFError):
+            dicom_isolated._receive(io.BytesIO(whole.getvalue()[:kept]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX alone forks")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking beside threads
+def test_a_fork_leaves_the_child_of_its_parent_alone() -> None:
+    decoder = Decoder()
+    try:
+        child = decoder._living_child()
+        fork = os.fork()
+        if fork == 0:
+            decoder.close()
+            os._exit(0)
+        os.waitpid(fork, 0)
+        assert child.poll() is None
+        assert decoder._living_child() is child
+    finally:
+        decoder.close()

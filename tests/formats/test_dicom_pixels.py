@@ -1,5 +1,6 @@
 """Stored values are decoded as independent readers decode them; truncation is never filled."""
 
+import struct
 import sys
 import warnings
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.uid import MPEG2MPML, RLELossless
 from tests.formats.dicom_scenes import make_slice, packaged, save
 
-from plica.errors import MissingExtra, TooLarge, UnreadableFile
+from plica.errors import MissingExtra, TooLarge, UnreadableFile, UnsupportedFormat
 from plica.formats import dicom
-from plica.formats.dicom_packbits import unpack_runs
+from plica.formats.dicom_file import Header
+from plica.formats.dicom_packbits import unpack_one_bit_frame, unpack_runs
+from plica.formats.dicom_pixels import decode_frames, read_layout
 
 SAME_MR = (
     "MR_small_RLE.dcm",
@@ -161,3 +165,91 @@ def test_one_bit_frames_coded_in_runs_equal_the_plain_ones(shared: Path) -> None
     plain, coded = dicom.read(folder / "liver.dcm"), dicom.read(folder / "liver_rle.dcm")
     assert np.array_equal(plain.pixels, coded.pixels)
     assert plain.pixels.sum() > 1000
+
+
+def one_bit_runs(bits: bytes) -> bytes:
+    """A run-length coded frame of one segment, whose bytes are as they are."""
+    return struct.pack("<16I", 1, 64, *[0] * 14) + bytes([len(bits) - 1]) + bits
+
+
+def test_of_frames_that_were_asked_for_only_these_are_decoded(tmp_path: Path) -> None:
+    bits = make_slice(0, Rows=8, Columns=8, BitsAllocated=1, BitsStored=1, HighBit=0)
+    save(bits, tmp_path / "a.dcm")
+    bits.file_meta.TransferSyntaxUID = RLELossless
+    coded = {"a.dcm": (bits, one_bit_runs(bytes(range(8))))}
+    for name in ("MR_small_jp2klossless.dcm", "JPGExtended.dcm"):
+        dataset = pydicom.dcmread(packaged(name))
+        coded[name] = dataset, next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    for name, (dataset, stream) in coded.items():
+        dataset.NumberOfFrames = 3
+        dataset.PixelData = encapsulate([b"not this", stream, b"nor this"])
+        header = Header(dataset, name, tmp_path)
+        (frame,) = decode_frames(header, read_layout(header), [1], max_bytes=1 << 30)
+        if name != "a.dcm":
+            alone = dicom.read(packaged(name)).pixels[..., 0]
+            assert np.array_equal(frame.transpose(2, 1, 0), alone)
+        else:
+            assert np.packbits(frame, bitorder="little").tobytes() == bytes(range(8))
+
+
+def test_frames_are_found_by_an_extended_table_of_offsets(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(packaged("MR_small_jp2klossless.dcm"))
+    stream = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    dataset.NumberOfFrames = 2
+    dataset.PixelData, offsets, lengths = encapsulate_extended([stream, stream])
+    dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = offsets, lengths
+    dataset.save_as(tmp_path / "two.dcm")
+    plain = dicom.read(packaged("MR_small.dcm")).pixels
+    assert np.array_equal(dicom.read(tmp_path / "two.dcm").pixels, np.repeat(plain, 2, axis=3))
+
+
+def test_fewer_compressed_frames_than_announced_are_refused(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(packaged("MR_small_RLE.dcm"))
+    dataset.NumberOfFrames = 2
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableFile, match="announces 2 frames and holds 1; fetch"):
+        dicom.read(tmp_path / "a.dcm")
+
+
+def test_more_bits_in_the_data_than_the_header_has_room_for_are_refused(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(packaged("JPGExtended.dcm"))
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableFile, match="allows 8 bits a value, its compressed data have 12"):
+        dicom.read(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("frames", [1, 30])
+def test_a_video_is_called_what_it_is(tmp_path: Path, frames: int) -> None:
+    dataset = make_slice(0, NumberOfFrames=frames)
+    save(dataset, tmp_path / "a.dcm")
+    dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+    dataset.PixelData = encapsulate([b"\0\0\1\xb3" * 8])  # all frames are one stream
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(
+        UnsupportedFormat, match=r"no decoder knows .*, MPEG2 Main Profile.*convert"
+    ):
+        dicom.read(tmp_path / "a.dcm")
+
+
+def test_pixels_that_are_kept_elsewhere_are_said_to_be(tmp_path: Path) -> None:
+    dataset = make_slice(0, PixelData=None, PixelDataProviderURL="https://example.org/pixels")
+    with pytest.raises(UnsupportedFormat, match="on a server, not in the file: fetch them first"):
+        dicom.read(save(dataset, tmp_path / "a.dcm"))
+
+
+def test_a_damaged_frame_is_refused_with_the_first_decoders_reason(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(packaged("MR_small_jpeg_ls_lossless.dcm"))
+    stream = bytearray(next(iter(generate_frames(dataset.PixelData, number_of_frames=1))))
+    stream[200:260] = b"\xff" * 60
+    dataset.PixelData = encapsulate([bytes(stream)])
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableFile, match=r"a\.dcm is damaged: decoding frame 1 .*pyjpegls"):
+        dicom.read(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("stream", [b"\1\0\0\0", struct.pack("<16I", 2, 64, *[0] * 14)])
+def test_one_bit_frames_of_no_or_several_segments_are_refused(stream: bytes) -> None:
+    with pytest.raises(UnreadableFile, match="no header of one segment"):
+        unpack_one_bit_frame(stream, 8, 8)

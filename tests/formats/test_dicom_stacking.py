@@ -254,3 +254,48 @@ def test_a_plane_is_named_after_the_axis_it_is_across(degrees: int, name: str) -
     tilt = math.radians(degrees)
     down = [0.0, math.cos(tilt), math.sin(tilt)]
     assert make_plane("", [0.0, 0, 0], [1.0, 0, 0, *down], [1.0, 1.0]).name == name
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"Rows": 5}, r"instance 3 .* has 5×6 pixels and instance 9 .* 5×5: they do not stack"),
+        ({"PixelSpacing": [0.5, 0.7]}, r"pixels of 0\.75×0\.5 mm and instance 9 .* of 0\.7×0\.5"),
+    ],
+)
+def test_files_given_together_that_differ_in_size_are_refused(
+    tmp_path: Path, attributes: dict[str, object], said: str
+) -> None:
+    datasets = [make_slice(0, InstanceNumber=3), make_slice(2, InstanceNumber=9, **attributes)]
+    with pytest.raises(NotAVolume, match=said):
+        dicom.read_series(sorted(save_all(datasets, tmp_path).iterdir()))
+
+
+def test_two_slices_of_one_location_are_refused(tmp_path: Path) -> None:
+    places = enumerate((0.0, 2.0, 2.0, 4.0), 1)
+    lost = {"ImagePositionPatient": None}
+    datasets = [make_slice(z, **lost, SliceLocation=z, InstanceNumber=n) for n, z in places]
+    with pytest.raises(NotAVolume, match=r"instance 2 .*instance 3 .* are at the same place"):
+        dicom.read(save_all(datasets, tmp_path))
+
+
+def test_small_unevenness_that_adds_up_is_refused(tmp_path: Path) -> None:
+    steps = [2.0] * 12 + [2.015] * 12
+    datasets = [make_slice(float(z)) for z in np.cumsum([0.0, *steps])]
+    said = r"0\.09\d mm from where evenly spaced slices \(2\.00\d mm\) would put it"
+    with pytest.raises(NotAVolume, match=said):
+        dicom.read(save_all(datasets, tmp_path))
+
+
+def test_pixels_without_extent_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match=r"a\.dcm: the pixel spacing is 0 × 0\.5 mm"):
+        dicom.read(save(make_slice(0, PixelSpacing=[0, 0.5]), tmp_path / "a.dcm"))
+
+
+@pytest.mark.parametrize("keyword", ["ImagerPixelSpacing", "NominalScannedPixelSpacing"])
+def test_a_radiograph_says_which_spacing_it_has(tmp_path: Path, keyword: str) -> None:
+    lost = {"PixelSpacing": None, "ImagePositionPatient": None, "Modality": "DX"}
+    image = dicom.read(save(make_slice(0, **lost, **{keyword: [0.2, 0.1]}), tmp_path / "a.dcm"))
+    assert image.grid.calibrated
+    assert image.grid.spacing_mm[:2] == (0.1, 0.2)
+    assert any(keyword in note for note in image.provenance.notes)

@@ -54,3 +54,13 @@ def test_tiles_are_listed_as_the_picture_that_is_read(tmp_path: Path) -> None:
     with Templates(tmp_path) as templates:
         image = dicom.read(path)
         assert templates.find(image.provenance, image.grid).lies_like(image.grid)
+
+
+def test_a_damaged_attribute_counts_as_filled(tmp_path: Path) -> None:
+    path = save(make_slice(0, PatientAge="044Y"), tmp_path / "a.dcm")
+    whole = path.read_bytes()
+    damaged = whole.replace(b"\x10\x00\x10\x10AS\x04\x00", b"\x10\x00\x10\x10FD\x04\x00")
+    assert damaged != whole
+    path.write_bytes(damaged)
+    (only,) = survey(tmp_path).series
+    assert "age" in only.identity

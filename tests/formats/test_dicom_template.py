@@ -8,8 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 from tests.formats.dicom_scenes import make_slice, save, save_all
+from tests.formats.test_dicom_frames import make_enhanced
 
-from plica.errors import AmbiguousSource
+from plica.errors import AmbiguousSource, InputError
 from plica.formats import dicom, dicom_template
 from plica.formats.dicom_template import Templates
 
@@ -68,3 +69,67 @@ def test_a_zip_whose_members_share_a_uid_can_be_the_source(tmp_path: Path) -> No
     written = dicom.write(image, tmp_path / "out", like=packed)
     places = [float(pydicom.dcmread(one).ImagePositionPatient[2]) for one in written]
     assert np.allclose(places, [0, 2, 4])
+
+
+def test_a_series_at_another_place_or_of_no_volume_is_not_the_source(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    own = dicom.read(series_at(folder / "a", 0.0, "1.2.1"))
+    series_at(folder / "b", 0.0, "1.2.2", count=4)
+    uneven = [make_slice(z, SeriesInstanceUID="1.2.3") for z in (0.0, 2.0, 9.0)]
+    save_all(uneven, folder / "c")
+    with Templates(folder) as templates:
+        found = templates.find(own.provenance.without_marks(), own.grid)
+    assert found.header.text("SeriesInstanceUID") == "1.2.1"
+
+
+def test_a_loop_is_found_by_its_number_of_frames(tmp_path: Path) -> None:
+    for frames in (2, 3):
+        attributes = {"ImagePositionPatient": None, "SeriesInstanceUID": f"1.2.{frames}"}
+        loop = make_slice(0, NumberOfFrames=frames, **attributes)
+        loop.PixelData = loop.PixelData * frames
+        save(loop, tmp_path / f"{frames}.dcm")
+    image = dicom.read(tmp_path / "3.dcm")
+    with Templates(tmp_path) as templates:
+        found = templates.find(image.provenance.without_marks(), image.grid)
+    assert found.header.text("SeriesInstanceUID") == "1.2.3"
+
+
+def test_a_damaged_series_at_its_place_is_not_the_source(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    own = dicom.read(series_at(folder / "a", 0.0, "1.2.1"))
+    last = series_at(folder / "b", 0.0, "1.2.2") / "2.dcm"
+    last.write_bytes(last.read_bytes()[:-30])
+    with Templates(folder) as templates:
+        found = templates.find(replace(own.provenance, series=""), own.grid)
+    assert found.header.text("SeriesInstanceUID") == "1.2.1"
+
+
+def test_a_folder_without_images_has_no_study_to_join(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match="holds no DICOM image whose study"), Templates(tmp_path):
+        pass
+
+
+def test_a_number_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
+    dataset = make_slice(0)
+    dataset.add_new("SeriesNumber", "LO", "three")
+    source = save(dataset, tmp_path / "a.dcm")
+    (written,) = dicom.write(dicom.read(source), tmp_path / "out", like=source)
+    assert pydicom.dcmread(written).SeriesNumber == 1000
+
+
+def test_a_radiograph_without_a_place_is_named_by_its_size(tmp_path: Path) -> None:
+    lost = {"ImagePositionPatient": None, "Modality": "DX", "SeriesInstanceUID": None}
+    source = save(make_slice(0, **lost, PatientOrientation=["L", "F"]), tmp_path / "a.dcm")
+    (file,) = dicom.write(dicom.read(source), tmp_path / "out", like=source)
+    written, read = pydicom.dcmread(file), pydicom.dcmread(source)
+    assert written.SourceImageSequence[0].ReferencedSOPInstanceUID == read.SOPInstanceUID
+    assert written.PatientOrientation == ["L", "F"]
+    assert "ReferencedSeriesSequence" not in written  # the source says of none
+
+
+def test_a_slice_of_a_multi_frame_source_names_its_frame(tmp_path: Path) -> None:
+    source = save(make_enhanced(((4.0, 0), (0.0, 0), (2.0, 0))), tmp_path / "a.dcm")
+    written = dicom.write(dicom.read(source), tmp_path / "out", like=source)
+    numbers = [pydicom.dcmread(one).SourceImageSequence[0].ReferencedFrameNumber for one in written]
+    assert numbers == [2, 3, 1]

@@ -11,6 +11,7 @@ from tests.formats.dicom_scenes import CAPTURE, COLUMNS, ROWS, make_slice, packa
 from plica.errors import UnreadableFile
 from plica.formats import dicom
 from plica.formats.dicom_file import guarded
+from plica.formats.dicom_values import Transform, apply_transforms
 from plica.image import Display, Unit
 
 
@@ -76,8 +77,6 @@ def test_values_of_more_than_24_bits_keep_them_all() -> None:
     image = dicom.read(path)
     assert image.pixels.dtype == np.float32
     stored = np.array([[[[2**31 + 1]]]], np.uint32)
-    from plica.formats.dicom_values import Transform, apply_transforms
-
     assert apply_transforms(stored, [Transform(0.5, 0.0)]).item() == 2**30 + 0.5
 
 
@@ -143,3 +142,71 @@ def test_a_quoted_value_that_a_long_message_cuts_off_is_not_told() -> None:
         raise ValueError("could not convert: " + "x " * 80 + "'Doe^Jane " + "y" * 60 + "'")
     assert "Doe" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def table(descriptor: tuple[list[int], str] | None, **attributes: Any) -> Dataset:
+    """A lookup table of four outputs."""
+    item = Dataset()
+    if descriptor is not None:
+        item.add_new("LUTDescriptor", descriptor[1], descriptor[0])
+    item.add_new("LUTData", "US", [100, 200, 300, 400])
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    return item
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (table(None), "a lookup table has no descriptor"),
+        (table(([5, 49, 16], "SS")), "announces 5 entries of 16 bits and holds 4"),
+        (table(([4, 49, 17], "SS")), "announces 4 entries of 17 bits and holds 4"),
+    ],
+)
+def test_a_table_that_its_descriptor_does_not_fit_is_refused(
+    tmp_path: Path, item: Dataset, said: str
+) -> None:
+    with pytest.raises(UnreadableFile, match=said):
+        read_one(tmp_path, ModalityLUTSequence=[item])
+
+
+def test_a_tables_first_input_has_the_sign_of_the_pixels(tmp_path: Path) -> None:
+    negative = table(([4, 65536 - 51, 16], "US"), ModalityLUTType="HU")
+    path = save(make_slice(-5.0, ModalityLUTSequence=[negative]), tmp_path / "a.dcm")
+    assert set(dicom.read(path).pixels.ravel().tolist()) == {200}  # stored -50, first -51
+
+
+def test_a_slice_with_a_table_stacks_with_one_of_a_slope(tmp_path: Path) -> None:
+    looked_up = make_slice(5.0, ModalityLUTSequence=[table(([4, 49, 16], "US"))])
+    looked_up.ModalityLUTSequence[0].ModalityLUTType = "US"
+    sloped = make_slice(7.0, RescaleSlope=0.5, RescaleIntercept=0, RescaleType="US")
+    image = dicom.read(save_all([looked_up, sloped], tmp_path))
+    assert image.pixels.dtype == np.float32
+    assert image.pixels[0, 0, 0].tolist() == [200.0, 35.0]
+
+
+def test_slices_of_several_units_are_refused(tmp_path: Path) -> None:
+    folder = save_all([make_slice(z, RescaleType=kind) for z, kind in ((0, "HU"), (2, "US"))],
+                      tmp_path)  # fmt: skip
+    with pytest.raises(UnreadableFile, match="differ in RescaleType: their values have no common"):
+        dicom.read(folder)
+
+
+@pytest.mark.parametrize(("stored", "found"), [(np.float32, np.float32), (np.float64, np.float64)])
+def test_real_stored_values_keep_their_width(stored: type, found: type) -> None:
+    values = apply_transforms(np.full((1, 2, 2, 1), 3, stored), [Transform(0.5, 1.0)])
+    assert values.dtype == found
+    assert values.max() == 2.5
+
+
+def test_whole_values_beyond_every_type_become_real() -> None:
+    values = apply_transforms(np.full((1, 2, 2, 1), 50, np.int16), [Transform(1e18, 0.0)])
+    assert values.dtype == np.float64
+    assert values.max() == 5e19
+
+
+def test_of_several_tables_of_interest_the_first_is_kept(tmp_path: Path) -> None:
+    items = [table(([4, first, 12], "SS")) for first in (-5, 7)]
+    image = read_one(tmp_path, VOILUTSequence=items)
+    assert image.display.table_first == -5
+    assert any("2 VOI tables" in note for note in image.provenance.notes)

@@ -195,3 +195,80 @@ def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_left(tmp_path: Path, m
         dicom.write(ramp(), tmp_path / "out")
     assert str(caught.value) == f"{tmp_path / 'out'} cannot be written: No space left on device"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "kind", "intercept"),
+    [
+        ("bool", (0, 1), np.uint8, 0),
+        ("int32", (-30_000, 30_000), np.int16, 0),
+        ("float32", (-5, 32_767), np.int16, 0),
+        ("uint32", (40_000, 105_535), np.uint16, 40_000),
+        ("float64", (-40_000, 25_000), np.uint16, -40_000),
+        ("float16", (-5_000, 60_000), np.uint16, -5_000),
+    ],
+)
+def test_whole_numbers_of_any_type_come_back_exactly(
+    tmp_path: Path, dtype: str, values: tuple[int, int], kind: type, intercept: int
+) -> None:
+    pixels = np.array(values, dtype).reshape(1, 2, 1, 1)
+    files = dicom.write(Image(pixels, Grid((2, 1, 1), OBLIQUE), Unit.HU), tmp_path / "out")
+    written = pydicom.dcmread(files[0])
+    assert written.pixel_array.dtype == kind
+    assert written.RescaleIntercept == intercept
+    assert dicom.read(files[0]).pixels.ravel().tolist() == list(values)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.zeros((2, 2, 1, 1), np.int16), "the image has 2 of int16: write NIfTI or convert it"),
+        (np.array([0.0, 5e-324]).reshape(1, 2, 1, 1), "too close together for DICOM"),
+    ],
+)
+def test_values_that_dicom_has_no_place_for_are_refused(
+    tmp_path: Path, pixels: np.ndarray, said: str
+) -> None:
+    with pytest.raises(OutputError, match=said):
+        dicom.write(Image(pixels, Grid((2, 1, 1), OBLIQUE), Unit.HU), tmp_path / "out")
+
+
+def test_an_mr_image_is_written_as_one(tmp_path: Path) -> None:
+    image = Image(ramp().pixels, ramp().grid, Unit.RELATIVE, Provenance(modality="MR"))
+    written = pydicom.dcmread(dicom.write(image, tmp_path / "out")[0])
+    assert written.SOPClassUID == "1.2.840.10008.5.1.4.1.1.4"
+    assert list(written.ImageType) == ["DERIVED", "SECONDARY", "OTHER"]
+    assert written.ScanningSequence == "RM"
+    assert (written.EchoTime, written.RepetitionTime) == (None, None)
+    assert dicom.read(tmp_path / "out").provenance.modality == "MR"
+
+
+def test_a_segmentation_is_written_as_another_kind_of_image(tmp_path: Path) -> None:
+    image = Image(ramp().pixels, ramp().grid, Unit.LABEL, Provenance(modality="SEG"))
+    assert pydicom.dcmread(dicom.write(image, tmp_path / "out")[0]).Modality == "OT"
+    back = dicom.read(tmp_path / "out")
+    assert back.unit is Unit.LABEL
+    assert np.array_equal(back.pixels, image.pixels)
+
+
+@pytest.mark.parametrize(("dtype", "last"), [("uint8", 2), ("int16", 3)])
+def test_a_grey_loop_of_pixels_that_are_no_squares_comes_back(
+    tmp_path: Path, dtype: str, last: int
+) -> None:
+    grid = Grid((4, 3, 2), np.diag([-1.0, -0.5, 1.0, 1.0]), calibrated=False)
+    image = Image(np.arange(24, dtype=dtype).reshape(1, 4, 3, 2), grid, Unit.DISPLAY)
+    (file,) = dicom.write(image, tmp_path / "out")
+    assert pydicom.dcmread(file).SOPClassUID == f"1.2.840.10008.5.1.4.1.1.7.{last}"
+    back = dicom.read(file)
+    assert back.grid == grid
+    assert np.array_equal(back.pixels, image.pixels)
+
+
+@pytest.mark.parametrize(("entries", "first"), [(65_537, 0), (4, -40_000)])
+def test_a_table_that_dicom_cannot_hold_is_refused(
+    tmp_path: Path, entries: int, first: int
+) -> None:
+    display = Display(table=(0.0,) * entries, table_first=first)
+    image = Image(ramp().pixels, ramp().grid, Unit.HU, display=display)
+    with pytest.raises(OutputError, match=rf"{entries} entries from {first} on.*leave the table"):
+        dicom.write(image, tmp_path / "out")

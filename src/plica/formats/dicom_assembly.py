@@ -142,7 +142,7 @@ def _real_values(
     if first.layout.is_colour:
         return stored, Unit.DISPLAY, []
     transforms = [frame.transform for frame in frames]
-    unit, notes = find_unit(first.header, first.transform, False)
+    unit, notes = find_unit(first.header, first.transform)
     if len({transform.kind.upper() for transform in transforms}) > 1:
         raise UnreadableFile(
             f"{first.name} and others of its series differ in RescaleType: their values have no "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from plica.errors import UnreadableFile
 from plica.formats.dicom_file import Header
 from plica.formats.dicom_pixels import Layout, read_layout
@@ -226,10 +224,3 @@ def _marks(header: Header, groups: Groups, number: int) -> dict[str, str]:
         if source is not None and keyword in source:
             marks[keyword] = marks.get(keyword) or "\\".join(source.texts(keyword))
     return marks
-
-
-def distance_mm(frame: Frame, other: Frame) -> float:
-    """Between the first pixels of two frames that have a place."""
-    if frame.plane is None or other.plane is None:
-        return float("nan")
-    return float(np.linalg.norm(frame.plane.position - other.plane.position))

@@ -133,16 +133,16 @@ def decode_frames(
     if syntax.is_private or not syntax.is_transfer_syntax:
         said = f" {syntax}" if syntax.is_valid else ""  # else a text that may say anything
         raise UnsupportedFormat(f"{header.name}: the transfer syntax{said} is not a known one")
-    if syntax.is_encapsulated:
-        _check_streams(header, layout, syntax, numbers)
-    else:
-        _check_length(header, layout, keyword)
     if syntax == RLE and layout.allocated == 1:
         frames: Iterator[NDArray[Any]] = _one_bit_frames(header, layout, numbers)
     elif syntax == JPEG_12_BIT and layout.stored > 8:
         frames = _twelve_bit_frames(header, layout, numbers)
     else:
-        frames = _decode(header, layout, syntax, numbers)
+        frames = _decode(header, layout, _decoder(header, syntax), numbers)
+    if syntax.is_encapsulated:
+        _check_streams(header, layout, syntax, numbers)
+    else:
+        _check_length(header, layout, keyword)
     for frame in frames:
         yield _as_planes(header, layout, frame)
 
@@ -252,11 +252,10 @@ def _twelve_bit_frames(
 
 
 def _decode(
-    header: Header, layout: Layout, syntax: UID, numbers: Sequence[int]
+    header: Header, layout: Layout, decoder: Any, numbers: Sequence[int]
 ) -> Iterator[NDArray[Any]]:
-    decoder = _decoder(header, syntax)
     plugins = sorted(decoder.available_plugins, key=_preference) or [""]
-    if syntax == RLE:
+    if decoder.UID == RLE:
         plugins = ["pydicom"]  # pylibjpeg's panics on damaged runs, past any except
     for number in numbers:
         yield _decode_one(header, layout, decoder, plugins, number)
@@ -275,23 +274,19 @@ def _decoder(header: Header, syntax: UID) -> Any:
             "Explicit VR Little Endian first"
         ) from error
     if not decoder.is_available:
-        raise _no_decoder(header, syntax)
+        package = PACKAGES.get(str(syntax), "pylibjpeg with its plugins")
+        raise UnsupportedFormat(
+            f"{header.name}: no installed package decodes its transfer syntax, {syntax.name}; "
+            f"convert the file to an uncompressed one, or install {package}"
+        )
     return decoder
-
-
-def _no_decoder(header: Header, syntax: UID) -> UnsupportedFormat:
-    package = PACKAGES.get(str(syntax), "pylibjpeg with its plugins")
-    return UnsupportedFormat(
-        f"{header.name}: no installed package decodes its transfer syntax, {syntax.name}; "
-        f"convert the file to an uncompressed one, or install {package}"
-    )
 
 
 def _decode_one(
     header: Header, layout: Layout, decoder: Any, plugins: list[str], number: int
 ) -> NDArray[Any]:
     """The first plugin that can, decodes; if none can, the first one's reason is given."""
-    refused: UnreadableFile | None = None
+    refused: list[UnreadableFile] = []
     for plugin in plugins:
         try:
             if plugin == "gdcm":
@@ -303,10 +298,8 @@ def _decode_one(
                 array: NDArray[Any] = next(iter(frames))[0]
                 return array
         except UnreadableFile as error:
-            refused = refused or error
-    if "sample precision" in str(refused):
-        raise _no_decoder(header, decoder.UID) from refused
-    raise refused or _no_decoder(header, decoder.UID)
+            refused.append(error)
+    raise refused[0]
 
 
 def _decode_apart(header: Header, layout: Layout, number: int) -> NDArray[Any]:

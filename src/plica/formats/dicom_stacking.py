@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plica.errors import NotAVolume
-from plica.formats.dicom_frames import Frame, distance_mm
+from plica.formats.dicom_frames import Frame
 from plica.formats.dicom_planes import Plane
 
 STEP_TOLERANCE = 0.01  # of the step, or millimetres, whichever is larger
@@ -70,6 +70,11 @@ def place_of(frame: Frame) -> Plane:
 def along_normal(frame: Frame, first: Plane) -> float:
     """Millimetres along the normal of `first`."""
     return float(place_of(frame).position @ first.normal)
+
+
+def distance_mm(frame: Frame, other: Frame) -> float:
+    """Between the first pixels of two frames that have a place."""
+    return float(np.linalg.norm(place_of(frame).position - place_of(other).position))
 
 
 def _affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:

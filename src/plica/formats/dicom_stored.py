@@ -51,6 +51,8 @@ def to_stored(image: Image) -> Stored:
         return Stored(pixels, 1.0, 0.0)
     if pixels.dtype == np.bool_:
         return Stored(pixels.astype(np.uint8), 1.0, 0.0)
+    if pixels.dtype == np.float16:
+        pixels = pixels.astype(np.float32)  # float16 cannot say how far all its numbers are apart
     low, high = float(pixels.min()), float(pixels.max())
     whole = pixels.dtype.kind in "iu" or bool(np.array_equal(pixels, np.rint(pixels)))
     if whole and low >= -32768 and high <= 32767:

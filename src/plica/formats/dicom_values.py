@@ -190,10 +190,8 @@ def _looked_up(stored: NDArray[Any], transforms: Sequence[Transform]) -> NDArray
     )
 
 
-def find_unit(header: Header, transform: Transform, is_colour: bool) -> tuple[Unit, list[str]]:
-    """What a pixel value measures, and a sentence where that had to be decided."""
-    if is_colour:
-        return Unit.DISPLAY, []
+def find_unit(header: Header, transform: Transform) -> tuple[Unit, list[str]]:
+    """What a grey value measures, and a sentence where that had to be decided."""
     unit, notes = _decide_unit(header, transform, known_modality(header.text("Modality")))
     kind = transform.kind.upper()
     odd = kind and "DoseGridScaling" not in header and kind not in RESCALE_TYPES

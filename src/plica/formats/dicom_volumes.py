@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from plica.errors import AmbiguousSource, NotAVolume
-from plica.formats.dicom_frames import MARKS, Frame, distance_mm
-from plica.formats.dicom_stacking import along_normal, place_of, same_place_mm
+from plica.formats.dicom_frames import MARKS, Frame
+from plica.formats.dicom_stacking import along_normal, distance_mm, place_of, same_place_mm
 from plica.formats.terms import COMPLEX_COMPONENTS
 
 LISTED = 8
