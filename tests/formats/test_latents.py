@@ -665,6 +665,6 @@ def test_an_image_is_no_latent_and_is_told_to_be_encoded(tmp_path):
 
 
 def test_a_file_of_no_known_kind_is_no_latent(tmp_path):
-    (tmp_path / "a.bin").write_bytes(bytes(range(100)))
+    (tmp_path / "a.bin").write_text("words, and no image\n")
     with pytest.raises(LatentError, match=r"a\.bin is no latent file"):
         read_latent(tmp_path / "a.bin")

@@ -553,3 +553,10 @@ def test_a_place_past_32_bits_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(OutputError, match="32-bit"):
         write(Image(numbers("int16"), Grid(SHAPE, far)), tmp_path / "a.nii")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_comment_cut_off_in_the_header_of_a_pair_is_left_alone(tmp_path):
+    head = header_bytes(magic=b"ni1\0", vox_offset=0)[:348]
+    (tmp_path / "a.hdr").write_bytes(head + b"\1\0\0\0" + b"\x20\0\0")
+    (tmp_path / "a.img").write_bytes(bytes(16))
+    assert nifti.read(tmp_path / "a.hdr").grid.shape == (2, 2, 2)
