@@ -42,3 +42,8 @@ def test_only_a_single_slice_is_given_a_thickness():
     flat = np.diag([2.0, 3.0, 0.0, 1.0])
     assert complete_plane(flat, (5, 5, 1))[2, 2] == 1
     assert complete_plane(flat, (5, 5, 2))[2, 2] == 0
+
+
+def test_a_slice_whose_own_axes_are_one_line_has_no_thickness():
+    line = np.diag([2.0, 0.0, 0.0, 1.0])
+    assert np.array_equal(complete_plane(line, (5, 5, 1)), line)

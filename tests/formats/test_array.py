@@ -204,3 +204,33 @@ def test_an_uncalibrated_grid_stays_so(tmp_path):
     image = Image(numbers("int16"), Grid.from_spacing((5, 6, 7), calibrated=False))
     write_npz(image, tmp_path / "a.npz")
     assert not array.read(tmp_path / "a.npz").grid.calibrated
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ({"volume": 0}, InputError, "has no volumes"),
+        ({"spacing_mm": ONE}, InputError, "has its own affine; leave spacing_mm out"),
+    ],
+)
+def test_what_an_array_knows_itself_or_never_has_is_not_taken(tmp_path, how, error, words):
+    write_npz(Image(numbers("int16"), GRIDS["RAS"]), tmp_path / "a.npz")
+    with pytest.raises(error, match=words):
+        array.read(tmp_path / "a.npz", **how)
+
+
+def test_an_array_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(UnreadableFile, match="no such file"):
+        array.read(tmp_path / "gone.npy", spacing_mm=ONE)
+
+
+def test_a_version_of_npy_that_is_not_known_is_named(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\3\0" + bytes(64))
+    with pytest.raises(UnsupportedFormat, match=r"version \(3, 0\)"):
+        array.read(tmp_path / "a.npy", spacing_mm=ONE)
+
+
+def test_an_array_of_nothing_is_refused_where_it_should_be_mapped(tmp_path):
+    path = save(tmp_path / "a.npy", np.zeros((0, 2, 2)))
+    with pytest.raises(UnusablePixels, match="holds no values"):
+        array.read(path, spacing_mm=ONE, mapped=True)

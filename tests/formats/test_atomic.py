@@ -79,6 +79,18 @@ def test_a_folder_appears_when_it_is_complete_and_replaces_a_whole_one(tmp_path)
     assert names(tmp_path) == ["a"]
 
 
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").touch()
+    with (
+        pytest.raises(OutputError, match="a cannot be written"),
+        new_folder(tmp_path / "a", overwrite=True) as part,
+    ):
+        part.rmdir()
+    assert names(tmp_path / "a") == ["one"]
+    assert names(tmp_path) == ["a"]
+
+
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "a").mkdir()
     with new_folder(tmp_path / "a") as part:

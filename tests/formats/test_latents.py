@@ -206,6 +206,20 @@ def test_an_unknown_type_is_refused(tmp_path):
         write(make(), tmp_path / "a.latent", dtype="int4")
 
 
+def test_numbers_of_numpy_in_a_record_come_back_as_numbers(tmp_path):
+    undo = {"low": np.float32(0.5), "side": np.int64(7), "whole": np.bool_(True)}
+    latents.write(make(trail=Trail((Record("window", undo),))), tmp_path / "a.latent")
+    read = latents.read(tmp_path / "a.latent").trail.records[0].undo
+    assert read == {"low": 0.5, "side": 7, "whole": True}
+
+
+def test_an_array_of_a_type_no_latent_keeps_is_refused_and_nothing_written(tmp_path):
+    trail = Trail((Record("window", {}, {}, {"waves": np.zeros(3, complex)}),))
+    with pytest.raises(LatentError, match="complex128 cannot be kept"):
+        latents.write(make(trail=trail), tmp_path / "a.latent")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_record_that_is_no_json_is_refused_and_nothing_written(tmp_path):
     for undo in ({"low": float("nan")}, {"low": np.zeros(3)}, {"low": object()}):
         latent = make(trail=Trail((Record("window", undo),)))
@@ -397,11 +411,46 @@ def test_int8_without_its_scales_is_refused(tmp_path):
         latents.read(edit(tmp_path / "a.latent", change, dtype="int8"))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record, header: header["codes"].update(dtype="I32"), "keeps its codes as I32"),
+        (assign("kind", value="bitstream"), "a bitstream kept as F32"),
+        (lambda record, header: header["trail.0.high_values"].update(dtype="BF16"),
+         "high_values is bfloat16"),
+    ],
+)  # fmt: skip
+def test_a_tensor_under_the_name_of_another_type_is_refused(tmp_path, change, words):
+    with pytest.raises(LatentError, match=words):
+        latents.read(edit(tmp_path / "a.latent", change))
+
+
+def test_scales_of_another_type_or_that_are_not_finite_are_refused(tmp_path):
+    def rename(record, header):
+        header["codes.scale"]["dtype"] = "I32"
+
+    def forget_the_checksum(record, header):
+        del header["__metadata__"]["sha256"]
+
+    path = edit(tmp_path / "a.latent", rename, dtype="int8")
+    with pytest.raises(LatentError, match="another type than F32"):
+        latents.read(path)
+    header, tensors = take_apart(edit(path, forget_the_checksum, dtype="int8").read_bytes())
+    start, end = header["codes.scale"]["data_offsets"]
+    unknown = np.full((end - start) // 4, np.nan, "<f4").tobytes()
+    path.write_bytes(put_together(header, tensors[:start] + unknown + tensors[end:]))
+    with pytest.raises(LatentError, match="scales that are not finite"):
+        latents.read(path)
+
+
 def test_weights_are_no_latent(tmp_path):
     numpy = pytest.importorskip("safetensors.numpy")
     numpy.save_file({"a": np.zeros(3)}, tmp_path / "a.latent")
+    numpy.save_file({"a": np.zeros(3)}, tmp_path / "a.safetensors")
     with pytest.raises(LatentError, match="weights"):
         latents.read_header(tmp_path / "a.latent")
+    with pytest.raises(LatentError, match="weights"):
+        read_latent(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -605,3 +654,9 @@ def test_an_image_is_no_latent_and_is_told_to_be_encoded(tmp_path):
     write(latents.to_image(make()), tmp_path / "ct.nii.gz")
     with pytest.raises(LatentError, match=r"a NIfTI image, not a latent: encode it"):
         read_latent(tmp_path / "ct.nii.gz")
+
+
+def test_a_file_of_no_known_kind_is_no_latent(tmp_path):
+    (tmp_path / "a.bin").write_text("words, and no image\n")
+    with pytest.raises(LatentError, match=r"a\.bin is no latent file"):
+        read_latent(tmp_path / "a.bin")

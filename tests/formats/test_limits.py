@@ -25,7 +25,8 @@ def test_small_and_ordinary_files_pass():
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1 << 31, "2.0 GiB")],
-)
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1 << 31, "2.0 GiB"),
+     (1 << 40, "1.0 TiB"), (5000 << 40, "5000.0 TiB")],
+)  # fmt: skip
 def test_bytes_are_described_for_people(count, text):
     assert describe_bytes(count) == text

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 from tests.formats.scenes import GRIDS, LANDMARK, SHAPE, find_mark, marked, numbers
@@ -103,9 +105,38 @@ def test_four_axes_ask_for_a_volume(tmp_path):
     assert image.grid.spacing_mm == (1, 2, 3)
 
 
+def test_two_axes_are_one_slice(tmp_path):
+    array = numbers("int16", shape=(5, 6))[0]
+    path = save(tmp_path / "a.mha", array, TransformMatrix="1 0 0 1", Offset="1 2",
+                ElementSpacing="0.5 2")  # fmt: skip
+    image = metaimage.read(path)
+    assert np.array_equal(image.pixels[0, ..., 0], array)
+    assert image.grid.spacing_mm == (0.5, 2, 1)
+    assert np.allclose(image.grid.origin_mm, (-1, -2, 0))
+
+
+@pytest.mark.parametrize(("skip", "before"), [("3", b"xyz"), ("-1", b"of any length")])
+def test_what_stands_before_the_pixels_is_passed_over(tmp_path, skip, before):
+    array = numbers("int16")[0]
+    (tmp_path / "a.raw").write_bytes(before + array.astype("<i2").tobytes(order="F"))
+    path = save(tmp_path / "a.mhd", array, HeaderSize=skip, ElementDataFile="a.raw")
+    assert np.array_equal(metaimage.read(path).pixels[0], array)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_file_that_is_packed_as_a_whole_is_read(tmp_path, mapped):
+    path = save(tmp_path / "a.mha", np.zeros(SHAPE))
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert not metaimage.read(path, mapped=mapped).pixels.any()
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
+        ({"HeaderSize": "many"}, UnreadableFile),
+        ({"HeaderSize": "-2"}, UnreadableFile),
+        ({"NDims": "5", "DimSize": "1 1 1 1 1"}, UnsupportedFormat),
+        ({"Offset": "a b c"}, UnreadableFile),
         ({"DimSize": "900 900 900"}, UnreadableFile),
         ({"DimSize": "90000 90000 90000"}, TooLarge),
         ({"DimSize": "5 6 0"}, UnreadableFile),

@@ -40,6 +40,18 @@ def test_the_real_file_reads_as_nibabel_reads_it(shared):
         assert np.allclose(image.grid.affine, other.affine, atol=1e-5)
 
 
+def test_a_file_that_says_nothing_of_its_place_is_coronal_as_freesurfer_takes_it(tmp_path):
+    nibabel.save(nibabel.MGHImage(numbers("int16")[0], GRIDS["oblique"].affine), tmp_path / "a.mgh")
+    raw = bytearray((tmp_path / "a.mgh").read_bytes())
+    raw[28:30] = bytes(2)
+    (tmp_path / "a.mgh").write_bytes(raw)
+
+    image = mgh.read(tmp_path / "a.mgh")
+    assert image.grid.orientation == "LIA"
+    assert np.allclose(image.grid.to_world(np.array(image.grid.shape) / 2), 0)
+    assert "coronal" in image.provenance.notes[0]
+
+
 @pytest.mark.parametrize(("at", "value"), [(0, 9), (4, 0), (4, 2**31 - 1), (20, 77), (30, 0)])
 def test_damaged_headers_are_refused(tmp_path, at, value):
     nibabel.save(nibabel.MGHImage(numbers("int16")[0], np.eye(4)), tmp_path / "a.mgh")

@@ -3,7 +3,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from plica.errors import MissingExtra, UnreadableFile
+from plica.errors import AmbiguousSource, MissingExtra, UnreadableFile, UnsupportedFormat
 from plica.formats import minc
 
 nibabel = pytest.importorskip("nibabel")
@@ -54,3 +54,49 @@ def test_scales_that_contradict_each_other_are_refused(shared, tmp_path):
 
     with pytest.raises(UnreadableFile, match="do not have the same dimensions"):
         minc.read(damaged)
+
+
+def save_minc_1(path, array, axes, cosines):
+    """A MINC 1 file of this array, along axes such as "zspace"."""
+    netcdf = pytest.importorskip("scipy.io").netcdf_file
+    with netcdf(path, "w") as file:
+        for axis, side in zip(axes, array.shape, strict=True):
+            file.createDimension(axis, side)
+            along = file.createVariable(axis, "d", ())
+            along.step, along.start, along.spacing = 2.0, -3.0, b"regular__"
+            if axis in cosines:
+                along.direction_cosines = np.array(cosines[axis], float)
+        image = file.createVariable("image", "h", axes)
+        image.signtype, image.valid_range = b"signed__", np.array([-1000.0, 1000.0])
+        image[:] = array
+        for name, value in (("image-min", -1000.0), ("image-max", 1000.0)):
+            file.createVariable(name, "d", ())[...] = value
+    return path
+
+
+SPACE = ("zspace", "yspace", "xspace")
+UPRIGHT = {"xspace": [1, 0, 0], "yspace": [0, 1, 0], "zspace": [0, 0, 1]}
+
+
+def test_one_of_several_volumes_is_chosen(tmp_path):
+    array = np.arange(48, dtype="i2").reshape(2, 4, 3, 2)
+    path = save_minc_1(tmp_path / "a.mnc", array, ("time", *SPACE), UPRIGHT)
+    with pytest.raises(AmbiguousSource, match="2 volumes"):
+        minc.read(path)
+    image = minc.read(path, volume=1)
+    assert np.array_equal(image.pixels[0], array[1])
+    assert image.grid.spacing_mm == (2, 2, 2)
+
+
+def test_a_fifth_axis_is_refused(tmp_path):
+    five = np.zeros((2, 2, 4, 3, 2), "i2")
+    path = save_minc_1(tmp_path / "a.mnc", five, ("vector_dimension", "time", *SPACE), UPRIGHT)
+    with pytest.raises(UnsupportedFormat, match="5 axes, and plica reads three or four"):
+        minc.read(path)
+
+
+def test_axes_that_point_the_same_way_are_refused(tmp_path):
+    flat = UPRIGHT | {"yspace": [1, 0, 0]}
+    path = save_minc_1(tmp_path / "a.mnc", np.zeros((4, 3, 2), "i2"), SPACE, flat)
+    with pytest.raises(UnreadableFile, match="singular"):
+        minc.read(path)

@@ -503,3 +503,60 @@ def test_a_decoded_image_says_by_which_codec(tmp_path, steps, said):
     image = Image(np.zeros((1, 3, 3, 3), np.int16), Grid.from_spacing((3, 3, 3)))
     write(replace(image, provenance=Provenance(steps=steps)), tmp_path / "a.nii")
     assert nibabel.load(tmp_path / "a.nii").header["descrip"].item() == said
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(UnreadableFile, match="no such file"):
+        nifti.read(tmp_path / "gone.nii")
+
+
+def test_a_packed_file_that_ends_before_the_volume_asked_for_is_refused(tmp_path):
+    head = header_bytes(dim=[4, 2, 2, 2, 3, 1, 1, 1])
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(head + bytes(16)))
+    with pytest.raises(UnreadableFile, match="ends before its pixels"):
+        nifti.read(tmp_path / "a.nii.gz", volume=2)
+
+
+def test_axes_of_one_are_none(tmp_path):
+    (tmp_path / "a.nii").write_bytes(header_bytes(dim=[5, 2, 2, 2, 1, 1, 1, 1]) + bytes(16))
+    assert nifti.read(tmp_path / "a.nii").pixels.shape == (1, 2, 2, 2)
+
+
+def test_a_quaternion_that_is_no_number_is_passed_over_for_the_spacings(tmp_path):
+    head = header_bytes(
+        sform_code=0, qform_code=1, quatern=[np.nan, 0, 0], pixdim=[1, 2, 3, 4, 1, 1, 1, 1]
+    )
+    (tmp_path / "a.nii").write_bytes(head + bytes(16))
+    image = nifti.read(tmp_path / "a.nii")
+    assert image.grid.spacing_mm == (2, 3, 4)
+    assert any("not finite" in note for note in image.provenance.notes)
+
+
+def test_spacings_that_no_voxel_has_are_refused(tmp_path):
+    head = header_bytes(sform_code=0, pixdim=[1, *[1e-7] * 3, 1, 1, 1, 1], xyzt_units=3)
+    (tmp_path / "a.nii").write_bytes(head + bytes(16))
+    with pytest.raises(UnreadableFile, match="no lengths of voxels"):
+        nifti.read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("size", [0, 7, 1 << 30])
+def test_a_comment_of_a_length_that_cannot_be_is_left_alone(tmp_path, size):
+    comment = b"\1\0\0\0" + struct.pack("<ii", size, 6) + bytes(24)
+    head = header_bytes(vox_offset=384)[:348]
+    (tmp_path / "a.nii").write_bytes(head + comment + bytes(16))
+    assert nifti.read(tmp_path / "a.nii").grid.shape == (2, 2, 2)
+
+
+def test_a_place_past_32_bits_is_refused_and_nothing_is_written(tmp_path):
+    far = np.eye(4)
+    far[0, 3] = 1e39
+    with pytest.raises(OutputError, match="32-bit"):
+        write(Image(numbers("int16"), Grid(SHAPE, far)), tmp_path / "a.nii")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_comment_cut_off_in_the_header_of_a_pair_is_left_alone(tmp_path):
+    head = header_bytes(magic=b"ni1\0", vox_offset=0)[:348]
+    (tmp_path / "a.hdr").write_bytes(head + b"\1\0\0\0" + b"\x20\0\0")
+    (tmp_path / "a.img").write_bytes(bytes(16))
+    assert nifti.read(tmp_path / "a.hdr").grid.shape == (2, 2, 2)

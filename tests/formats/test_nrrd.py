@@ -115,6 +115,13 @@ def test_lengths_in_micrometres_become_millimetres(tmp_path):
     assert np.allclose(nrrd.read(path).grid.spacing_mm, 0.001)
 
 
+def test_lengths_in_units_that_are_not_known_are_taken_for_millimetres_and_noted(tmp_path):
+    path = save(tmp_path / "a.nrrd", np.zeros(SHAPE), space_units='"inch" "inch" "inch"')
+    image = nrrd.read(path)
+    assert image.grid.spacing_mm == (1, 1, 1)
+    assert "units of length are not known" in image.provenance.notes[-1]
+
+
 def test_a_list_axis_asks_for_a_volume_wherever_it_stands(tmp_path):
     array = numbers("int16", shape=SHAPE)[0]
     four = np.stack([array, array + 1])
@@ -168,6 +175,32 @@ def test_other_encodings_are_read(tmp_path, encoding):
         nrrd.read(path)
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_file_that_is_packed_as_a_whole_is_read(tmp_path, mapped, value):
+    array = numbers("int16")[0] * value
+    path = save(tmp_path / "a.nrrd.gz", array)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert np.array_equal(nrrd.read(path, mapped=mapped).pixels[0], array)
+
+
+def test_real_numbers_written_as_text_are_read(tmp_path):
+    path = save(tmp_path / "a.nrrd", np.zeros((2, 2, 1)), type="float", encoding="ascii")
+    head = path.read_bytes()[: -2 * 4]
+    path.write_bytes(head + b"0.5 -1e3 nan 2")
+    assert np.array_equal(
+        nrrd.read(path).pixels.ravel("F"), [0.5, -1000, np.nan, 2], equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("word", ["70000", "one", "1.5"])
+def test_text_that_is_no_number_of_the_type_is_refused(tmp_path, word):
+    path = save(tmp_path / "a.nrrd", np.zeros((2, 2, 1)), encoding="ascii")
+    path.write_bytes(path.read_bytes()[: -2 * 4] + f"1 2 3 {word}".encode())
+    with pytest.raises(UnreadableFile, match="is no int16"):
+        nrrd.read(path)
+
+
 def test_skipped_lines_and_bytes_are_skipped(tmp_path):
     array = numbers("int16")[0]
     raw = b"one\ntwo\nxyz" + array.astype("<i2").tobytes(order="F")
@@ -210,6 +243,11 @@ def test_a_link_cannot_lead_out_either(tmp_path):
         ({"type": "block"}, UnsupportedFormat),
         ({"encoding": "hex"}, UnsupportedFormat),
         ({"endian": None}, UnreadableFile),
+        ({"endian": "middle"}, UnreadableFile),
+        ({"sizes": "5 6 7 1", "dimension": "4", "space directions": None}, UnsupportedFormat),
+        ({"space_directions": "(1,0,0,0) (0,1,0,0) (0,0,1,0)"}, UnsupportedFormat),
+        ({"space_directions": "(1,0,0) (0,one,0) (0,0,1)"}, UnreadableFile),
+        ({"data_file": "short.raw", "line_skip": "99"}, UnreadableFile),
         ({"type": None}, UnreadableFile),
         ({"space_directions": "(1,0,0) (1,0,0) (0,0,1)"}, UnreadableFile),
         ({"space_directions": "(1,0,0) (0,nan,0) (0,0,1)"}, UnreadableFile),
@@ -221,9 +259,16 @@ def test_a_link_cannot_lead_out_either(tmp_path):
     ],
 )
 def test_damaged_headers_are_refused(tmp_path, fields, error):
+    (tmp_path / "short.raw").write_bytes(b"one line\n" * 60)
     path = save(tmp_path / "a.nrrd", np.zeros(SHAPE), **fields)
     with pytest.raises(error):
         nrrd.read(path)
+
+
+def test_a_header_of_many_lines_is_refused_before_it_fills_memory(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n" + b"# a comment of some length\n" * (1 << 16))
+    with pytest.raises(UnreadableFile, match="header of more than"):
+        nrrd.read(tmp_path / "a.nrrd")
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):

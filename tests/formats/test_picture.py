@@ -246,6 +246,85 @@ def test_what_is_not_read_rightly_is_refused(tmp_path):
         read_bytes(tmp_path, data, "a.tif")
 
 
+def test_sixteen_bits_packed_by_lzw_are_read_and_turned(tmp_path):
+    rows = noise("u2", HIGH, WIDE)
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.fromarray(rows).save(tmp_path / "a.tif", compression="tiff_lzw", exif=exif)
+    image = picture.read(tmp_path / "a.tif")
+    assert image.pixels.dtype == np.uint16
+    assert np.array_equal(rows_of(image), turned(rows, 6))
+
+
+def with_tag(data, number, value, page=0):
+    """A TIFF of which one page's directory says another value under a tag."""
+    at = struct.unpack("<I", data[4:8])[0]
+    for _ in range(page):
+        behind = at + 2 + 12 * struct.unpack("<H", data[at : at + 2])[0]
+        at = struct.unpack("<I", data[behind : behind + 4])[0]
+    entries = range(at + 2, at + 2 + 12 * struct.unpack("<H", data[at : at + 2])[0], 12)
+    entry = next(one for one in entries if struct.unpack("<H", data[one : one + 2])[0] == number)
+    return data[: entry + 8] + struct.pack("<I", value) + data[entry + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "error", "words"),
+    [
+        (258, 12, UnsupportedFormat, "samples of 12 bits"),
+        (259, 32773, UnsupportedFormat, "TIFF compression 32773 at 16 bits"),
+        (317, 3, UnsupportedFormat, "TIFF predictor 3 on uint16"),
+        (278, 0, UnreadableFile, r"7 × 5 pixels in blocks of \(0, 7\)"),
+        (278, 1, UnreadableFile, "needs 5 strips or tiles and lists 1"),
+        (279, 12, UnreadableFile, "a strip or tile ends early"),
+    ],
+)
+def test_deep_pages_whose_tags_fit_no_picture_are_refused(tmp_path, tag, value, error, words):
+    data = encode_tiff(noise("u2", HIGH, WIDE), compression="zlib", predictor=True)
+    with pytest.raises(error, match=words):
+        read_bytes(tmp_path, with_tag(data, tag, value), "a.tif")
+
+
+def test_colours_in_planes_apart_are_refused_at_sixteen_bits(tmp_path):
+    rows = noise("u2", 3, HIGH, WIDE)
+    data = encode_tiff(rows, photometric="rgb", planarconfig="separate")
+    with pytest.raises(UnsupportedFormat, match="planes apart"):
+        read_bytes(tmp_path, data, "a.tif")
+
+
+@pytest.mark.parametrize(("dtype", "samples"), [("u1", 2), ("u1", 5), ("u2", 2)])
+def test_samples_of_no_said_meaning_are_refused_and_not_dropped(tmp_path, dtype, samples):
+    rows = noise(dtype, HIGH, WIDE, samples)
+    data = encode_tiff(rows, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(UnsupportedFormat, match=r"LX|no reader for"):
+        read_bytes(tmp_path, data, "a.tif")
+
+
+def test_pages_in_grey_and_in_colour_ask_for_a_choice(tmp_path):
+    pages = []
+    for palette in ([0, 0, 0, 9, 9, 9], [0, 0, 0, 1, 2, 3]):
+        page = Pillow.new("P", (WIDE, HIGH))
+        page.putpalette(palette)
+        page.putpixel((1, 1), 1)
+        pages.append(page)
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(AmbiguousSource, match="in grey and in colour"):
+        picture.read(tmp_path / "a.tif")
+    assert [picture.read(tmp_path / "a.tif", volume=at).channels for at in (0, 1)] == [1, 3]
+
+
+def test_an_empty_page_among_others_is_refused(tmp_path):
+    data = encode_tiff(noise("u2", 2, HIGH, WIDE), photometric="minisblack")
+    with pytest.raises(UnreadableFile, match="0 × 5 pixels"):
+        read_bytes(tmp_path, with_tag(data, 256, 0, page=1), "a.tif", volume=1)
+
+
+def test_more_pages_than_any_study_has_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "_MAX_PAGES", 3)
+    data = encode_tiff(noise("u1", 4, HIGH, WIDE), photometric="minisblack")
+    with pytest.raises(TooLarge, match="more than 3 pages"):
+        read_bytes(tmp_path, data, "a.tif")
+
+
 def test_pages_of_one_size_stack_along_k(tmp_path):
     pages = noise("u2", 4, HIGH, WIDE)
     data = encode_tiff(pages, photometric="minisblack")
@@ -303,6 +382,10 @@ def test_our_picture_knows_its_own_spacing(tmp_path):
         (b'"slope": 1.0', b'"slope": 0.0'),
         (b'"slope": 1.0', b'"slope": NaN'),
         (b'"slope": 1.0', b'"slope": "a'),
+        (b'"slope": 1.0', b'"slope": 1e999'),
+        (b'"slope": 1.0', b'"slope": 1' + b"0" * 400),
+        (b'"slope": 1.0', b'"steep": 1.0'),
+        (b'"dtype": "int16"', b'"dtype": "uint8"'),
         (b'"dtype": "int16"', b'"dtype": "evil1"'),
         (b'"dtype": "int16"', b'"dtype": "int08"'),
         (b'"calibrated": true', b'"calibrated": 1234'),
@@ -348,6 +431,19 @@ def test_a_png_bomb_is_refused_by_its_header(tmp_path, sides):
     bomb = data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
     with pytest.raises(TooLarge):
         read_bytes(tmp_path, bomb)
+
+
+def test_a_png_without_pixels_is_refused(tmp_path):
+    data = encode_png(noise("u1", HIGH, WIDE), 0)
+    start = data.index(b"IDAT") - 4
+    size = struct.unpack(">I", data[start : start + 4])[0]
+    with pytest.raises(UnreadableFile, match="damaged"):
+        read_bytes(tmp_path, data[:start] + data[start + 12 + size :])
+
+
+def test_a_picture_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(UnreadableFile, match="no such file"):
+        picture.read(tmp_path / "gone.png")
 
 
 def test_cmyk_is_refused(tmp_path):

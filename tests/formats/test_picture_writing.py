@@ -96,6 +96,14 @@ def test_a_volume_is_no_png(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_more_than_a_tiff_can_hold_is_refused_before_any_work(tmp_path):
+    shape = (1 << 16, 1 << 16, 1)
+    pixels = np.broadcast_to(np.zeros((), np.uint8), (1, *shape))
+    with pytest.raises(OutputError, match="4 GiB"):
+        write_tiff(Image(pixels, Grid.from_spacing(shape)), tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_channels_are_no_picture(tmp_path):
     with pytest.raises(OutputError, match="one channel or three"):
         write_tiff(flat("int16", 2), tmp_path / "a.tif")

@@ -66,3 +66,19 @@ def test_sixteen_bits_signed_are_kept_exactly_in_sixteen_unsigned(pixels):
 def test_types_that_are_no_pixels_are_refused(dtype):
     with pytest.raises(UnsupportedFormat):
         check_pixel_type(np.dtype(dtype), "a.npy")
+
+
+def test_values_that_are_all_unknown_stay_so_whatever_they_are_scaled_by():
+    nothing = np.full((1, 2, 2, 2), np.nan, np.float32)
+    scaled = rescale(nothing, 2.5, 1.0)
+    assert scaled.dtype == np.float32
+    assert np.isnan(scaled).all()
+    assert np.isnan(cast_for_writing(nothing, "float64", ALL)).all()
+
+
+def test_only_zero_and_one_become_bits():
+    bits = cast_for_writing(np.array([0, 1, 1], np.int16), "bool", ("bool",))
+    assert bits.tolist() == [False, True, True]
+    for values in ([0.0, np.nan, 0.5], [0, -1, 2]):
+        with pytest.raises(OutputError, match="2 values are neither 0 nor 1"):
+            cast_for_writing(np.array(values), "bool", ("bool",))

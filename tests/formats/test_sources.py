@@ -6,7 +6,7 @@ import pytest
 from tests.formats.dicom_scenes import make_slice, save, save_all
 from tests.formats.scenes import GRIDS, marked, numbers
 
-from plica.errors import UnreadableFile
+from plica.errors import InputError, UnreadableFile
 from plica.formats.doors import read, write
 from plica.formats.sources import Source, find_sources, strip_ending
 from plica.image import Image
@@ -169,3 +169,12 @@ def test_what_a_zip_holds_besides_is_named_as_the_zip_does_and_stays_below_it(tm
     assert "SE9/SR1.dcm" in below
     assert {name for name in below if name.endswith("README.txt")} <= {"README.txt", "a/README.txt"}
     assert len(below) == 2
+
+
+def test_a_zip_without_images_is_one_source_and_reading_says_what_is_wrong(tmp_path):
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w") as file:
+        file.writestr("README.txt", "not an image")
+    (found,) = find_sources([tmp_path / "notes.zip"]).sources
+    assert found == Source("notes", tmp_path / "notes.zip")
+    with pytest.raises(InputError, match="DICOM"):
+        read(found.path)

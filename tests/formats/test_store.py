@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.formats.stored import CODEC, bitstream, fill, key_of, made, renamed
-from tests.formats.test_latents import assert_same
+from tests.formats.test_latents import assert_same, take_apart
 
 from plica.errors import (
     InputError,
@@ -31,7 +32,9 @@ from plica.formats import latents
 from plica.formats.codes import STORAGE_TYPES
 from plica.formats.store import Store
 from plica.formats.store_checking import check_shard
-from plica.formats.store_index import COLUMNS
+from plica.formats.store_index import COLUMNS, no_rows, read_facts, read_rows, write_rows
+from plica.formats.store_places import COLUMNS as PLACES
+from plica.formats.store_places import Places
 from plica.formats.store_writing import ShardWriter
 from plica.latent import Trail
 
@@ -260,6 +263,34 @@ def test_no_identity_stands_anywhere_in_a_store(tmp_path):
     assert not [path for path in files if b"Body" in path.read_bytes()]
 
 
+def test_an_index_of_nothing_adds_nothing(tmp_path):
+    store, _ = fill(tmp_path / "store")
+    tables = list(store.tables(PLACES))
+    places = Places.gather([tables[0], no_rows(PLACES), tables[1]])
+    assert len(places) == 5
+    assert places.locate(3) == (2, 0)
+
+
+@pytest.mark.parametrize("number", [-1, 5])
+def test_a_number_past_the_latents_is_an_index_error(tmp_path, number):
+    store, _ = fill(tmp_path / "store")
+    with pytest.raises(IndexError, match=f"no latent number {number} among 5"):
+        store.key(number)
+    with pytest.raises(IndexError, match="among 5"):
+        store.packed(number)
+
+
+def test_keys_that_share_a_hash_are_told_apart_by_their_names(tmp_path):
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    (table,) = store.tables(PLACES)
+    places = Places.gather([table, table])
+    names = ["one", "other"]
+    assert places.find_twice(lambda number: names[number]) is None
+    assert places.find_twice(lambda number: "one") == ("one", 0, 1)
+    with pytest.raises(UnknownName, match="no latent of the key"):
+        places.find(key_of(0), lambda number: names[number])
+
+
 # -- writing -------------------------------------------------------------------------------------
 
 
@@ -363,6 +394,30 @@ def test_names_that_are_no_files_and_settings_that_are_no_json_are_refused(tmp_p
         Store.create(tmp_path / "store", codec=CODEC)
 
 
+def test_a_store_cannot_stand_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be made"):
+        Store.create(tmp_path / "file" / "store", codec=CODEC)
+
+
+def test_a_shard_whose_folder_went_away_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("plica.formats.store_writing._IN_MEMORY", 1)
+    store = Store.create(tmp_path / "store", codec=CODEC)
+    writer = ShardWriter(store, "a")
+    shutil.rmtree(store.shards_folder)
+    with pytest.raises(OutputError, match="shard a cannot be written"):
+        writer.add("k", made(0))
+    assert writer.closed
+
+
+def test_a_shard_that_cannot_be_removed_is_said(tmp_path):
+    store, _ = fill(tmp_path / "store")
+    store.index_path("s0").unlink()
+    store.index_path("s0").mkdir()
+    with pytest.raises(OutputError, match="shard s0 cannot be removed"):
+        store.discard("s0")
+
+
 def test_much_waits_on_the_disk_and_comes_out_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("plica.formats.store_writing._IN_MEMORY", 64)
     store, seen = fill(tmp_path / "store", dtype="int8")
@@ -382,6 +437,20 @@ def test_a_truncated_shard_is_found_wherever_it_is_asked(tmp_path):
             look(key_of(4))
         look(key_of(0))
     assert len(find_faults(store)) == 1
+
+
+def test_damage_to_codes_is_found_by_their_checksum_alone(tmp_path):
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    flip(store.shard_path("s0"), -1)
+    with pytest.raises(LatentError, match=f"shard s0, key {key_of(0)} was damaged"):
+        store.check(key_of(0))
+
+
+def test_a_store_without_its_index_is_damaged_and_not_empty(tmp_path):
+    store, _ = fill(tmp_path / "store")
+    shutil.rmtree(store.index_folder)
+    with pytest.raises(LatentError, match="lacks its index"):
+        len(Store.open(store.folder))
 
 
 def test_a_missing_shard_or_index_is_found(tmp_path):
@@ -469,6 +538,107 @@ def rewrite_index(store, name, change):
     )
 
 
+def relabel(store, name, rows=None, **facts):
+    """Write a shard's index anew, with other facts about the shard."""
+    path = store.index_path(name)
+    kept = read_rows(path, tuple(COLUMNS)).to_pylist() if rows is None else rows
+    said = replace(read_facts(path), **facts)
+    with path.open("wb") as file:
+        write_rows(file, kept, said)
+
+
+def reshape(store, name, change):
+    """Change a shard's header as `change(header)` does, and what its index says of it."""
+    header, tensors = take_apart(store.shard_path(name).read_bytes())
+    change(header)
+    text = json.dumps(header).encode()
+    begin = len(text).to_bytes(8, "little") + text
+    store.shard_path(name).write_bytes(begin + tensors)
+    digest = hashlib.sha256(begin).hexdigest()
+    relabel(store, name, bytes=len(begin + tensors), header=digest)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda header: header["__metadata__"].update(format="weights"), "no shard of latents"),
+        (lambda header: header.update(
+            extra={"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}),
+         "the tensor 'extra' that no record speaks of"),
+        (lambda header: header["__metadata__"].pop(f"{key_of(0)}/sha256"),
+         "record or checksum is missing"),
+    ],
+)  # fmt: skip
+def test_a_shard_that_agrees_with_its_index_and_not_with_itself_is_refused(tmp_path, change, words):
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    reshape(store, "s0", change)
+    (fault,) = find_faults(store)
+    assert words in fault
+    with pytest.raises(LatentError, match="shard s0"):
+        store.read(key_of(0))
+
+
+def test_a_shard_of_no_bytes_is_found_even_if_its_index_says_so(tmp_path):
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    store.shard_path("s0").write_bytes(b"")
+    relabel(store, "s0", bytes=0)
+    with pytest.raises(LatentError, match="shard s0 cannot be mapped"):
+        store.codes(key_of(0))
+
+
+def test_an_index_that_does_not_name_its_shard_is_refused(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    table = parquet.read_table(store.index_path("s0"))
+    parquet.write_table(table.replace_schema_metadata(), store.index_path("s0"))
+    with pytest.raises(LatentError, match="does not name its shard"):
+        store.rows()
+
+
+def test_an_index_of_a_schema_that_never_was_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("plica.formats.store_index.SCHEMA", 0)
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    monkeypatch.undo()
+    with pytest.raises(LatentError, match="schema is 0, but 1 was expected"):
+        store.rows()
+
+
+def test_an_index_larger_than_any_is_refused_before_it_is_opened(tmp_path, monkeypatch):
+    store, _ = fill(tmp_path / "store", counts=(2, 1))
+    os.truncate(store.index_path("s1"), (1 << 28) + 1)
+    with pytest.raises(LatentError, match="268435456 are the limit"):
+        store.rows(shards=["s1"])
+    monkeypatch.setattr("plica.formats.store_index._MOST_ROWS", 1)
+    with pytest.raises(LatentError, match="beyond any shard's"):
+        store.rows(shards=["s0"])
+
+
+def test_an_index_whose_footer_counts_rows_that_are_not_there_is_refused(tmp_path):
+    store, _ = fill(tmp_path / "store", counts=(2,))
+    relabel(store, "s0", rows=store.rows().to_pylist())
+    path = store.index_path("s0")
+    said = replace(read_facts(path), rows=3)
+    rows = store.rows().to_pylist()
+    with path.open("wb") as file:
+        write_rows(file, rows, said)
+    # Thrift's compact spelling of FileMetaData: num_rows = 2, then a list of one row group.
+    data, counted = path.read_bytes(), b"\x16\x04\x19\x1c"
+    assert data.count(counted) == 1
+    path.write_bytes(data.replace(counted, b"\x16\x06\x19\x1c"))
+    with pytest.raises(LatentError, match="lost rows"):
+        store.rows()
+
+
+def test_a_latent_of_another_codec_in_a_store_is_found(tmp_path):
+    other = replace(CODEC, fingerprint="sha256:def")
+    store, _ = fill(tmp_path / "store", counts=(1,))
+    strange = Store.create(tmp_path / "strange", codec=other, dtype="float32")
+    shutil.copytree(store.shards_folder, strange.shards_folder, dirs_exist_ok=True)
+    shutil.copytree(store.index_folder, strange.index_folder, dirs_exist_ok=True)
+    (fault,) = find_faults(strange)
+    assert f"{CODEC.name} made it, which is not the store's codec" in fault
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -529,6 +699,10 @@ def test_the_limit_of_a_latent_is_kept(tmp_path):
     [
         (None, UnreadableFile), ("{}", UnreadableFile), ("[1]", LatentError), ("", LatentError),
         ('{"format": "plica store", "schema": 9}', LatentError),
+        ('{"format": "plica store", "schema": 0}', LatentError),
+        ('{"format": "plica store", "schema": 1, "codec": {}, "dtype": "int4", "settings": {}}',
+         LatentError),
+        (" " * ((1 << 22) + 1), LatentError),
         ('{"format": "plica store", "schema": 1}', LatentError),
         ('{"format": "plica store", "schema": true}', LatentError),
         ("[" * 100_000, LatentError), (b"\xff\xfe", LatentError),

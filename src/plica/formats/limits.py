@@ -70,9 +70,11 @@ def check_expansion(
 
 def describe_bytes(count: int) -> str:
     """A number of bytes for people: "512 bytes", "3.2 MiB"."""
-    size = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    if count < 1024:
+        return f"{count} bytes"
+    size = count / 1024
+    for unit in ("KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.1f} {unit}"
         size /= 1024
-    return f"{count} bytes"
+    return f"{size:.1f} TiB"

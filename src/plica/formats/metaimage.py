@@ -26,6 +26,7 @@ from plica.formats.textfields import (
     find_pixel_file,
     parse_numbers,
     parse_sides,
+    parse_skip,
     read_ascii,
     read_line,
     read_packed,
@@ -73,8 +74,11 @@ def read(
         fields = _read_fields(stream, path.name)
         sides = _read_sides(fields, path.name)
         with _open_pixels(stream, path, fields) as (pixel_stream, size):
-            limit = _check_stored(fields, size, path.name, max_bytes)
-            stored = _read_stored(pixel_stream, fields, path.name, limit, mapped=mapped)
+            said = _describe_stored(fields, size, path.name)
+            check_size(path.name, said.needed, max_bytes)
+            check_file_holds(pixel_stream, size, said.needed, said.encoding, path.name)
+            check_expansion(path.name, size, said.needed, max_bytes)
+            stored = _read_stored(pixel_stream, fields, path.name, said, mapped=mapped)
     channels = _channels(fields, path.name)
     array = stored.reshape((channels, *sides), order="F")
     if len(sides) == 4:
@@ -170,8 +174,7 @@ class _Stored:
         return self.count * self.kind.itemsize
 
 
-def _check_stored(fields: dict[str, str], size: int, name: str, max_bytes: int) -> _Stored:
-    """Compare what is declared with the limit, and with what the file can hold."""
+def _describe_stored(fields: dict[str, str], size: int, name: str) -> _Stored:
     word = fields.get("ElementType", "").removesuffix("_ARRAY")
     if word not in _TYPES:
         raise UnsupportedFormat(
@@ -181,16 +184,12 @@ def _check_stored(fields: dict[str, str], size: int, name: str, max_bytes: int) 
     big = _is_true(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
     as_text = _first(fields, "BinaryData", default="True").lower() in {"false", "0", "f", "no"}
     encoding = "zlib" if _is_true(fields, "CompressedData") else "raw"
-    stored = _Stored(
+    return _Stored(
         np.dtype(_TYPES[word]).newbyteorder(">" if big else "<"),
         math.prod(_read_sides(fields, name)) * _channels(fields, name),
         "ascii" if as_text else encoding,
         size,
     )
-    check_size(name, stored.needed, max_bytes)
-    check_file_holds(size, stored.needed, stored.encoding, name)
-    check_expansion(name, size, stored.needed, max_bytes)
-    return stored
 
 
 def _read_stored(
@@ -198,11 +197,11 @@ def _read_stored(
 ) -> Pixels:
     if stored.encoding == "ascii":
         return read_ascii(stream, stored.count, stored.kind.newbyteorder("="), name)
-    skip = fields.get("HeaderSize", "0")
-    if skip == "-1" and stored.encoding == "raw":
+    skip = parse_skip(fields.get("HeaderSize", "0"), f"{name}: HeaderSize")
+    if skip == -1 and stored.encoding == "raw":
         stream.seek(stored.size - stored.needed)
-    elif skip.isdecimal() and len(skip) < 12:
-        skip_header(stream, lines=0, count=int(skip), name=name)
+    else:
+        skip_header(stream, lines=0, count=max(skip, 0), name=name)
     values = None
     if mapped and stored.encoding == "raw":
         check_rest(stream, stored.size, stored.needed, name)

@@ -132,7 +132,12 @@ def _fill_transforms(record: np.ndarray, image: Image) -> None:
     affine = image.grid.affine
     spacing = np.array(image.grid.spacing_mm)
     record["sform_code"] = _SCANNER
-    record["srow"] = affine[:3]
+    with np.errstate(over="ignore"):
+        record["srow"] = affine[:3]
+    if not np.isfinite(record["srow"]).all():
+        raise OutputError(
+            "the affine does not fit the 32-bit numbers of NIfTI-1; write .nrrd, or correct it"
+        )
     turn = 1.0
     if is_orthogonal(affine):
         directions = affine[:3, :3] / spacing
@@ -143,8 +148,6 @@ def _fill_transforms(record: np.ndarray, image: Image) -> None:
         record["quatern"] = rotation_to_quaternion(directions)
         record["qoffset"] = affine[:3, 3]
     record["pixdim"] = [turn, *spacing, 1.0, 1.0, 1.0, 1.0]
-    if not np.isfinite(record["srow"]).all():
-        raise OutputError("the affine does not fit the 32-bit numbers of NIfTI-1")
 
 
 def _fill_window(record: np.ndarray, image: Image) -> None:

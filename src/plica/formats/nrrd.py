@@ -27,6 +27,7 @@ from plica.formats.textfields import (
     find_pixel_file,
     parse_numbers,
     parse_sides,
+    parse_skip,
     read_ascii,
     read_line,
     read_packed,
@@ -120,7 +121,9 @@ def read(
         text = _read_text(stream, path.name)
         layout = _read_layout(text, path.name)
         with _open_pixels(stream, path, text) as (pixel_stream, size):
-            _check_stored(layout, size, path.name, max_bytes)
+            check_size(path.name, layout.needed, max_bytes)
+            check_file_holds(pixel_stream, size, layout.needed, layout.encoding, path.name)
+            check_expansion(path.name, size, layout.needed, max_bytes)
             _find_pixels(pixel_stream, size, layout, text, path.name)
             stored = _read_stored(pixel_stream, size, layout, path.name, mapped=mapped)
     imprint = read_imprint(text.pairs.get("plica", ""), path.name)
@@ -244,13 +247,6 @@ def _open_pixels(
         yield detached, pixel_file.stat().st_size
 
 
-def _check_stored(layout: _Layout, size: int, name: str, max_bytes: int) -> None:
-    """Compare what is declared with the limit, and with what the file can hold."""
-    check_size(name, layout.needed, max_bytes)
-    check_file_holds(size, layout.needed, layout.encoding, name)
-    check_expansion(name, size, layout.needed, max_bytes)
-
-
 def _find_pixels(
     stream: io.BufferedIOBase, size: int, layout: _Layout, text: _Text, name: str
 ) -> None:
@@ -279,9 +275,7 @@ def _read_stored(
 
 def _whole(text: _Text, key: str, name: str) -> int:
     word = text.fields.get(key, text.fields.get(key.replace(" ", ""), "0"))
-    if not word.removeprefix("-").isdecimal() or len(word) > 12 or int(word) < -1:
-        raise UnreadableFile(f"{name}: {key} is {word[:20]!r}, but a whole number was expected")
-    return int(word)
+    return parse_skip(word, f"{name}: {key}")
 
 
 def _arrange(stored: Pixels, layout: _Layout, volume: int | None, name: str) -> Pixels:

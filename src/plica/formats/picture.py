@@ -208,7 +208,10 @@ def _read_pages(
         looks = look
         pages.append(_decode(picture, path))
     if len({page.array.shape for page in pages}) > 1:
-        raise AmbiguousSource(f"{path.name} has pages turned differently; choose one with volume=")
+        raise AmbiguousSource(
+            f"{path.name} has pages turned differently, or in grey and in colour; choose one with "
+            f"volume=0 to volume={count - 1}"
+        )
     return pages, text if isinstance(text, str) else ""
 
 
@@ -301,6 +304,8 @@ def _decode_plain(picture: Any, raw: str, name: str) -> tuple[Pixels, list[str]]
         return array, ["The palette was applied."]
     if mode in _DEEP_GREY or (mode == "I" and raw.startswith("I;16B")):
         return np.asarray(picture).astype(np.uint16), []
+    if raw == "LX":
+        mode = "LX"  # a second sample of no said meaning, which Pillow drops and calls LA
     if mode in {"L", "LA", "RGB", "RGBA", "I", "F"}:
         few = raw in {"L;2", "L;4"}
         return np.asarray(picture), ["2 or 4 bits were widened to 8."] if few else []

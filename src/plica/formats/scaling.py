@@ -114,7 +114,8 @@ def choose_type(dtype: np.dtype[Any], allowed: tuple[str, ...]) -> np.dtype[Any]
 
 
 def _check_fits(values: Pixels, target: np.dtype[Any]) -> None:
-    if not values.size:
+    if target.kind == "b":
+        _check_only_bits(values)
         return
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if target.kind in "iu" and finite.size != values.size:
@@ -122,13 +123,22 @@ def _check_fits(values: Pixels, target: np.dtype[Any]) -> None:
             f"{values.size - finite.size} values are NaN or infinite, which {target} cannot hold; "
             "write dtype='float32' or replace them first"
         )
-    if not finite.size or target.kind == "b":
+    if not finite.size:
         return
     low, high = finite.min(), finite.max()
     limits = np.iinfo(target) if target.kind in "iu" else np.finfo(target)
     if int(low) < int(limits.min) or int(high) > int(limits.max):
         raise OutputError(
             f"values from {low} to {high} do not fit {target}; choose a wider type with dtype="
+        )
+
+
+def _check_only_bits(values: Pixels) -> None:
+    others = int(np.count_nonzero((values != 0) & (values != 1)))
+    if others:
+        raise OutputError(
+            f"{others} values are neither 0 nor 1, and bool holds nothing else; choose another "
+            "type with dtype="
         )
 
 

@@ -125,6 +125,11 @@ def map_values(stream: io.BufferedIOBase, kind: np.dtype[Any], count: int) -> ND
     return np.memmap(stream.name, kind, "r", offset=stream.tell(), shape=(count,))
 
 
+def is_plain(stream: io.BufferedIOBase) -> bool:
+    """Whether the bytes come as they stand in a file, not unpacked on the way."""
+    return isinstance(stream, io.BufferedReader)
+
+
 def check_rest(stream: io.BufferedIOBase, size: int, needed: int, name: str) -> None:
     """Refuse a plain file that ends before its values do: what is mapped must be there.
 
@@ -132,7 +137,7 @@ def check_rest(stream: io.BufferedIOBase, size: int, needed: int, name: str) -> 
         UnreadableFile: It does.
     """
     left = size - stream.tell()
-    if left < needed:
+    if is_plain(stream) and left < needed:
         raise UnreadableFile(
             f"{name} is truncated: {describe_bytes(max(0, left))} of {describe_bytes(needed)} are "
             "there; get it again"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plica.errors import UnreadableFile
 from plica.formats.limits import describe_bytes
-from plica.formats.streams import read_bytes, skip_bytes
+from plica.formats.streams import MAX_DEFLATE_RATIO, is_plain, read_bytes, skip_bytes
 
 MAX_HEADER = 1 << 20
 MAX_SIDE = 1 << 31
@@ -56,6 +56,17 @@ def parse_sides(text: str, what: str) -> tuple[int, ...]:
     if not parts or not all(part.isdecimal() and 0 < int(part[:12]) < MAX_SIDE for part in parts):
         raise UnreadableFile(f"{what} should be whole numbers above zero, but is {text[:60]!r}")
     return tuple(int(part) for part in parts)
+
+
+def parse_skip(word: str, what: str) -> int:
+    """How many bytes or lines are passed over; -1 for all that the pixels do not need.
+
+    Raises:
+        UnreadableFile: It is no such number.
+    """
+    if not word.removeprefix("-").isdecimal() or len(word) > 12 or int(word) < -1:
+        raise UnreadableFile(f"{what} is {word[:20]!r}, but a whole number was expected")
+    return int(word)
 
 
 def find_pixel_file(header: Path, named: str) -> Path:
@@ -198,13 +209,24 @@ def skip_header(stream: io.BufferedIOBase, *, lines: int, count: int, name: str)
     skip_bytes(stream, count, name)
 
 
-def check_file_holds(size: int, needed: int, encoding: str, name: str) -> None:
+def check_file_holds(
+    stream: io.BufferedIOBase, size: int, needed: int, encoding: str, name: str
+) -> None:
     """Compare declared pixels with what so few bytes can hold, before memory is taken.
+
+    Args:
+        stream: What the pixels are read from.
+        size: Bytes of its file, which may be gzipped as a whole.
+        needed: Bytes of the pixels.
+        encoding: How they are kept.
+        name: The file, for messages.
 
     Raises:
         UnreadableFile: They cannot.
     """
     ratio = {"raw": 1, "gzip": 1032, "zlib": 1032, "bzip2": 1 << 20, "ascii": 4}[encoding]
+    if not is_plain(stream):
+        ratio = max(ratio, MAX_DEFLATE_RATIO)
     if needed > size * ratio:
         raise UnreadableFile(
             f"{name} declares {describe_bytes(needed)} of pixels, and its {describe_bytes(size)} "
