@@ -1,6 +1,7 @@
 """Codecs of one run against a baseline: by case, over patients, one family for each metric."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,3 +210,14 @@ def test_the_rank_biserial_correlation_is_the_difference_of_scipys_rank_sums():
     up, down = ranks[gains > 0].sum(), ranks[gains < 0].sum()
     assert one.rank_biserial == pytest.approx((up - down) / ranks.sum())
     assert one.to_json()["rank_biserial"] == one.rank_biserial
+
+
+def test_each_group_is_compared_by_the_metrics_it_has():
+    chest, breast = (paired(0.4, metric=metric)[0] for metric in ("psnr", "lpips"))
+    others = (
+        replace(result, case=(*result.case[:2], "b"), group="h") for result in results(breast)
+    )
+
+    found = compare_with(Results((*results(chest), *others)), "base", margins={})
+
+    assert [(one.group, one.like.metric) for one in found] == [("g", "psnr"), ("h", "lpips")]

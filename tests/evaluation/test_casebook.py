@@ -136,3 +136,11 @@ def test_a_page_shows_so_many_cases_and_says_where_the_others_are(monkeypatch):
 
     assert (len(chest.rows), len(breast.rows)) == (95, 5)
     assert "58 more rows stand in cases.csv" in breast.caption
+
+
+def test_a_page_that_is_full_has_no_empty_tables(monkeypatch):
+    monkeypatch.setattr(casebook, "MOST_SHOWN", 50)
+
+    (chest,) = show_cases(make_results())
+
+    assert len(chest.rows) == 50

@@ -59,6 +59,15 @@ def test_a_missing_case_is_an_error_and_a_failure_is_counted():
     assert "1 image left out, failed" in " ".join(show_ceiling(found).prose)
 
 
+def test_codecs_that_no_probe_saw_are_left_out_of_the_regression():
+    predictions, kept = made()
+
+    found = regress_on_ceiling(predictions[:2], kept, "psnr")
+
+    assert found.codecs == CODECS[:2]
+    assert found.regression.n == 32
+
+
 def test_another_metric_or_no_codec_in_common_is_refused():
     predictions, kept = made()
     with pytest.raises(InputError, match="no result has the metric ssim"):

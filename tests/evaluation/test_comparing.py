@@ -250,3 +250,14 @@ def test_a_metric_that_is_finite_nowhere_is_noted_and_one_that_is_the_same_not_d
     report = report_comparison(found)
     figures = [figure.name for section in report.sections for figure in section.figures]
     assert figures == ["difference-psnr"]
+
+
+def test_where_nothing_was_left_out_no_section_says_so():
+    pytest.importorskip("matplotlib")
+    whole = make_results(hostile=False, failures=False)
+    found = compare(record(results=whole), record("b", whole))
+
+    titles = [section.title for section in report_comparison(found).sections]
+
+    assert found.notes == ()
+    assert titles == ["Beyond noise", "Every change", "What else differs"]

@@ -6,6 +6,7 @@ from skimage.restoration import denoise_nl_means
 from tests.evaluation.phantoms import body, make
 
 from plica.errors import UnknownName, UnusablePixels
+from plica.evaluation import controls
 from plica.evaluation.controls import CLOSE, DENOISERS, PATCH, SEARCH, match_control
 from plica.evaluation.edges import judge_edges
 from plica.evaluation.fields import to_field, to_values
@@ -96,3 +97,31 @@ def test_a_loss_no_control_can_match_is_refused():
 def test_an_unknown_control_is_refused():
     with pytest.raises(UnknownName, match="there are: tv, nlm"):
         match_control(body((64, 64, 1)), "bm3d", 5.0)
+
+
+def test_a_strength_found_on_few_slices_is_mended_on_the_whole(monkeypatch):
+    """The slice that is looked at has three times the noise of the other."""
+    monkeypatch.setattr(controls, "LOOKED_AT", 48 * 48)
+    values = 40 + np.random.default_rng(0).normal(size=(48, 48, 2)) * np.array([5.0, 15.0])
+
+    control = match_control(make(values), "tv", 6.0)
+
+    assert control.rms == pytest.approx(6.0, rel=2 * CLOSE)
+    assert rms_between(make(values), control.reconstruct(make(values))) == pytest.approx(
+        control.rms, rel=1e-4
+    )
+
+
+def test_a_control_that_cannot_lose_as_much_of_the_whole_says_how_much_it_does(monkeypatch):
+    """Nothing is to be lost of the slice that is not looked at."""
+    monkeypatch.setattr(controls, "LOOKED_AT", 48 * 48)
+    values = np.full((48, 48, 2), 40.0)
+    values[..., 1] += np.random.default_rng(0).normal(0, 10, (48, 48))
+
+    assert match_control(make(values), "tv", 9.0).rms == pytest.approx(10 / np.sqrt(2), rel=0.02)
+
+
+def test_a_loss_below_the_faintest_strength_looked_for_is_matched_too():
+    image = make(to_values(body((48, 48, 1))), dtype=np.float64)
+
+    assert match_control(image, "tv", 1e-4).rms == pytest.approx(1e-4, rel=2 * CLOSE)

@@ -9,7 +9,15 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from plica.errors import InputError, MissingExtra
 from plica.evaluation.charts import distribution_chart
-from plica.evaluation.drawing import PALETTE, Looks, draw, refuse_nothing, shorten
+from plica.evaluation.drawing import (
+    PALETTE,
+    Looks,
+    add_legend,
+    draw,
+    lay_out,
+    refuse_nothing,
+    shorten,
+)
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -105,3 +113,14 @@ def test_an_empty_chart_is_refused():
 def test_a_long_label_is_cut_and_says_so():
     assert shorten("x" * 50, 10) == "x" * 9 + "…"
     assert shorten("short", 10) == "short"
+
+
+def test_panels_that_are_left_over_are_hidden_and_unnamed_curves_need_no_legend():
+    page = pytest.importorskip("matplotlib.figure").Figure()
+
+    panels = lay_out(page, 4, 3)
+    add_legend(page, panels)
+
+    assert [axes.get_visible() for axes in page.axes] == [True] * 4 + [False] * 2
+    assert panels == page.axes[:4]
+    assert page.legends == []

@@ -109,6 +109,11 @@ def test_an_image_without_edges_is_refused():
         judge_edges(to_field(flat), to_values(flat), FACTOR)
 
 
+def test_a_decoded_image_without_edges_is_refused(image):
+    with pytest.raises(UnusablePixels, match=r"of \d+ edges only 0 are left in the decoded image"):
+        judge_edges(to_field(image), np.zeros(image.grid.shape), FACTOR)
+
+
 def test_edges_of_a_real_ct_are_followed(shared):
     from plica.formats.doors import read
 

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -99,3 +100,9 @@ def test_nothing_measured_is_no_number(passes):
 def test_one_turn_has_no_range_and_no_full_batch_no_ratio():
     assert str(Ratio(2.0, 2.0, 2.0, 1)) == "2× (one turn)"
     assert str(Ratio(2.0, 1.5, 2.5, 3)) == "2× (1.5 to 2.5)"
+
+
+def test_where_no_image_of_full_size_fits_no_ratio_is_given():
+    none = replace(FULL, forward_capacity=Capacity(0, 0, 8 * GIB, "tried"))
+
+    assert show_capacities([none, LATENT]).rows[1][1:3] == ("≥ 70", "–")

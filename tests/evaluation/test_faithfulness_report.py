@@ -1,5 +1,6 @@
 """The report: patients are counted once, numbers carry their unit, refusals are said."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -274,3 +275,43 @@ def test_retention_is_drawn_by_contrast(judged):
     assert figure.pdf.startswith(b"%PDF")
     assert "blur, 40 HU" in figure.alt
     assert draw_retention(Results((result("ann", "0", 1.0, metric=PEAK),))) == ()
+
+
+def test_a_codec_without_a_number_has_no_curve():
+    name = "retention 6 mm 40 HU"
+    results = Results((
+        result("ann", "0", 0.8, metric=name),
+        result("ann", "0", math.nan, codec="b", metric=name),
+        Result(("ann", "", "0"), "c", GROUP, error="the codec takes volumes"),
+    ))  # fmt: skip
+
+    (figure,) = draw_retention(results)
+
+    assert figure.alt == f"Retention in {GROUP}. a, 40 HU: 0.80 at 6."
+
+
+def test_a_group_without_tissues_has_no_table_of_them():
+    parts = ["tissues"]
+    found = judge_faithfulness(body((64, 64, 1)), lambda x: x, factor=(4, 4, 1), parts=parts)
+    one = Result(("ann", "", "0"), "a", GROUP, list_values(found), {FACTS: found.to_json()})
+    other = replace(result("bob", "0", 1.0), group="slices without a unit", facts=one.facts)
+
+    (table,) = report_faithfulness(Judged(Results((one, other)), {}, {})).sections[1].tables
+
+    assert table.title == GROUP
+
+
+def test_parts_that_were_not_asked_for_have_no_values():
+    found = judge_faithfulness(body((64, 64, 1)), lambda x: x, factor=(4, 4, 1), parts=["tissues"])
+
+    assert {v.metric.partition(",")[0] for v in list_values(found)} == {"bias", "MAE"}
+
+
+def test_where_no_fake_could_be_found_there_is_no_faintest_one():
+    parts = ["hallucination"]
+    found = judge_faithfulness(body((64, 64, 1)), lambda x: x, factor=(4, 4, 1), parts=parts)
+    blind = replace(found, verdict=replace(found.verdict, limit=math.inf))
+
+    assert [v.metric for v in list_values(found)] == [v.metric for v in list_values(blind)] + [
+        LIMIT
+    ]

@@ -277,6 +277,23 @@ def test_values_that_are_not_finite_are_counted_in_each_picture_by_itself():
     assert "3 values of the source and 3 values of the decoded are not finite" in said
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (2e-7, "less than 0.0001 % of values lie"),
+        (0.0123, "1.2 % of values lie"),
+        (0.0, "no value lies"),
+    ],
+)
+def test_the_share_beyond_the_scale_is_said_as_far_as_digits_tell(share, said):
+    source = Image(np.arange(16.0).reshape(1, 4, 4, 1), Grid.from_spacing((4, 4, 1)))
+    tone = figures.choose_tone(source)
+
+    told = " ".join(figures._explain(source, source, tone, figures.Reach(1.0, share, "")))
+
+    assert f"; {said} beyond" in told
+
+
 def test_a_region_is_outlined_where_it_lies_and_its_inside_is_left_alone(drawn):
     pixels = np.zeros((1, 40, 40, 1), np.uint8)
     region = np.zeros((40, 40, 1), bool)

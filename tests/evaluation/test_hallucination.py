@@ -182,6 +182,13 @@ def test_the_limit_is_the_faintest_fake_that_is_found(image):
     assert below[fake > 0].max() < ACCUSED < above[fake > 0].max()
 
 
+def test_where_a_decoded_image_is_accused_already_no_fake_is_too_faint(image):
+    field = to_field(image)
+    noise = np.random.default_rng(5).normal(0, 400, field.values.shape)
+
+    assert self_test(field, FACTOR, decoded=field.values + noise).limit == 0.0
+
+
 def test_a_score_that_sees_nothing_fails_the_self_test(image, monkeypatch):
     monkeypatch.setattr(Judge, "score", lambda self, rest: np.zeros_like(rest))
 

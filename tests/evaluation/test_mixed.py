@@ -7,6 +7,7 @@ import statsmodels.formula.api as smf
 from scipy.stats import t as student
 
 from plica.errors import InputError
+from plica.evaluation import mixed
 from plica.evaluation.mixed import regress
 
 
@@ -111,6 +112,12 @@ def test_a_balanced_design_has_the_freedom_of_its_patients():
     assert found.p == pytest.approx(theirs.pvalues["x"], rel=1e-2)
 
 
+def test_of_very_many_points_the_freedom_is_that_of_the_patients(monkeypatch):
+    monkeypatch.setattr(mixed, "MOST_EXACT", 39)
+
+    assert regress(*made(0.7, patients=8)).freedom == 8 - 1 - 3
+
+
 def test_equal_names_in_two_data_sets_are_two_people():
     x, y, people, datasets = made(0.5, patients=30, sets=3)
     short = [f"p{int(name[1:]) // 3}" for name in people]
@@ -143,3 +150,9 @@ def test_a_ceiling_that_does_not_vary_within_patients_has_no_slope_of_theirs():
     ceilings = np.array([float(name[1:]) for name in people])
     with pytest.raises(InputError, match="within any patient"):
         regress(ceilings, y, people, datasets, method="fixed")
+
+
+def test_scores_without_any_noise_leave_the_mixed_model_nothing_to_fit():
+    x, _, people, datasets = made(0.5, patients=6, points=2, sets=1)
+    with pytest.raises(InputError, match="did not converge: patients may not differ at all"):
+        regress(x, 0.5 * x, people, datasets, method="mixed")

@@ -106,6 +106,15 @@ def test_a_coronal_slice_is_known_as_such():
     assert view.plane == "coronal"
 
 
+def test_a_view_is_called_by_its_plane_and_by_its_slice_where_there_are_several():
+    flat = Image(np.zeros((1, 4, 5, 1)), Grid.from_spacing((4, 5, 1)), Unit.HU)
+    deep = Image(np.ones((1, 4, 5, 6)), Grid.from_spacing((4, 5, 6)), Unit.HU)
+
+    assert [choose_views(image, ("axial",))[0].label for image in (flat, deep)] == [
+        "axial", "axial k = 3",
+    ]  # fmt: skip
+
+
 def test_planes_one_voxel_thin_are_left_out():
     grid = Grid.from_spacing((20, 1, 30))
     views = choose_views(Image(np.zeros((1, 20, 1, 30)), grid), PLANES)

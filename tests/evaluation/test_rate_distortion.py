@@ -116,3 +116,41 @@ def test_where_some_win_and_some_lose_and_where_nothing_compares_it_is_said():
     assert describe_winners(mixed).endswith("depends on the codec and the image.")
     alone = [Kept.of(result) for result in won if result.codec == "stream"]
     assert describe_winners(alone) == "No standard codec has a file of as many bytes as a latent."
+
+
+def test_a_group_in_which_every_image_failed_has_no_section():
+    failed = Result(("p9", "", "9.png"), "latent", "mammogram", error="too small")
+
+    sections = list(show_storage(Results((*results(), failed))))
+
+    assert [section.title for section in sections] == ["Storage: chest"]
+
+
+def test_images_without_a_file_of_a_type_or_of_a_size_are_left_out_and_counted():
+    """The first image has no int8 file; the stream comes as near as the second's PSNR nowhere."""
+    near = Match(point("stream", "r", 900, 20.0), 34.0, False, "comes no nearer than this")
+    first, stream, second, other = results()
+    first.facts["points"].pop()
+    second.facts["at_psnr"]["stream"]["int8"] = near.to_json()
+
+    (section,) = show_storage(Results((first, stream, second, other)))
+
+    *_, gain, share = section.tables[1].rows[1]
+    assert (gain, share) == ("37.00 (+3.00) (1 of 2)", "–")
+
+
+def test_what_latents_keep_without_loss_compares_with_nothing_and_is_no_point():
+    same = {"stream": {"float32": Match(point("stream", "r", 4000, 50.0), 4000, True)}}
+    facts = record_storage([point("latent", "float32", 4000, math.inf)], same, {"stream": {}})
+    kept = [Kept.of(Result(("p", "", "1"), "latent", facts=facts))]
+
+    assert show_winners(kept, "chest").rows == (("latent", "–", "–"),)
+    assert list_series(kept) == []
+
+
+def test_a_codec_whose_computing_is_not_known_has_no_mark_in_that_plane():
+    series = list_series([Kept.of(result) for result in results()])
+
+    figure = draw_plane(series, "chest", 2, Computing("hrnet-w64", "1024×1024", 603.5, {}))
+
+    assert figure.alt.endswith("603.5 G multiply-adds.")

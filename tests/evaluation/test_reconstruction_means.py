@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from plica.evaluation.reconstruction import Judged, _say_notes, summarise_all, tabulate
+from plica.evaluation.quality import _mean_curve
+from plica.evaluation.reconstruction import (
+    Judged,
+    _say_notes,
+    report_reconstruction,
+    summarise_all,
+    tabulate,
+)
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import PER_CODE
 from plica.metrics.metric import Value
@@ -91,3 +99,49 @@ def test_intervals_that_there_are_none_of_are_not_spoken_of():
     table = tell(2, {"a": "16"})
     assert table.caption == "Mean over images; there are too few patients for intervals."
     assert "unknown" not in str(table.rows)
+
+
+def test_a_metric_that_a_group_lacks_is_a_column_of_dashes():
+    other = Value("n", 0.5, "1", "lower", None, "Another made number.")
+    results = Results((result(0, 30.0), replace(result(1, 1.0), group="other", values=(other,))))
+
+    table = tabulate(Judged(results, {}, {}, {}, baseline="c"), summarise_all(results), "")
+
+    assert table.columns[-2:] == ("m (dB) ↑", "n")
+    assert table.rows[0][-1] == "–"
+
+
+# -- the whole report ----------------------------------------------------------------------------
+
+
+def test_draws_stand_beside_the_paper_with_their_spread():
+    facts = {"shape": (8, 8, 1), "channels": 1, "latent_bytes": 64, "encode_seconds": 1.0,
+             "decode_seconds": 1.0}  # fmt: skip
+    drawn = [replace(result(case, 30.0 + 2 * draw, draw=draw), facts=facts)
+             for case in range(3) for draw in range(2)]  # fmt: skip
+    judged = Judged(
+        Results(tuple(drawn)), {}, {}, {}, baseline="c", published={"": {"c": {"m": 33.5}}}
+    )
+
+    sections = {section.title: section for section in report_reconstruction(judged).sections}
+    (table,) = sections["Beside the paper"].tables
+
+    assert table.rows == (("c", "m (dB) ↑", "31.00 ± 1.414", "33.50"),)
+    assert table.caption == "Here: mean ± SD of 2 draws."
+
+
+def test_where_nothing_was_kept_nobody_keeps_most():
+    failed = replace(result(0, 30.0), values=(), error="too small")
+    report = report_reconstruction(Judged(Results((failed,)), {}, {}, {}, baseline="c"))
+
+    assert len(report.summary) == 1
+    assert "1 results are missing" in report.summary[0]
+
+
+def test_a_case_without_any_frequency_counts_as_one_that_reaches_none():
+    frequency = np.array([0.0, 1.0, 2.0])
+    known = {"frequency": [0.0, 1.0, 2.0], "correlation": [1.0, 0.5, 0.25]}
+    none = {"frequency": [0.0], "correlation": [None]}
+
+    assert _mean_curve([known, none], "correlation", frequency).tolist() == [1.0, 0.5, 0.25]
+    assert np.isnan(_mean_curve([known, none, none], "correlation", frequency)).all()

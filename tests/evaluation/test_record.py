@@ -76,6 +76,15 @@ def test_figures_get_file_names_that_hurt_nobody_and_none_twice():
     assert list(name_figures(report).values()) == ["etc-passwd", "worst-1", "worst-1-2", "unnamed"]
 
 
+def test_a_figure_that_two_sections_show_is_one_file():
+    figure = Figure("psnr", "", "", b"png")
+    report = Report(
+        "t", (), (Section("s", figures=(figure,)), Section("t", figures=(figure,))), {}, {}
+    )
+
+    assert name_figures(report) == {figure: "psnr"}
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", '{"version": "plica.report/2"}', "[" * 100_000]
 )

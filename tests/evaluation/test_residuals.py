@@ -7,7 +7,7 @@ from tests.evaluation.phantoms import body, make, smooth_noise
 
 from plica.errors import UnusablePixels
 from plica.evaluation.fields import to_field, to_values
-from plica.evaluation.residuals import judge_residual
+from plica.evaluation.residuals import ResidualStructure, judge_residual
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,23 @@ def test_nothing_lost_has_no_structure(image):
     found = judge_residual(to_field(image), to_values(image))
 
     assert (found.rms, found.anatomy, found.flatness) == (0.0, 0.0, 1.0)
+
+
+def test_an_offset_has_no_structure(image):
+    values = np.rint(to_values(image))
+    found = judge_residual(to_field(make(values)), values + 5)
+
+    assert found == ResidualStructure(5.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_small_body_in_much_air_has_too_few_blocks_to_tell_where_the_residual_lies():
+    values = np.full((160, 160, 1), -1000.0)
+    values[70:90, 70:90] = 40 + 10 * np.random.default_rng(0).normal(size=(20, 20, 1))
+    noise = np.random.default_rng(1).normal(0, 10, values.shape)
+
+    found = judge_residual(to_field(make(values)), values + noise)
+
+    assert (found.anatomy, found.anatomy_z) == (0.0, 0.0)
 
 
 def test_volumes_too():

@@ -181,6 +181,22 @@ def test_whole_numbers_are_measured_by_what_rounding_left():
         assert lesion.retention == pytest.approx(1.0, abs=1e-9)
 
 
+def test_a_lesion_that_rounding_takes_is_not_judged():
+    image = make(np.rint(to_values(body())), dtype=np.int16)
+
+    found = follow(image, lambda one: one, Plan((8.0,), (0.3, 60.0), seed=3))
+
+    assert [lesion.contrast for lesion in found] == [60.0]
+
+
+def test_structures_that_rounding_leaves_as_they_are_are_refused():
+    """A ramp is continued through a hole as it was."""
+    ramp = make(np.arange(96.0)[:, None, None] + np.zeros((96, 96, 1)), dtype=np.int16)
+
+    with pytest.raises(UnusablePixels, match="changes nothing that rounding to int16 leaves"):
+        follow(ramp, lambda one: one, judge=judge_removed)
+
+
 def test_noise_decides_nothing_of_a_large_lesion_in_a_random_codec():
     rng = np.random.default_rng(5)
     found = follow(body(), mapped(lambda x: x + rng.normal(0, 10, x.shape)), Plan((8.0,), (60.0,)))

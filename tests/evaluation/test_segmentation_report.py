@@ -89,3 +89,21 @@ def test_only_what_is_beyond_noise_is_counted_so():
     for shift, patients in ((lambda n, _: 0.0, 8), (lambda n, _: 0.02, 5)):
         judged = Judged(make(shift, patients), "raw", {}, {})
         assert "none of 1 differences is beyond noise" in report_segmentation(judged).summary[0]
+
+
+def test_a_label_that_only_some_patients_have_is_compared_on_those():
+    whole = make(lambda n, _: 0.02)
+    liver = [
+        Result((f"q{n}", "", "0"), arm,
+               values=(Value("dice of liver", 0.9, "1", "higher", None, "as defined"),))
+        for n in range(3) for arm in ("raw", "mixed")
+    ]  # fmt: skip
+    both = Results((*whole, *liver))
+
+    assert measure_noise(both, "raw", "dice of lung") == measure_noise(whole, "raw", "dice of lung")
+    tables = [
+        t for s in report_segmentation(Judged(both, "raw", {}, {})).sections for t in s.tables
+    ]
+    rows = {table.title: [row[0] for row in table.rows] for table in tables}
+    assert rows["dice of lung of each patient"] == [f"p{n}" for n in range(8)]
+    assert rows["dice of liver of each patient"] == ["q0", "q1", "q2"]

@@ -268,6 +268,17 @@ def test_bytes_are_clipped_as_far_as_bytes_go():
     assert prepare(image, windowed(), "ct").image.pixels.max() == 200
 
 
+def test_fractions_are_clipped_at_the_very_ends_of_the_window():
+    group = Group("ct", where={"a": ("b",)}, window=(-0.5, 0.5))
+    protocol = Protocol("ct", 1, "CT.", ("psnr",), groups=(group,))
+    values = np.array([-2.0, 0.25, 3.0], np.float32).reshape(1, 3, 1, 1)
+
+    made = prepare(Image(values, Grid.from_spacing((3, 1, 1)), Unit.HU), protocol, "ct")
+
+    assert made.image.pixels.ravel().tolist() == [-0.5, 0.25, 0.5]
+    assert made.image.pixels.dtype == np.float32
+
+
 def test_other_units_have_the_range_of_the_whole_image_before_it_is_cut():
     pixels = np.zeros((1, 20, 20, 20), np.float32)
     pixels[0, 0, 0, 0] = 50.0

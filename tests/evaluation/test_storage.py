@@ -100,6 +100,19 @@ def test_files_that_were_made_are_not_made_again(curve):
     assert len(curve.points) == made
 
 
+def test_one_rate_is_made_once(curve):
+    assert curve.at_rate(1.0) is curve.at_rate(1.0)
+    assert curve.at_rate(None) is not curve.at_rate(None)
+
+
+def test_a_file_that_is_found_at_the_last_try_is_found(curve, monkeypatch):
+    first = curve.at_bytes(6000)
+    monkeypatch.setattr(storage, "_TRIES", len(curve.points))
+
+    assert Curve(curve.standard, curve.image).at_bytes(6000) == first
+    assert first.hit
+
+
 def test_what_cannot_be_reached_is_said(curve):
     for match in (curve.at_bytes(30), curve.at_psnr(90.0), curve.at_psnr(3.0)):
         assert not match.hit
@@ -128,6 +141,14 @@ def test_a_codec_that_refuses_small_rates_is_asked_for_larger_ones(image):
     low = Curve(standard, image).at_bytes(3000)
     assert not low.hit
     assert low.point is None or low.point.rate >= 0.5
+
+
+def test_a_codec_that_refuses_every_rate_has_no_file(image):
+    standard = Standard("jpeg2000", partial(refusing_below, math.inf), load("jpeg2000").decode)
+
+    match = Curve(standard, image).at_bytes(3000)
+
+    assert match == Match(None, 3000, False, "jpeg2000 takes no rate for this image")
 
 
 def test_points_and_matches_come_back_from_their_records(curve):

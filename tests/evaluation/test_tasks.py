@@ -243,6 +243,16 @@ def test_the_boxes_are_judged_by_their_protocol(tmp_path):
     assert made.region[4:13, 8:23].all()
 
 
+def test_an_image_without_an_annotation_has_no_boxes(tmp_path):
+    make_graz(tmp_path)
+    (file,) = tmp_path.rglob("0003_01_WRI-L1_M014.json")
+    file.unlink()
+
+    cohort = read_task("grazpedwri-boxes", tmp_path).cohort
+
+    assert [case.series for case in cohort if case.patient == "3"] == ["0003_02_WRI-L2_M014"]
+
+
 def test_an_annotation_of_another_kind_is_refused(tmp_path):
     make_graz(tmp_path)
     next(tmp_path.rglob("*.json")).write_text('{"shapes": []}')
@@ -313,6 +323,13 @@ def test_two_of_three_readers_make_a_fracture(tmp_path):
         assert case.path.name == "CT PLAIN THIN"
     assert len(made.cohort.of_split("test")) == 2
     assert made.notes == ("all: 10 images here, 378 in the paper",)
+
+
+def test_archives_beside_the_scans_are_passed_over(tmp_path):
+    make_cq500(tmp_path)
+    touch(tmp_path / "CQ500CT1 CQ500CT1.zip")
+
+    assert len(read_task("cq500-fracture", tmp_path).cohort) == 10
 
 
 def test_a_scan_of_contrast_alone_is_missing(tmp_path):

@@ -13,8 +13,10 @@ from plica.errors import InputError, SettingsError, UnknownName, UnusablePixels
 from plica.metrics.distribution import (
     DISTANCES,
     Features,
+    Statistic,
     compare_sets,
     deal,
+    estimate_interval,
     find_floor,
     quantile_t,
     split_halves,
@@ -119,6 +121,20 @@ def test_without_patients_enough_there_is_no_interval_and_it_says_so():
     assert found.interval is None
     assert any("no interval" in line for line in found.warnings)
     assert found.floor is not None
+
+
+def test_a_number_that_a_group_of_patients_carries_alone_has_no_interval():
+    """Without the one image beyond 9 the made number is none."""
+    real, other = make_pair(24)
+    real.rows[7] = 10.0
+    made = Statistic(
+        "made", "1", "lower", "Made.", lambda a, _: 1.0 if a.max() > 9 else math.nan,
+        need=lambda _: 2, why="",
+    )  # fmt: skip
+
+    assert estimate_interval(made, real, other, seed=0) == (
+        None, ("no interval: the number has no meaning without some group of patients",),
+    )  # fmt: skip
 
 
 def test_one_patient_has_no_halves():

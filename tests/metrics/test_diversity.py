@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plica.errors import InputError, SettingsError, UnusablePixels
+from plica.metrics.distribution import NO_FLOOR
 from plica.metrics.diversity import (
     Pictures,
     compare_diversity,
@@ -119,6 +120,19 @@ def test_few_patients_are_warned_of_and_one_is_refused():
     assert any("below the 40 it needs" in line for line in few.warnings)
     with pytest.raises(InputError, match="images of one"):
         measure_likeness(make_pictures(5, per_patient=5))
+
+
+def test_a_pair_that_lies_in_no_half_leaves_no_floor():
+    found = compare_diversity(make_pictures(6), make_pictures(6, seed=1, prefix="d"), pairs=1)
+
+    assert found.floor is None
+    assert NO_FLOOR in found.warnings
+
+
+def test_of_patients_enough_nothing_is_warned():
+    real, other = make_pictures(40), make_pictures(40, seed=1, prefix="d")
+
+    assert compare_diversity(real, other, pairs=8, repeats=0).warnings == ()
 
 
 def test_what_cannot_be_compared_is_refused():

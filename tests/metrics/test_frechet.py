@@ -106,6 +106,14 @@ def test_extrapolation_takes_most_of_the_bias_away():
     assert abs(np.mean(corrected)) < 0.3 * np.mean(raw)
 
 
+def test_of_one_patient_there_is_no_line_to_extrapolate():
+    """Half of one patient is none."""
+    names = tuple(map(str, range(40)))
+    real, other = (Features(draw(40, 4, seed=seed), ("p",) * 40, names) for seed in (0, 1))
+
+    assert np.isnan(extrapolate(real, other, 0)["extrapolated"])
+
+
 def test_of_moments_is_of_rows():
     x, y = mix(80, 10, seed=10), mix(90, 10, seed=11)
     means, covariances = zip(*(moments(rows) for rows in (x, y)), strict=True)

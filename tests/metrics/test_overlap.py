@@ -55,6 +55,14 @@ def test_a_worked_example_by_hand():
     assert (moved.n_reference, moved.n_segmented) == (216, 216)
 
 
+def test_a_metric_that_was_not_asked_for_is_no_key():
+    a, b = two_cubes()
+    moved, _ = measure_labels(label_image(a), label_image(b), metrics=("dice",), tolerance_mm=1)
+
+    with pytest.raises(KeyError, match="assd"):
+        moved["assd"]
+
+
 def test_dice_is_that_of_monai():
     torch = pytest.importorskip("torch")
     meandice = pytest.importorskip("monai.metrics.meandice")

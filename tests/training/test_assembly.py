@@ -1,6 +1,7 @@
 """A recipe, images and a folder become a training; what it began with is kept for the card."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from tests.cli.trainings import RECIPE, write_cohort, write_table
@@ -17,7 +18,7 @@ from plica.training.assembly import (
     read_given_cohort,
     run_recipe,
 )
-from plica.training.recipe import Recipe
+from plica.training.recipe import Classification, Recipe
 from plica.training.recipes import change
 
 SMALL = settings.parse(Recipe, RECIPE)
@@ -173,3 +174,4 @@ def test_files_of_networks_that_judge_are_named_with_their_hash(tmp_path):
     assert "sha256:" in told["vgg16"]
     assert "not the file that is known as published" in told["vgg16"]
     assert describe_pretrained(SMALL, None) == {}
+    assert describe_pretrained(replace(SMALL, objective=Classification()), weights) == {}

@@ -101,6 +101,15 @@ def test_a_damaged_entry_is_made_again(cache, make, damage):
     assert not [file for file in cache.folder.iterdir() if file.suffix == ".part"]
 
 
+def test_a_record_larger_than_any_is_not_read(cache, make, monkeypatch):
+    cache.fetch("a", make)
+    monkeypatch.setattr(cache_module, "_MOST_RECORD_BYTES", 10)
+
+    cache.fetch("a", make)
+
+    assert make.times == 2
+
+
 def test_a_copied_cache_is_known_by_its_content(cache, make):
     entry = cache.fetch("a", make)
     os.utime(entry.path, ns=(1, 1))

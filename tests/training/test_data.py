@@ -1,6 +1,7 @@
 """What a recipe trains on is what it selects, and all that cannot be used is said before hours."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,6 +217,19 @@ def test_volumes_are_small_by_their_planes_or_by_all_their_sides(tmp_path):
         prepare(tmp_path, cohort, crop=32, planes=(0, 1))
     with pytest.raises(SettingsError, match=r"\(12\)"):
         prepare(tmp_path, cohort, dims=3)
+
+
+def test_a_label_that_judged_images_lack_selects_none_of_them(tmp_path):
+    cases = [
+        replace(case, labels={**case.labels, "ward": "3"}) if case.split == "train" else case
+        for case in labelled_cohort(tmp_path)
+    ]
+    sources = (Source("ward", {"ward": ("3",)}), Source("others", {"kind": ("a",)}))
+
+    prepared = prepare(tmp_path, Cohort(tuple(cases)), sources=sources)
+
+    assert [len(pool.images) for pool in prepared.pools] == [3, 1]
+    assert names(prepared.validation.images) == ["3.png"]
 
 
 # -- preparing -----------------------------------------------------------------------------------

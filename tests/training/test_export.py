@@ -168,6 +168,14 @@ def test_judgements_of_another_kind_are_refused(trained, tmp_path):
         export_run(run, tmp_path / "codec", choice="last")
 
 
+def test_a_run_that_kept_no_judgements_is_exported_without_metrics(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained("plain"), run)
+    (run / "evaluation.csv").unlink()
+
+    assert export_run(run, tmp_path / "codec", choice="last").metrics == []
+
+
 def test_the_card_keeps_the_constructors_defaults(trained, tmp_path):
     run = trained("plain")
     card = export_run(run, tmp_path / "codec", choice="last").card

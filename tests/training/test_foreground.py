@@ -45,6 +45,17 @@ def test_all_of_an_even_image_counts():
     draw_voxel(np.random.default_rng(0), even, foreground)
 
 
+def test_of_a_cell_whose_voxels_rounding_brought_down_any_is_drawn():
+    cells = np.zeros((2, 2, 1), bool)
+    cells[1, 0] = True
+    even = np.full((1, 16, 16, 1), 0.5, np.float16)
+    rng = np.random.default_rng(0)
+
+    drawn = {draw_voxel(rng, even, Foreground(cells, 0.5001)) for _ in range(2000)}
+
+    assert drawn == {(i, j, 0) for i in range(8, 16) for j in range(8)}
+
+
 def test_a_colour_counts_by_its_brightest_channel():
     pixels, _ = ball()
     colours = np.concatenate([np.full_like(pixels, -1), pixels])

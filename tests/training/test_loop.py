@@ -72,3 +72,30 @@ def test_a_training_cut_in_two_ends_as_one_that_was_not(tmp_path):
     assert np.array_equal(
         rows(tmp_path / "whole" / "evaluation.csv"), rows(run.folder / "evaluation.csv")
     )
+
+
+def test_a_damaged_checkpoint_is_passed_over_watched_or_not(tmp_path):
+    recipe = make_recipe(steps=10)
+    told = []
+
+    class Watching:
+        def advanced(self, progress): ...
+        def logged(self, step, numbers): ...
+        def judged(self, step, means, best): ...
+
+        def said(self, sentence):
+            told.append(sentence)
+
+    for watcher in (None, Watching()):
+        folder = tmp_path / str(watcher is None)
+        whole, run, _ = start(folder, recipe)
+        (run.folder / "results.json").unlink()
+        steps = checkpoint.list_steps(run.folder / "checkpoints")
+        last = checkpoint.locate(run.folder / "checkpoints", steps[-1])
+        (last / "network.safetensors").write_bytes(b"")
+
+        again, _, _ = start(folder, recipe, watcher=watcher)
+
+        assert again.last == whole.last
+    assert len(told) == 1
+    assert told[0].endswith("the one before it is taken")

@@ -1,5 +1,7 @@
 """A player's step is that of its terms: over the whole batch, clipped, and nobody else's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,18 @@ def test_shares_of_the_gradient_are_measured_at_the_probe():
     assert float(turn.numbers["share", "critic"]) == pytest.approx(1 / 11, rel=1e-4)
     _, turn = learn(Squared(), compare=False)
     assert "share" not in {kind for kind, _ in turn.numbers}
+
+
+def test_a_term_that_nothing_can_be_learnt_from_has_no_share():
+    class Offset(Squared):
+        def terms(self, player, batch, step):
+            terms = super().terms(player, batch, step)
+            return replace(terms, parts={**terms.parts, "offset": torch.tensor(2.0)})
+
+    _, turn = learn(Offset(), compare=True)
+
+    assert float(turn.numbers["term", "offset"]) == 2.0
+    assert {name for kind, name in turn.numbers if kind == "share"} == {"squared"}
 
 
 def test_the_rate_is_the_schedules():

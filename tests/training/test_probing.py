@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from tests.training.checks import FINE, read_pictures, write_pictures
 import plica
 from plica.errors import InputError, SettingsError, TrainingInterrupted, UnreadableFile
 from plica.evaluation.roc import auroc
+from plica.training.cache import Cache
 from plica.training.checkpoint import list_steps, load, locate, save
 from plica.training.engine import Engine
 from plica.training.loop import CHECKPOINTS
 from plica.training.probing import PREDICTIONS, Course, plan_for
-from plica.training.views import Sight, Views, list_subjects
+from plica.training.views import Sight, View, Views, list_subjects
 
 ENGINE = Engine("cpu")
 
@@ -211,6 +213,21 @@ def test_inputs_are_standardised_by_the_training_images_alone(pictures, cache):
     assert abs(train.mean()) < 1e-5
     assert abs(train.std() - 1) < 1e-5
     assert abs(test.mean()) > 1e-5
+
+
+def test_volumes_are_given_as_they_lie(tmp_path):
+    def make(number):
+        values = np.random.default_rng(number).normal(size=(1, 6, 5, 4)).astype(np.float32)
+        return values, {"shape": values.shape, "content": str(number)}
+
+    views = [View.of(Cache(tmp_path).fetch(str(n), partial(make, n))) for n in range(3)]
+    plan = plan_for("pooled-3d", classes=2, linear=True)
+
+    made = Course(plan, views, np.array([0, 1, 1]), [0, 1], [2], engine=ENGINE, cache=tmp_path)
+
+    assert made.shape == (1, 6, 5, 4)
+    learnt = np.stack([make(n)[0] for n in range(2)])
+    assert np.allclose(made.load(2), (make(2)[0] - learnt.mean()) / learnt.std(), atol=1e-4)
 
 
 # -- refusing --------------------------------------------------------------------------------------

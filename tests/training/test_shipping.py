@@ -3,21 +3,25 @@
 import dataclasses
 import hashlib
 import json
+import runpy
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from tests.cli.trainings import RECIPE as KL_RECIPE
 from tests.training.pictures_made import make_cohort
 
 import plica
-from plica.codecs.directory import make_network
+from plica.codecs.directory import make_network, write_directory
 from plica.codecs.weights import fill
 from plica.cohort import Cohort
 from plica.errors import OutputError, PlicaError, SettingsError, WeightsError
+from plica.settings import parse
 from plica.training import shipping
 from plica.training.assembly import Places, recipe_of, run_recipe
-from plica.training.export import export_run
+from plica.training.export import export_run, make_untrained
 from plica.training.recipe import Data, Recipe, Source
 
 RECIPE = Recipe(
@@ -146,6 +150,37 @@ def test_what_is_no_run_or_no_compact_codec_is_refused(trained, tmp_path):
     with pytest.raises(SettingsError, match="neither a run"):
         shipping.ship(tmp_path, data=folder / "images.csv", out=tmp_path)
     assert shipping.main([str(tmp_path), "--data", str(folder / "images.csv")]) == 1
+
+
+def test_a_codec_that_is_not_compact_is_refused(trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    recipe = parse(Recipe, KL_RECIPE)
+    monkeypatch.setattr(shipping, "read_recipe", lambda _: recipe)
+    write_directory(tmp_path / "codec", make_untrained(recipe))
+
+    with pytest.raises(WeightsError, match="holds a kl codec; those that ship are compact"):
+        shipping.ship(tmp_path / "codec", data=folder / "images.csv", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_log_of_what_is_left_of_a_run_is_kept(trained, tmp_path):
+    folder, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (tmp_path / "run" / "environment.json").unlink()
+
+    shipping.keep_log(tmp_path / "run", tmp_path / "logs")
+
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {
+        "recipe.toml", "log.jsonl", "losses.csv", "evaluation.csv"
+    }  # fmt: skip
+
+
+def test_shipping_is_a_command_that_fails_with_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["shipping", str(tmp_path), "--data", str(tmp_path)])
+
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_path(shipping.__file__, run_name="__main__")
+    assert "is neither a run's folder nor a codec's" in capsys.readouterr().err
 
 
 def test_too_large_a_file_does_not_ship(trained, tmp_path, monkeypatch):

@@ -203,8 +203,6 @@ def _size(png: bytes) -> tuple[int, int]:
 
 
 def _table(table: Table, mark: str) -> str:
-    if not table.columns:
-        return ""
     kinds = [_kind(table, place) for place in range(len(table.columns))]
     head = "".join(
         f'<th scope="col"{kind}>{_arrow(name)}</th>'

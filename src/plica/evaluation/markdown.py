@@ -47,8 +47,6 @@ def escape(text: str) -> str:
 
 
 def _write_table(table: Table) -> list[str]:
-    if not table.columns:
-        return []
     right = [
         place > 0 and bool(table.rows) and all(is_numeric(row[place]) for row in table.rows)
         for place in range(len(table.columns))

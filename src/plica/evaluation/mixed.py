@@ -206,8 +206,9 @@ def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
         found = sm.MixedLM(y, np.column_stack([centred, heights]), groups=people).fit(
             reml=True, method=["bfgs", "lbfgs", "cg", "powell", "nm"]
         )
+        deviation = float(found.bse_fe[0])
     slope = float(found.params[0])
-    if not found.converged or not math.isfinite(float(found.bse_fe[0])):
+    if not found.converged or not math.isfinite(deviation):
         raise InputError(
             "the mixed model did not converge: patients may not differ at all; say method='fixed'"
         )
@@ -216,7 +217,7 @@ def _fit_mixed(x: Numbers, y: Numbers, people: NDArray[np.intp], sets: NDArray[n
     total = explained + between + noise
     shares = (explained / total, (explained + between) / total) if total else (math.nan, math.nan)
     design = np.column_stack([centred, heights])
-    return slope, float(found.bse_fe[0]), _satterthwaite(design, people, between, noise), shares
+    return slope, deviation, _satterthwaite(design, people, between, noise), shares
 
 
 def _satterthwaite(

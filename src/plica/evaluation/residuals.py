@@ -65,7 +65,8 @@ class ResidualStructure:
 def judge_residual(source: Field, decoded: Real, *, seed: int = 0) -> ResidualStructure:
     """What is in the residual of a decoded image.
 
-    A residual of nothing has no structure: all its numbers are 0, and its flatness 1.
+    A residual of nothing has no structure: all its numbers are 0, and its flatness 1; so has one
+    that is the same everywhere, but for its RMS.
 
     Raises:
         UnusablePixels: The image has too few blocks to tell where the residual lies.
@@ -134,6 +135,8 @@ def _flatness(residual: Real, source: Field) -> float:
     sums = np.bincount(ring.ravel(), power.ravel(), RINGS + 1)[:RINGS]
     counts = np.bincount(ring.ravel(), minlength=RINGS + 1)[:RINGS]
     means = sums[counts > 0] / counts[counts > 0]
+    if not means.any():
+        return 1.0  # of an offset alone
     means = np.maximum(means, means.max() * 1e-12)
     return float(np.exp(np.log(means).mean()) / means.mean())
 

@@ -349,8 +349,6 @@ def _calm_around(field: Field, shape: Triple) -> Any:
 
 def _fill(values: Real, hole: Any, rng: np.random.Generator) -> Real:
     """The box with its hole filled: what surrounds it continued smoothly, and its noise."""
-    if hole.all():
-        raise UnusablePixels("a structure fills its whole box: ask for more room around it")
     smooth = values.copy()
     smooth[hole] = values[~hole].mean()
     cross = import_extra("scipy.ndimage").generate_binary_structure(3, 1).astype(float)

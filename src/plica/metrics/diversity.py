@@ -270,8 +270,6 @@ def bootstrap_gap(real: Likeness, other: Likeness, *, seed: int) -> tuple[float,
     for _ in range(BOOTSTRAPS):
         counts = [_draw(side, chance) for side in (sides[:1] if same else sides)]
         gaps.append(other.weigh(counts[-1]) - real.weigh(counts[0]))
-    if np.isnan(gaps).all():
-        return None
     low, high = np.nanpercentile(gaps, (2.5, 97.5))
     return float(low), float(high)
 
