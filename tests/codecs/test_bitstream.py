@@ -1,5 +1,6 @@
 """Storage codecs keep the rate, keep whole numbers where asked, and survive hostile bytes."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plica.codecs.bitstream import OFFERS
+from plica.codecs.bitstream import _HEAD, OFFERS
 from plica.codecs.codec import Codec, Request
 from plica.errors import LatentError, SettingsError, UnknownName, UnusablePixels
 from plica.grid import Grid
@@ -203,6 +204,29 @@ def test_codes_that_are_no_bytes_are_refused(name):
     latent = codec.encode(image())
     with pytest.raises(LatentError, match="bytes of shape"):
         codec.decode(replace(latent, codes=latent.codes.astype(np.float32)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("dtype", "step"),
+    [(np.float32, 0.0), (np.float32, np.nan), (np.float32, 1e35), (np.int16, -1.0),
+     (np.int16, 2.0**54)],
+)  # fmt: skip
+def test_levels_that_no_encoder_chooses_are_refused(name, dtype, step):
+    latent = build(name).encode(image(dtype=dtype))
+    stream = latent.codes.tobytes()
+    mark, packed, channels, _, offset = _HEAD.unpack_from(stream)
+    altered = _HEAD.pack(mark, packed, channels, step, offset) + stream[_HEAD.size :]
+    codes = np.frombuffer(altered, np.uint8).reshape(latent.codes.shape)
+
+    with pytest.raises(LatentError, match=re.escape(f"by {step}: it is damaged")):
+        build(name).decode(replace(latent, codes=codes))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_standard_has_no_weights(name):
+    with pytest.raises(UnknownName, match=rf"{name} has no weights: leave out mine\.ckpt"):
+        OFFERS[name].build(Request(weights="mine.ckpt"))
 
 
 def test_the_head_of_a_jpegxl_codestream_gives_its_size():
