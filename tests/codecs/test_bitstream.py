@@ -32,6 +32,14 @@ def image(shape=(1, 48, 40, 3), dtype=np.int16, seed=0, low=-1024, high=3071):
     return Image(pixels, Grid.from_spacing(shape[1:], (0.7, 0.8, 2.0)), Unit.HU)
 
 
+def alter_head(latent, **parts):
+    stream = latent.codes.tobytes()
+    names = ("mark", "packed", "channels", "step", "offset")
+    head = dict(zip(names, _HEAD.unpack_from(stream), strict=True)) | parts
+    altered = _HEAD.pack(*head.values()) + stream[_HEAD.size :]
+    return replace(latent, codes=np.frombuffer(altered, np.uint8).reshape(latent.codes.shape))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("dtype", "low", "high"),
@@ -214,13 +222,20 @@ def test_codes_that_are_no_bytes_are_refused(name):
 )  # fmt: skip
 def test_levels_that_no_encoder_chooses_are_refused(name, dtype, step):
     latent = build(name).encode(image(dtype=dtype))
-    stream = latent.codes.tobytes()
-    mark, packed, channels, _, offset = _HEAD.unpack_from(stream)
-    altered = _HEAD.pack(mark, packed, channels, step, offset) + stream[_HEAD.size :]
-    codes = np.frombuffer(altered, np.uint8).reshape(latent.codes.shape)
 
     with pytest.raises(LatentError, match=re.escape(f"by {step}: it is damaged")):
-        build(name).decode(replace(latent, codes=codes))
+        build(name).decode(alter_head(latent, step=step))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [({"packed": b"<c8\0"}, "names the pixel type '<c8', which is none: it is damaged"),
+     ({"offset": np.int64(40000).tobytes()}, "lowest value 40000 is none of int16: it is damaged")],
+)  # fmt: skip
+def test_a_type_that_is_none_and_a_value_beyond_it_are_refused(name, head, words):
+    with pytest.raises(LatentError, match=words):
+        build(name).decode(alter_head(build(name).encode(image()), **head))
 
 
 @pytest.mark.parametrize("name", NAMES)
