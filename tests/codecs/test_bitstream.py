@@ -1,5 +1,6 @@
 """Storage codecs keep the rate, keep whole numbers where asked, and survive hostile bytes."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plica.codecs.bitstream import OFFERS
+from plica.codecs.bitstream import _HEAD, OFFERS
 from plica.codecs.codec import Codec, Request
 from plica.errors import LatentError, SettingsError, UnknownName, UnusablePixels
 from plica.grid import Grid
@@ -29,6 +30,14 @@ def image(shape=(1, 48, 40, 3), dtype=np.int16, seed=0, low=-1024, high=3071):
     field = (field - field.min()) / max(np.ptp(field), 1e-9)
     pixels = (low + field * (high - low)).astype(dtype)
     return Image(pixels, Grid.from_spacing(shape[1:], (0.7, 0.8, 2.0)), Unit.HU)
+
+
+def alter_head(latent, **parts):
+    stream = latent.codes.tobytes()
+    names = ("mark", "packed", "channels", "step", "offset")
+    head = dict(zip(names, _HEAD.unpack_from(stream), strict=True)) | parts
+    altered = _HEAD.pack(*head.values()) + stream[_HEAD.size :]
+    return replace(latent, codes=np.frombuffer(altered, np.uint8).reshape(latent.codes.shape))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -203,6 +212,36 @@ def test_codes_that_are_no_bytes_are_refused(name):
     latent = codec.encode(image())
     with pytest.raises(LatentError, match="bytes of shape"):
         codec.decode(replace(latent, codes=latent.codes.astype(np.float32)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("dtype", "step"),
+    [(np.float32, 0.0), (np.float32, np.nan), (np.float32, 1e35), (np.int16, -1.0),
+     (np.int16, 2.0**54)],
+)  # fmt: skip
+def test_levels_that_no_encoder_chooses_are_refused(name, dtype, step):
+    latent = build(name).encode(image(dtype=dtype))
+
+    with pytest.raises(LatentError, match=re.escape(f"by {step}: it is damaged")):
+        build(name).decode(alter_head(latent, step=step))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [({"packed": b"<c8\0"}, "names the pixel type '<c8', which is none: it is damaged"),
+     ({"offset": np.int64(40000).tobytes()}, "lowest value 40000 is none of int16: it is damaged")],
+)  # fmt: skip
+def test_a_type_that_is_none_and_a_value_beyond_it_are_refused(name, head, words):
+    with pytest.raises(LatentError, match=words):
+        build(name).decode(alter_head(build(name).encode(image()), **head))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_standard_has_no_weights(name):
+    with pytest.raises(UnknownName, match=rf"{name} has no weights: leave out mine\.ckpt"):
+        OFFERS[name].build(Request(weights="mine.ckpt"))
 
 
 def test_the_head_of_a_jpegxl_codestream_gives_its_size():

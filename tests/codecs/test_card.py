@@ -35,7 +35,7 @@ def test_latents_name_their_codec_without_the_history_of_its_weights():
         ("dims", 7), ("dims", "2"), ("factor", 10**400), ("factor", 0), ("channels", -1),
         ("extras", []), ("name", 5), ("name", ""), ("licence", None), ("latents", [1]),
         ("latents", []), ("latents", ["drawn"]), ("weights", {"kind": "odd"}), ("weights", 3),
-        ("tileable", "yes"), ("colour", "red"), ("native_window", 1.5),
+        ("tileable", "yes"), ("norms", ["batches"]), ("colour", "red"), ("native_window", 1.5),
     ],
 )  # fmt: skip
 def test_a_strangers_card_is_refused_by_name(tmp_path, fact, value):

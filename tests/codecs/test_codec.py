@@ -1,10 +1,12 @@
 """What holds of codecs before any of them is asked: which images they take."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import plica
-from plica.errors import UnusablePixels
+from plica.errors import LatentError, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -40,3 +42,14 @@ def test_labels_that_are_called_grey_values_are_encoded_as_such():
         labels.with_pixels(labels.pixels, unit=Unit.RELATIVE)
     )
     assert latent.unit is Unit.RELATIVE
+
+
+@pytest.mark.parametrize("name", ["linear-4x1-3d", "bicubic-4x-2d"])
+def test_a_way_back_that_ends_elsewhere_is_refused(name):
+    image = make_labels().with_pixels(make_labels().pixels, unit=Unit.RELATIVE)
+    codec = plica.load(name)
+    latent = codec.encode(image)
+    elsewhere = Grid(image.grid.shape, np.diag([1, 1, 2.5, 1]))
+
+    with pytest.raises(LatentError, match=r"the way back ends on a grid of .*: the latent is dam"):
+        codec.decode(replace(latent, source=elsewhere))

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from plica.grid import Grid
 from plica.image import Image
 from plica.networks.kl import KlAutoencoder
 from plica.preparation.pipelines import full_range
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EYE = np.eye(4)
 SETTINGS = {"dims": 2, "in_channels": 1, "code_channels": 2, "widths": [32, 64], "blocks": 1}
@@ -90,6 +94,24 @@ def test_a_card_of_something_else_is_refused(folder, change):
         plica.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tileable": True}, "says that tiles are exact, but its network looks at the whole map"),
+        ({"extras": {"network": {"kind": "kl", **SETTINGS}, "preparation": "full_range",
+                     "padding": "wrap"}}, "asks for a padding that is none of"),
+        ({"norms": ["batches"]}, "a network normalises over"),
+        ({"summary": "x" * 2**20}, "larger than any card: it is something else"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_card_is_said(folder, change, sentence):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, **change}))
+
+    with pytest.raises(WeightsError, match=sentence):
+        plica.load(folder)
+
+
 def test_one_turned_bit_in_the_weights_is_an_error(tmp_path):
     codec = make_codec()
     source = WeightsSource("file", filename="weights.safetensors")
@@ -156,6 +178,13 @@ class Untyped(FoldNet):
         super().__init__(width=width)
 
 
+class Hiding(FoldNet):
+    """It is annotated with what only a type checker imports."""
+
+    def __init__(self, kernels: "Sequence[int]" = (3, 3)):
+        super().__init__(kernels=kernels)
+
+
 class Particular(FoldNet):
     """Its constructor takes what it cannot make a network of."""
 
@@ -183,7 +212,7 @@ def bring(monkeypatch):
     """Networks as an installed package brings them: a name in the group plica.networks."""
     found = [
         importlib.metadata.EntryPoint(one.__name__.lower(), f"{__name__}:{one.__name__}", "")
-        for one in (FoldNet, Untyped, Particular, Lacking, Forgetful)
+        for one in (FoldNet, Untyped, Hiding, Particular, Lacking, Forgetful)
     ]
     groups = {"plica.networks": found}
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: groups.get(group, []))
@@ -247,6 +276,7 @@ def test_who_holds_a_folder_without_its_package_is_told_to_install_it(bring, tmp
         ({"kind": "foldnet", "foo": 1}, r"it has unknown foo; a network of this kind has factor"),
         ({"kind": "untyped"}, r"it lacks width; a network"),
         ({"kind": "untyped", "width": 3}, r"what type its width is.*annotate it"),
+        ({"kind": "hiding"}, r"'Sequence' is not defined.*import the types .* TYPE_CHECKING"),
         ({"kind": "forgetful"}, r"window.*persistent"),
     ],
 )

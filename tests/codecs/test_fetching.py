@@ -140,6 +140,26 @@ def test_an_answer_that_is_no_http_is_an_answer(direct):
         thread.join()
 
 
+@pytest.mark.parametrize(("patience_s", "reached"), [(0.05, False), (10, True)])
+def test_silence_is_no_way_and_a_connection_that_breaks_off_is_one(
+    direct, monkeypatch, patience_s, reached
+):
+    monkeypatch.setattr(fetching, "PATIENCE_S", patience_s)
+    with socket.create_server(("127.0.0.1", 0)) as held:
+
+        def hang_up():
+            client, _ = held.accept()
+            client.recv(1000)
+            client.close()
+
+        thread = threading.Thread(target=hang_up)
+        if reached:
+            thread.start()
+        assert fetching.can_reach(f"http://127.0.0.1:{held.getsockname()[1]}") is reached
+        if reached:
+            thread.join()
+
+
 @pytest.mark.parametrize("status", [200, 403, 500])
 def test_an_answer_that_is_a_refusal_is_an_answer(direct, status):
     class Answer(http.server.BaseHTTPRequestHandler):

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import plica
+from plica.codecs import catalogue
 from plica.codecs.card import CodecCard
+from plica.codecs.codec import Offer
 from plica.codecs.framecodec import FrameCodec
 from plica.codecs.medvae import picture_steps
 from plica.codecs.preparing import Preparing
@@ -19,6 +21,7 @@ from plica.formats import latents
 from plica.grid import Grid
 from plica.image import Image, Unit
 from plica.networks.frames import Framed
+from plica.registry import Registry
 
 OBLIQUE = np.array([[0.9, 0.1, 0, 5], [-0.1, 0.8, 0.2, -7], [0, -0.1, 2.1, 11], [0, 0, 0, 1.0]])
 
@@ -70,6 +73,9 @@ def codec_of(network: Framed, **settings) -> FrameCodec:
         period=network.period, causal=network.causal,
     )  # fmt: skip
     return FrameCodec(card, network, "sha256:0", picture_steps, **settings)
+
+
+OFFER = Offer(codec_of(Folding()).card, lambda request: codec_of(Folding()))
 
 
 def make_ct(shape: tuple[int, int, int]) -> Image:
@@ -200,3 +206,56 @@ def test_numbers_of_classes_are_refused():
     labels = make_ct((4, 4, 4))
     with pytest.raises(UnusablePixels, match="name classes, which folding would blend"):
         codec_of(Folding()).encode(labels.with_pixels(labels.pixels, unit=Unit.LABEL))
+
+
+def test_an_outline_is_the_latent_but_for_its_codes():
+    image = make_ct((6, 9, 7))
+    codec = codec_of(Folding())
+    latent, outline = codec.encode(image), codec.outline_latent(image)
+
+    assert not outline.codes.any()
+    assert outline.codes.base.size == 1
+    for name in ("codec", "prepared", "source", "factor", "unit", "trail"):
+        assert getattr(outline, name) == getattr(latent, name)
+    assert outline.codes.shape == latent.codes.shape
+    plans = [codec.plan_decoding(one).held_bytes for one in (latent, outline)]
+    assert plans[0] == plans[1]
+    mapped = codec.plan_decoding(latent, mapped=True).held_bytes
+    assert plans[0] - mapped == 4 * image.pixels.size
+
+
+def test_channels_that_do_not_fill_a_networks_are_refused():
+    grid = Grid((4, 4, 4), OBLIQUE)
+    with pytest.raises(UnusablePixels, match="folding takes 3 channels, but the image has 2"):
+        codec_of(Folding()).encode(Image(np.zeros((2, 4, 4, 4), np.uint8), grid))
+
+
+def test_codes_of_another_number_are_damaged():
+    codec = codec_of(Folding())
+    latent = codec.encode(make_ct((6, 6, 9)))
+    with pytest.raises(LatentError, match=r"folding makes 48 code channels at factor .* damaged"):
+        codec.decode(replace(latent, codes=latent.codes[:-1]))
+
+
+def test_a_device_has_memory_of_its_own():
+    image = make_ct((16, 16, 16))
+    needed = codec_of(Folding()).plan_encoding(image).piece_bytes
+
+    there = codec_of(Folding(), device="meta", running=Running(memory=1))
+    assert there.plan_encoding(image).piece_bytes == needed
+    poor = replace(there, running=Running(device_memory=needed // 2))
+    with pytest.raises(TooLarge, match="give device_memory=") as error:
+        poor.plan_encoding(image)
+    assert error.value.least == needed
+
+
+def test_options_are_those_of_networks_but_for_the_precision(monkeypatch):
+    table = Registry("codec", (("folding", f"{__name__}:OFFER"),))
+    monkeypatch.setattr(catalogue, "CODECS", table)
+
+    codec = plica.load("folding", axis="coronal", memory="1G", precision="float32")
+    assert (codec.preparing.axis, codec.running.memory) == ("coronal", 2**30)
+    with pytest.raises(SettingsError, match="folding is run in float32 alone: leave out precision"):
+        plica.load("folding", precision="bfloat16")
+    with pytest.raises(SettingsError, match="slices in order"):
+        plica.load("folding", tile=64)

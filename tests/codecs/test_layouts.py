@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.networks.made import make_state
 
-from plica.codecs.layouts import SCHEDULE, to_compvis
+from plica.codecs.layouts import SCHEDULE, from_maisi, to_compvis
 from plica.errors import WeightsError
 from plica.networks.kl import KlAutoencoder
 from plica.networks.vq import VqAutoencoder
@@ -118,6 +118,17 @@ def test_training_losses_beside_it_are_passed_over():
 
 def test_an_unknown_key_stays_for_the_network_to_refuse():
     assert "surprise.weight" in to_compvis({"surprise.weight": torch.zeros(1)})
+
+
+def test_half_of_a_posterior_stays_for_the_network_to_refuse():
+    mean = {f"quant_conv_mu.conv.{end}": torch.zeros(1) for end in ("weight", "bias")}
+    whole = mean | {key.replace("mu", "log_sigma"): value for key, value in mean.items()}
+    stem = {"encoder.blocks.0.conv.conv.weight": torch.zeros(1)}
+
+    kept, joined = (from_maisi(stem | one, levels=3, blocks=2) for one in (mean, whole))
+
+    assert set(kept) == {"encoder.conv_in.weight", "quant_conv_mu.weight", "quant_conv_mu.bias"}
+    assert set(joined) == {"encoder.conv_in.weight", "quant_conv.weight", "quant_conv.bias"}
 
 
 def test_two_layouts_in_one_file_are_refused():

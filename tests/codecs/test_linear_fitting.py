@@ -93,6 +93,14 @@ def test_a_radiograph_is_seen_by_row_and_column_and_grey_colour_once():
     assert array.min() == -1.0
 
 
+def test_each_of_several_colours_is_seen():
+    pixels = np.zeros((3, 30, 20, 1), np.uint8)
+    pixels[1, 5, 9] = 255
+    image = Image(pixels, Grid.from_spacing((30, 20, 1), calibrated=False), Unit.DISPLAY)
+    arrays = list(see(image, 2))
+    assert [array[9, 5] for array in arrays] == [-1, 1, -1]
+
+
 def test_the_command_fits_reads_back_and_refuses_to_overwrite(tmp_path, capsys):
     from PIL import Image as Picture
 

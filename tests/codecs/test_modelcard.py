@@ -74,6 +74,18 @@ def test_what_lesions_keep_is_what_the_page_on_faithfulness_has():
         assert ("limit" in find_offer(name).card.extras) == (shares["3 mm"] < 0.5)
 
 
+def test_lesions_of_which_nobody_said_where_they_were_measured_have_a_table_all_the_same():
+    kept = {"3 mm": 0.25}
+    page, told = (
+        write_model_card(dataclasses.replace(CARD, extras={"lesions_kept": kept | said}))
+        for said in ({}, {"measured_on": "spheres"})
+    )
+
+    assert "| 3 mm | 0.25 |" in page
+    assert "Measured on" not in page
+    assert "Measured on spheres." in told
+
+
 def test_training_becomes_tables():
     training = {
         "recipe": "small", "steps": 10, "seed": 0, "judged by": "",

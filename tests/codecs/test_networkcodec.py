@@ -44,6 +44,21 @@ class Cells:
         return z + 1
 
 
+class Bare:
+    """A network that has neither a posterior nor a projection."""
+
+    factor, dims, in_channels = 4, 3, 1
+
+    def __init__(self, code_channels: int = 1) -> None:
+        self.code_channels = code_channels
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool3d(x, 4).expand(-1, self.code_channels, -1, -1, -1)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(z[:, :1], scale_factor=4, mode="nearest")
+
+
 def make(dims: int, in_channels: int = 1, **changes) -> NetworkCodec:
     card = CodecCard(
         name=f"cells-4x1-{dims}d", family="cells", summary="", dims=dims, factor=4, channels=1,
@@ -124,6 +139,27 @@ def test_a_projected_latent_is_made_and_cannot_be_decoded():
     np.testing.assert_allclose(projected.codes, codec.encode(scan()).codes + 1, rtol=1e-6)
     with pytest.raises(LatentError, match="made for classifiers"):
         codec.decode(projected)
+
+
+def test_what_a_network_cannot_make_is_refused_whatever_its_card_says():
+    codec, image = make(3), scan()
+    bare = make(3, network=Bare())
+
+    with pytest.raises(LatentError, match="has no bitstream latent; it offers raw and projected"):
+        codec.encode(image, kind="bitstream")
+    with pytest.raises(LatentError, match="no posterior to sample from: leave out the seed"):
+        bare.encode(image, seed=1)
+    with pytest.raises(LatentError, match="cells-4x1-3d has no projected latent"):
+        bare.encode(image, kind="projected")
+
+
+def test_codes_of_another_number_or_size_are_refused():
+    codec = make(3, card=dataclasses.replace(make(3).card, channels=2), network=Bare(2))
+    latent = codec.encode(scan())
+    one = dataclasses.replace(latent, codes=latent.codes[:1])
+
+    with pytest.raises(LatentError, match=r"makes 2 code channels at factor \(4, 4, 4\), but .* 1"):
+        codec.decode(one)
 
 
 def test_windows_and_the_whole_agree_for_a_local_network():

@@ -18,6 +18,7 @@ from plica.errors import SettingsError, TooLarge
 from plica.grid import Grid
 from plica.image import Image, Unit
 from plica.networks.kl import KlAutoencoder
+from plica.networks.tiny import TinyAutoencoder
 from plica.preparation.minmax import MinMax
 
 MIB = 2**20
@@ -131,6 +132,16 @@ def test_what_is_prepared_at_once_counts_too():
     assert resampled - own >= 4 * 8 * image.pixels.size
 
 
+def test_what_comes_back_at_once_counts_even_where_it_then_goes_into_a_file():
+    image = scan((64, 64, 32))
+    own, resampled = (
+        codec.plan_decoding(codec.outline_latent(image), mapped=True).held_bytes
+        for codec in (plica.load("linear-4x1-3d"),
+                      plica.load("linear-4x1-3d", spacing_mm=(0.5, 0.5, 0.5)))
+    )  # fmt: skip
+    assert resampled - own >= 4 * 4 * 8 * image.pixels.size
+
+
 def test_a_2d_network_is_run_whole_where_it_fits_and_layer_by_layer_where_not(crowded):
     image = scan((93, 61, 2))
     roomy, tight = kl_codec(memory=64 << 30), kl_codec(memory=600 * MIB)
@@ -147,6 +158,25 @@ def test_a_2d_network_is_run_whole_where_it_fits_and_layer_by_layer_where_not(cr
 def test_asked_to_be_whole_it_is_refused_where_it_does_not_fit():
     with pytest.raises(TooLarge, match="or leave out tiling=whole"):
         kl_codec(memory=400 * MIB, tiling="whole").plan_encoding(scan((253, 187, 3)))
+
+
+def test_a_tile_that_was_asked_for_may_be_too_large():
+    codec = plica.load("compact-4x1-3d", memory="64M", tile=32)
+    with pytest.raises(TooLarge, match="or a smaller tile, or crop or resample the image"):
+        codec.plan_encoding(scan((60, 50, 40)))
+
+
+@pytest.mark.parametrize("part", ["encode", "decode"])
+def test_a_network_of_several_passes_is_refused_with_the_least_that_can(part):
+    network = TinyAutoencoder(code_channels=4)
+    planner = Planner("tiny", network, 8, True, 0, Running(memory=MIB))
+    shape = (2, 3, 256, 192) if part == "encode" else (2, 4, 32, 24)
+
+    with pytest.raises(TooLarge, match=r"needs at least .* allowed: give memory=") as error:
+        planner.make(part, shape, held=0)
+
+    enough = dataclasses.replace(planner, running=Running(memory=error.value.least))
+    assert enough.make(part, shape, held=0).peak_bytes <= error.value.least
 
 
 def test_windows_stand_on_the_card_and_each_fits_or_is_exact(crowded):
@@ -202,6 +232,19 @@ def test_blended_windows_are_as_large_as_the_memory_allows():
     assert sides[0] < 128
 
 
+def test_blended_windows_are_no_smaller_than_a_code_nor_larger_than_the_cards(crowded):
+    image = scan((72, 66, 45))
+    plans = [
+        kl_codec(3, tiling=tiling, memory=64 << 30).plan_encoding(image)
+        for tiling in ("blend", "window")
+    ]
+    assert plans[0].sides == plans[1].sides
+
+    poor = kl_codec(tiling="blend", memory=MIB)
+    with pytest.raises(TooLarge, match="encoding 4 × 4 with kl needs"):
+        poor.plan_encoding(scan((253, 187, 1)))
+
+
 @pytest.mark.parametrize("tiling", ["window", "blend"])
 def test_windows_are_no_choice_where_tiles_are_exact(tiling):
     with pytest.raises(SettingsError, match="windows would only add an error"):
@@ -237,6 +280,9 @@ def test_a_device_has_memory_of_its_own():
     plan = planner.make("encode", (1, 1, 256, 256, 256), held=0)
     assert plan.piece_bytes <= 64 * MIB
     assert plan.peak_bytes < 500 * MIB
+
+    shared = dataclasses.replace(planner, running=Running(memory=500 * MIB))
+    assert 64 * MIB < shared.make("encode", (1, 1, 256, 256, 256), held=0).piece_bytes <= 250 * MIB
 
     poor = dataclasses.replace(planner, running=Running(device_memory=1024))
     with pytest.raises(TooLarge, match="give device_memory="):

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 import plica
+from plica.codecs import catalogue
 from plica.codecs.catalogue import load
-from plica.errors import LatentError, PlicaError, WeightsError
+from plica.codecs.codec import Offer, Request
+from plica.codecs.identity import OFFERS
+from plica.errors import LatentError, PlicaError, UnknownName, WeightsError
+from plica.registry import Registry
+
+OFFER = Offer(OFFERS["identity"].card, lambda request: OFFERS["identity"].build(Request()))
 
 
 @pytest.fixture
@@ -46,3 +52,10 @@ def test_codecs_of_ours_have_random_weights_where_they_are_trained(picture):
 def test_what_has_no_weights_cannot_have_random_ones():
     with pytest.raises(PlicaError, match="weights"):
         load("identity", "random")
+
+
+def test_nor_has_a_packages_codec_that_does_not_ask_which_weights(monkeypatch):
+    table = Registry("codec", (("theirs", f"{__name__}:OFFER"),))
+    monkeypatch.setattr(catalogue, "CODECS", table)
+    with pytest.raises(UnknownName, match="has no weights that could be random"):
+        load("theirs", "random")

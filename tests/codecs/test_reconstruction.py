@@ -129,6 +129,13 @@ def test_the_full_window_is_that_of_finite_values():
     assert np.isfinite(came.image.pixels).sum() == pixels.size - 1
 
 
+def test_an_image_of_which_nothing_is_finite_has_no_full_window():
+    there = plica.load("bicubic-4x-2d", fill_nonfinite=True)
+    image = make_ct().with_pixels(np.full((1, *SHAPE), np.nan, np.float32))
+    with pytest.raises(UnusablePixels, match="no value of the image is finite"):
+        Reconstructor(there, Policy(("full",))).run(image)
+
+
 def test_whole_numbers_outside_are_kept_beyond_the_steps_of_float32(codec):
     values = make_ct().pixels.astype(np.int32)
     values[0, 4, 4, 1] = 2**31 - 7
@@ -254,6 +261,16 @@ def test_a_line_laid_over_the_body_is_found_and_undone():
     assert offset == pytest.approx(30, abs=0.05)
     np.testing.assert_allclose(values[:4000], source[:4000], atol=0.05)
     assert (values[4000:] == -980).all()
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [3.0, 3.0], [-900.0, np.nan]])
+def test_no_line_is_laid_through_less_than_two_values_of_the_body(values):
+    values = np.array(values, np.float32)
+    before = values.copy()
+
+    source = np.arange(values.size, dtype=np.float32)
+    assert recalibrate(values, source, np.ones(values.shape, bool), Unit.HU) == (1, 0)
+    np.testing.assert_array_equal(values, before)
 
 
 def test_what_the_codec_was_not_shown_does_not_tilt_the_line(codec):

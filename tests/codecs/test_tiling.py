@@ -288,3 +288,8 @@ def test_two_passes_in_blocks_give_the_result_of_the_whole(cells, block, tile):
 
     assert np.abs(result - whole).max() < 1e-5 * whole.std()
     assert sum(told) == pytest.approx(z.size)
+
+
+def test_windows_of_a_side_that_is_no_multiple_of_the_factor_are_refused():
+    with pytest.raises(ValueError, match="13 voxels are no multiple of the factor 4"):
+        run_in_windows(_mean_of_cells, np.zeros((1, 1, 16, 8, 13)), window=(8, 8, 8), factor=4)

@@ -8,6 +8,7 @@ import types
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -72,7 +73,7 @@ def test_a_file_that_changes_later_does_not_change_the_network(state, tmp_path):
 
 
 def test_objects_of_a_training_framework_are_passed_over(state, tmp_path, monkeypatch):
-    """The published latent diffusion checkpoints hold PyTorch Lightning's callbacks."""
+    """The published latent diffusion checkpoints hold PyTorch Lightning's callbacks, and scores."""
     name = "pytorch_lightning.callbacks.model_checkpoint"
     module = types.ModuleType(name)
     module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": name})
@@ -82,7 +83,8 @@ def test_objects_of_a_training_framework_are_passed_over(state, tmp_path, monkey
     with monkeypatch.context() as context:
         for part in ("pytorch_lightning", "pytorch_lightning.callbacks", name):
             context.setitem(sys.modules, part, module)
-        record = {"state_dict": state, "callbacks": {module.ModelCheckpoint: {"it": callback}}}
+        kept = {module.ModelCheckpoint: {"it": callback, "score": np.float64(0.5)}}
+        record = {"state_dict": state, "callbacks": kept}
         torch.save(record, path)
 
     assert set(read(path)) == set(state)
@@ -296,6 +298,11 @@ def test_the_users_own_file_goes_first(tmp_path):
 def test_a_path_without_a_file_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="no weights file at"):
         resolve(HUB, tmp_path, name="x")
+
+
+def test_a_file_that_is_gone_by_now_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"w\.ckpt cannot be read: .*No such file"):
+        read(tmp_path / "w.ckpt")
 
 
 def test_a_codec_without_a_public_source_asks_for_a_file():

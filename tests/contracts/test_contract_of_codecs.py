@@ -1,5 +1,7 @@
 """The contract says what is wrong with a codec, once and in a sentence."""
 
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +68,40 @@ class Bent:
 def test_what_is_flipped_shifted_or_flattened_is_seen(bend, words):
     with pytest.raises(Failed, match=words):
         contract.CodecContract().test_a_smooth_image_is_kept(Bent(bend), "mr")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda image: replace(image, grid=plica.Grid(image.grid.shape, np.eye(4))),
+            "decoded onto ",
+        ),
+        (lambda image: replace(image, unit=plica.Unit.RELATIVE), "decoded as .*RELATIVE"),
+        (lambda image: image.with_pixels(image.pixels.astype(np.float64)), "decoded as .*float64"),
+    ],
+)
+def test_what_comes_back_elsewhere_or_otherwise_is_seen(change, words):
+    image = contract.make_own(plica.load("identity"), "ct")
+    contract.check_came_back(image, image)
+    with pytest.raises(Failed, match=words):
+        contract.check_came_back(change(image), image)
+
+
+def test_a_class_that_says_a_codecs_name_is_held_to_the_contract(tmp_path):
+    file = tmp_path / "test_mine.py"
+    file.write_text(
+        "from plica.testing.codec import CodecContract\n\n\n"
+        'class TestMine(CodecContract):\n    name = "identity"\n'
+    )
+    words = ["-q", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+    assert pytest.main([*words, str(file), "-k", "the_same_codes"]) == 0
+
+
+def test_without_pytest_the_command_says_what_it_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    assert main(["identity"]) == 2
+    assert "the contract needs pytest: pip install pytest" in capsys.readouterr().err
 
 
 def test_a_codec_of_which_nothing_could_be_tested_is_not_a_success(monkeypatch, capsys):

@@ -131,11 +131,12 @@ def test_scores_that_grow_from_chunk_to_chunk_neither_overflow_nor_vanish():
         )
 
 
-def test_half_precision_keys_are_summed_in_single():
-    q, k, v = (token[0].bfloat16() for token in tokens(1, 512, 64))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_keys_are_summed_in_single(dtype):
+    q, k, v = (token[0].to(dtype) for token in tokens(1, 512, 64))
 
     found = attend_to_chunks(q, zip(k.split(64), v.split(64), strict=True))
 
     true = dense(*(token.double()[None] for token in (q, k, v)))[0]
-    assert found.dtype == torch.bfloat16
+    assert found.dtype == dtype
     assert (found - true).square().mean().sqrt() < 2e-2 * true.std()

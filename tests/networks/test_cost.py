@@ -85,6 +85,30 @@ def test_an_input_that_does_not_fit_is_refused(shape):
         prepare_forward(nn.Conv2d(1, 1, 3), shape)()
 
 
+class Greedy(nn.Module):
+    def forward(self, x):
+        return x.new_empty(2**45, *x.shape)
+
+
+def test_an_input_that_takes_more_memory_than_there_is_is_no_input_that_does_not_fit():
+    with pytest.raises(torch.OutOfMemoryError, match="allocate"):
+        prepare_forward(Greedy(), (1, 1, 64, 64))()
+
+
+class Comparing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.GroupNorm(1, 2)
+
+    def forward(self, x):
+        y = self.norm(x)
+        return y if torch.is_same_size(x, y) else x
+
+
+def test_what_makes_no_tensor_has_nothing_to_count():
+    assert count_work(Comparing(), (1, 2, 4, 4)).elsewhere == 5 * 2 * 16
+
+
 def test_hrnet_w64_does_what_the_precursor_says():
     pytest.importorskip("timm", reason="timm is not installed")
     with torch.device("meta"):

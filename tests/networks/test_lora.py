@@ -37,6 +37,17 @@ def test_one_folded_convolution_is_the_two_branches(kernel, axes):
     torch.testing.assert_close(convolve(x, weight, bias, padding=kernel // 2), expected)
 
 
+def test_a_convolution_without_bias_has_none_afterwards():
+    state = adapter("block.q", 1)
+    with_bias = fold_lora(state)
+    del state["block.q.conv.bias"]
+
+    folded = fold_lora(state)
+
+    assert set(folded) == {"block.q.weight"}
+    assert torch.equal(folded["block.q.weight"], with_bias["block.q.weight"])
+
+
 def test_convolutions_that_are_merely_called_conv_stay():
     state = {"encoder.down.0.downsample.conv.weight": torch.ones(1, 1, 3, 3)}
 

@@ -131,6 +131,12 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         check_room(tmp_path / "nowhere", 1)
 
 
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "scratch").touch()
+    with pytest.raises(OutputError, match=r"cannot be written in .*scratch.*another folder"):
+        ScratchMap(4, (8, 8), torch.float32, tmp_path / "scratch")
+
+
 def test_a_disk_that_fills_up_is_named(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,3 +1,4 @@
+import multiprocessing
 from functools import partial
 
 import pytest
@@ -87,6 +88,19 @@ def test_growth_is_even_from_small_batches_to_large_ones(peaks):
 def test_what_the_child_refuses_comes_back():
     with pytest.raises(SettingsError, match="cannot look at"):
         measure_peaks(partial(nn.Conv2d, 1, 1, 3), (2, 8, 8), memory=GIB)
+
+
+def test_a_child_that_the_system_ends_is_a_sentence(monkeypatch):
+    class Ended:
+        exitcode = -9
+
+        def __init__(self, **_: object) -> None: ...
+        def start(self) -> None: ...
+        def join(self) -> None: ...
+
+    monkeypatch.setattr(type(multiprocessing.get_context("spawn")), "Process", Ended)
+    with pytest.raises(SettingsError, match=r"ended the process .*\(exit code -9\).*smaller size"):
+        measure_peaks(partial(nn.Conv2d, 1, 1, 3), (1, 8, 8), memory=GIB)
 
 
 def test_memory_must_be_said_and_told():

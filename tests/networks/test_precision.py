@@ -9,7 +9,7 @@ from plica.networks.blocks import lay_out
 from plica.networks.compact import Compact
 from plica.networks.kl import KlAutoencoder
 from plica.networks.linear import Linear
-from plica.networks.precision import get_precision, has_precision, set_precision
+from plica.networks.precision import get_precision, has_precision, is_native, set_precision
 from plica.networks.schedule import plan_schedule, run_schedule
 from plica.networks.vq import VqAutoencoder
 
@@ -111,6 +111,11 @@ def test_a_rounded_network_does_not_become_exact_again():
     set_precision(network, "bfloat16")
     with pytest.raises(SettingsError, match="load it anew"):
         set_precision(network, "float32")
+
+
+def test_only_processors_and_cards_are_asked_whether_they_multiply_bfloat16():
+    assert is_native("cpu") in (True, False)
+    assert not is_native("mps")
 
 
 def test_networks_without_such_layers_are_refused():

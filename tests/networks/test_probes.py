@@ -112,7 +112,8 @@ def test_a_pretrained_trunk_is_taken_over_without_its_head():
     load_trunk(taker, weights)
 
     stages = "stages.0.conv1.weight"
-    assert torch.equal(taker.trunk.state_dict()[stages], giver.trunk.state_dict()[stages])
+    for probe in (taker, build_probe("small-2d", weights=weights)):
+        assert torch.equal(probe.trunk.state_dict()[stages], giver.trunk.state_dict()[stages])
 
 
 def test_weights_of_another_network_are_refused_by_what_they_lack():

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import math
@@ -66,6 +67,12 @@ def test_a_schedule_gives_the_untiled_result(dims, kind, direction, side, scratc
     assert found.dtype == true.dtype
     assert deviation(found, true) <= 1e-5
     assert list(tmp_path.iterdir()) == []
+
+
+def test_maps_for_which_a_device_has_no_room_wait_in_the_hosts_memory():
+    network, x, true = prepare(2, "kl", "encode")
+    plan = dataclasses.replace(plan_for(network, "encode", x), held=0)
+    assert deviation(run_schedule(network, "encode", x, plan=plan), true) <= 1e-5
 
 
 @pytest.mark.parametrize(("dims", "kind", "direction"), DIRECTIONS)

@@ -126,6 +126,15 @@ def test_a_source_grid_that_would_fill_memory_is_refused_before_it_does():
         Resample.revert(make(np.zeros((4, 4, 4))), record)
 
 
+def test_an_axis_whose_weights_would_fill_memory_is_refused_before_they_do():
+    with pytest.raises(TooLarge, match="resampling 20000 voxels to 2000 along one axis"):
+        Resample((10.0, 0.0, 0.0)).apply(make(np.zeros((20000, 1, 1))))
+    prepared, record = Resample((2.0, 0.0, 0.0)).apply(make(np.zeros((1030, 1, 1))))
+    record.undo["grid"]["shape"] = [65536, 1, 1]
+    with pytest.raises(LatentError, match="resampling 515 voxels to 65536 along one axis"):
+        Resample.revert(prepared, record)
+
+
 @pytest.mark.parametrize("spacing", [(-1.0, 1.0, 1.0), (np.nan, 1.0, 1.0), (1e9, 1.0, 1.0)])
 def test_spacings_that_make_no_sense_are_refused(spacing):
     with pytest.raises(SettingsError):

@@ -191,8 +191,7 @@ class Bench:
 
     def rename(self, name: str, after: str) -> None:
         """A map takes the place of another."""
-        if after in self.maps:
-            self.drop(after)
+        self.drop(after)
         self.maps[after] = self.maps.pop(name)
         self._seen[after] = self._seen.pop(name, [])
 

@@ -150,11 +150,9 @@ def _add_block(block: Any, x: Tensor, memory: Recollection) -> Tensor:
 
 
 def _walk_blocks(level: Any, h: Tensor, memory: Recollection) -> Tensor:
-    for number, block in enumerate(level.resnets):
+    """A level's blocks; attention stands in the middle alone, as codes are an eighth of a side."""
+    for block in level.resnets:
         h = _add_block(block, h, memory)
-        if level.attentions[number] is not None:
-            h = level.attentions[number](h)
-            h = _attend_to_past(level.temp_attentions[number], h, memory)
     return h
 
 
