@@ -145,7 +145,7 @@ def test_what_cannot_be_written_any_more_is_named(tmp_path):
     run = Run.start(tmp_path / "one", Recipe())
     shutil.rmtree(run.folder)
 
-    with pytest.raises(OutputError, match="the log in .*one cannot be written"):
+    with pytest.raises(OutputError, match=r"the log in .*one cannot be written"):
         run.log("fitted")
     with pytest.raises(OutputError, match=r"results\.json cannot be written"):
         run.finish({})

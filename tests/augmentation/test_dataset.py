@@ -164,7 +164,8 @@ def test_nnunet_is_told_to_read_a_tilted_grid_by_nibabel(tmp_path):
         save(tmp_path / "labels" / f"p{number}_a.nii.gz", labels, sheared)
     data = find_labelled(tmp_path / "images", tmp_path / "labels")
     made = make_dataset(data, tmp_path / "Dataset501_Tilted", found=survey(data, unit=Unit.HU),
-                        reconstruct=soften, making=Making(parse_views(["raw"]), folds=0))  # fmt: skip
+                        reconstruct=soften,
+                        making=Making(parse_views(["raw"]), folds=0))  # fmt: skip
 
     written = json.loads((made.folder / "dataset.json").read_text())
     assert written["overwrite_image_reader_writer"] == "NibabelIO"
