@@ -13,6 +13,7 @@ from plica.cli.main import app
 from plica.cli.posing import Asked
 from plica.cli.probe_tables import find_places, follow_recipe, list_published, read_recipe
 from plica.errors import InputError, OutputError, SettingsError, UnknownName
+from plica.evaluation.protocol import read_protocol
 
 GRAZ = ("filestem", "patient_id", "cast", "fracture_visible", "metal")
 RECIPE = """
@@ -133,6 +134,16 @@ def test_each_published_table_has_its_recipe(name, network, batch, full, seeds, 
     assert all(list_published(protocol, group.name) for group in protocol.groups)
     with pytest.raises(InputError, match="laid out as"):
         find_places(protocol, tmp_path / "nothing", ())
+
+
+def test_a_protocol_without_a_probe_leaves_what_was_asked_as_it_is():
+    asked = Asked("class")
+    assert follow_recipe(asked, read_protocol("medvae-table-2"), {}) is asked
+
+
+def test_the_folder_of_the_one_data_set_may_be_given_itself(recipe, tmp_path):
+    (place,) = find_places(read_protocol(recipe), tmp_path, ())
+    assert place.root == tmp_path
 
 
 def test_a_refusal_names_every_data_set_that_is_missing(tmp_path):
