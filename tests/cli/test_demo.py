@@ -51,5 +51,6 @@ def test_what_is_there_is_replaced_where_that_is_asked_and_machines_get_records(
 
     records = json.loads(demo("--overwrite", "--json").stdout)
     assert [one["image"] for one in records] == ["ct-slice"] * 3 + ["chest-radiograph"] * 3
+    assert demo("--overwrite", "--quiet").output == ""
     assert records[0]["shape"] == [128, 128, 1]
     assert all(one["latent_bytes"] > 0 and one["voxels_per_code"] > 1 for one in records)

@@ -9,6 +9,7 @@ from tests.cli.exports import make_export, pack
 from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save
 from typer.testing import CliRunner
 
+from plica.cli.listing import survey_export
 from plica.cli.main import app
 from plica.formats.doors import read
 
@@ -53,6 +54,9 @@ def test_a_zip_of_other_things_is_no_list_of_series(tmp_path):
     done = run("inspect", tmp_path / "a.zip")
     assert done.exit_code == 1
     assert "series of" not in done.stdout
+    (tmp_path / "misnamed.zip").write_bytes(b"NRRD0004\n")
+    for name in ("a.zip", "misnamed.zip"):
+        assert survey_export(tmp_path / name) is None
 
 
 def test_of_one_file_the_kinds_of_identity_are_said_and_never_values(tmp_path):

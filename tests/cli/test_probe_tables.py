@@ -55,6 +55,14 @@ channels = 1
 codec = "bicubic-4x-2d"
 [published.values]
 "Wrist Fracture" = { auroc = [71.1, 0.1] }
+
+[[published]]
+method = "Areas"
+factor = 16
+channels = 1
+codec = "area-4x-2d"
+[published.values]
+"Wrist Fracture" = { auroc = [65.2, 0.1] }
 """
 
 
@@ -93,11 +101,14 @@ def test_a_table_is_run_by_one_command_and_stands_beside_the_paper(recipe, tmp_p
     column = said["groups"]["Wrist Fracture"]
 
     assert said["protocol"] == {"name": "small-table", "version": 3}
-    assert column["published"] == {"full-resolution": 73.7, "bicubic-4x-2d": 71.1}
+    assert column["published"] == {
+        "full-resolution": 73.7, "bicubic-4x-2d": 71.1, "area-4x-2d": 65.2,
+    }  # fmt: skip
     assert [one["codec"] for one in column["codecs"]] == ["full-resolution", "bicubic-4x-2d"]
     assert all(len(one["seeds"]) == 2 for one in column["codecs"])
     whole = (tmp_path / "r" / "report.md").read_text()
     assert "(71.1)" in whole
+    assert "– (65.2)" in whole  # of the paper alone
     own = json.loads((tmp_path / "r" / "wrist-fracture" / "report.json").read_text())
     assert "as in small-table v3" in own["setting"]["protocol"]
     assert "batches of 16 at most (8 at full resolution)" in own["setting"]["fitting"]
