@@ -10,6 +10,7 @@ from plica.boxes import (
     cut_slabs,
     find_extremes,
     find_slowest_axis,
+    read_slabs,
     release,
 )  # fmt: skip
 
@@ -27,6 +28,22 @@ def test_slabs_cover_each_voxel_once(order, most):
 def test_slabs_follow_the_memory():
     assert find_slowest_axis(np.zeros((1, 5, 6, 7))) == 1
     assert find_slowest_axis(np.zeros((1, 5, 6, 7), order="F")) == 3
+
+
+class Computed:
+    """Pixels that exist nowhere, and so lie in no order."""
+
+    shape, dtype = (1, 2, 3, 4), np.dtype(np.int16)
+
+    def __getitem__(self, box):
+        return np.indices(self.shape, np.int16)[(slice(None), *box)].sum(0)
+
+
+def test_pixels_that_lie_in_no_order_are_cut_along_k():
+    slabs = list(read_slabs(Computed(), 1))
+
+    assert [slab.shape for slab in slabs] == [(1, 2, 3, 1)] * 4
+    assert [int(slab.max()) for slab in slabs] == [3, 4, 5, 6]
 
 
 def test_extremes_and_counts_are_those_of_the_whole():

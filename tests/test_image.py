@@ -1,5 +1,6 @@
 """An image keeps its values, its place and its maker's wishes, also in other libraries."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -232,6 +233,14 @@ def test_a_fingerprint_follows_values_shape_and_type_but_not_byte_order():
     assert same == fingerprint_pixels(values) == fingerprint_pixels(np.asfortranarray(values))
     others = [values + 1, values.reshape(1, 1, 3, 2), values.astype("<i4"), values.view("<u2")]
     assert len({fingerprint_pixels(other) for other in [values, *others]}) == 5
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (6,), (1, 2, 0, 3)])
+def test_arrays_without_four_sides_or_values_have_a_fingerprint_too(shape):
+    values = np.arange(np.prod(shape), dtype="<i2").reshape(shape)
+
+    known = hashlib.sha256(f"{shape}i2".encode() + values.tobytes()).hexdigest()
+    assert fingerprint_pixels(np.asfortranarray(values)) == f"sha256:{known}"
 
 
 def test_an_image_says_what_it_is_in_one_line():

@@ -64,6 +64,15 @@ def test_other_packages_may_add_names(monkeypatch):
     assert asked == ["plica.fruits"]
 
 
+def test_a_thing_that_is_registered_twice_alike_is_one(monkeypatch):
+    entry = importlib.metadata.EntryPoint("apple", "json:dumps", "plica.fruits")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
+    table = Registry("fruit", (("apple", "json:dumps"),), group="plica.fruits")
+
+    assert list(table) == ["apple"]
+    assert table.get_thing("apple") is sys.modules["json"].dumps
+
+
 def test_how_a_name_might_get_in_is_said_where_there_is_none():
     table = Registry("fruit", (("apple", "json:dumps"),), hint="Plant a tree.")
 

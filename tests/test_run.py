@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -99,6 +100,9 @@ def test_missing_and_damaged_results_are_an_error(tmp_path):
     assert run.events() == []
     with pytest.raises(UnreadableFile, match=r"results\.json cannot be read"):
         run.results()
+    (run.folder / "results.json").write_text("[" * 200_000)
+    with pytest.raises(UnreadableFile, match=r"results\.json cannot be read"):
+        run.results()
     (run.folder / "results.json").write_text("[1]")
     with pytest.raises(UnreadableFile, match="not a record"):
         run.results()
@@ -127,3 +131,30 @@ def test_a_line_that_is_no_record_is_no_log(tmp_path, line):
 
     with pytest.raises(UnreadableFile, match="no record"):
         Run(tmp_path).events()
+
+
+@pytest.mark.parametrize("line", [b'{"event": ', b"[" * 200_000, b'{"event": "\xff"}'])
+def test_a_line_that_is_not_json_is_no_log(tmp_path, line):
+    (tmp_path / "log.jsonl").write_bytes(b'{"event": "begun"}\n' + line + b"\n")
+
+    with pytest.raises(UnreadableFile, match=r"log\.jsonl is not a run's log"):
+        Run(tmp_path).events()
+
+
+def test_what_cannot_be_written_any_more_is_named(tmp_path):
+    run = Run.start(tmp_path / "one", Recipe())
+    shutil.rmtree(run.folder)
+
+    with pytest.raises(OutputError, match=r"the log in .*one cannot be written"):
+        run.log("fitted")
+    with pytest.raises(OutputError, match=r"results\.json cannot be written"):
+        run.finish({})
+
+
+def test_a_folder_that_became_a_file_is_named(tmp_path):
+    run = Run.start(tmp_path / "one", Recipe())
+    shutil.rmtree(run.folder)
+    run.folder.write_text("")
+
+    with pytest.raises(OutputError, match=r"results\.json cannot be written"):
+        run.finish({})

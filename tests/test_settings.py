@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from plica import settings
 from plica.errors import SettingsError
+from plica.image import Unit
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -117,6 +118,23 @@ def test_a_thing_without_a_form_in_toml_is_refused():
 )
 def test_what_is_written_is_read_back_equal(recipe):
     assert settings.parse(Recipe, settings.to_toml(recipe)) == recipe
+
+
+@dataclass(frozen=True)
+class Cabinet:
+    unit: Unit = Unit.HU
+    drawers: dict[str, Source] = field(default_factory=dict)
+    loose: list[Any] = field(default_factory=list)
+
+
+def test_enums_tables_of_dataclasses_and_mixed_lists_are_read_back():
+    cabinet = Cabinet(Unit.RELATIVE, {"a b": Source("x", 0.5)}, [1, {"b": {"c d": 2}}])
+    assert settings.parse(Cabinet, settings.to_toml(cabinet)) == cabinet
+
+
+def test_an_unknown_key_is_found_in_a_table_of_dataclasses():
+    with pytest.raises(SettingsError, match=r"drawers\.top: no setting 'nam'; did you mean 'name'"):
+        settings.parse(Cabinet, '[drawers.top]\nnam = "x"')
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,14 @@ def test_parquet_that_unpacks_beyond_the_limit_is_refused(tmp_path, monkeypatch)
         read_table(path)
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MOST_ROWS", 19), ("MOST_COLUMNS", 1)])
+def test_parquet_of_too_many_rows_or_columns_is_refused(tmp_path, monkeypatch, limit, most):
+    path = write_parquet(tmp_path / "t.parquet", {"a": ["x"] * 20, "b": ["y"] * 20})
+    monkeypatch.setattr(tables, limit, most)
+    with pytest.raises(TooLarge, match=r"t\.parquet unpacks to .* in 20 rows and 2 columns"):
+        read_table(path)
+
+
 def test_without_pyarrow_the_pip_line_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install 'plica\[tables\]'"):

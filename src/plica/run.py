@@ -8,6 +8,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,10 +143,10 @@ class Run:
         path = self.folder / LOG
         if not path.is_file():
             return []
-        whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         try:
+            whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
             events = [json.loads(line) for line in whole_lines]
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise UnreadableFile(f"{path} is not a run's log: {error}") from error
         if not all(isinstance(event, dict) for event in events):
             raise UnreadableFile(f"{path} is not a run's log: a line is no record")
@@ -158,14 +159,15 @@ class Run:
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)  # noqa: PTH105  the one call that replaces atomically anywhere
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise OutputError(f"{path} cannot be written: {error}") from error
 
     def _read_json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise UnreadableFile(f"{path} cannot be read: {error}") from error
         if not isinstance(record, dict):
             raise UnreadableFile(f"{path} holds a {type(record).__name__}, not a record")

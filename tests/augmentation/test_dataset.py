@@ -6,7 +6,15 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-from tests.augmentation.made import list_bytes, read_array, soften, write_nnunet
+from tests.augmentation.made import (
+    AFFINE,
+    draw,
+    list_bytes,
+    read_array,
+    save,
+    soften,
+    write_nnunet,
+)
 
 from plica.augmentation.dataset import Making, make_dataset
 from plica.augmentation.labelled import find_labelled
@@ -126,6 +134,41 @@ def test_what_is_whole_is_left_and_what_changed_is_made_anew(source, made, tmp_p
     again = make(source, folder, existing="resume")
     assert again.left == 11
     assert list_bytes(folder) == list_bytes(made.folder)
+
+
+@pytest.mark.parametrize("change", [{"files": 3}, {"source_label": "sha256:0"}])
+def test_a_case_whose_record_says_otherwise_is_made_anew(source, made, tmp_path, change):
+    folder = tmp_path / made.folder.name
+    shutil.copytree(made.folder, folder)
+    path = folder / "plica-augmentation.json"
+    record = json.loads(path.read_text())
+    record["cases"][0] |= change
+    path.write_text(json.dumps(record))
+
+    assert make(source, folder, existing="resume").left == len(made.cases) - 1
+    assert list_bytes(folder) == list_bytes(made.folder)
+
+
+def test_a_case_and_a_view_of_another_are_not_called_alike(tmp_path):
+    source = write_nnunet(tmp_path / "Dataset009_Alike", names=("p1_a", "p1_A-reconstructed"))
+    with pytest.raises(InputError, match="would both be called p1_a-reconstructed: rename"):
+        make(source, tmp_path / "Dataset501_Views", pattern=r"(p1)_.*")
+    assert not (tmp_path / "Dataset501_Views").exists()
+
+
+def test_nnunet_is_told_to_read_a_tilted_grid_by_nibabel(tmp_path):
+    image, labels = draw()
+    sheared = AFFINE + np.eye(4)[[1]].T @ np.eye(4)[[2]]
+    for number in range(3):
+        save(tmp_path / "images" / f"p{number}_a_0000.nii.gz", image, sheared)
+        save(tmp_path / "labels" / f"p{number}_a.nii.gz", labels, sheared)
+    data = find_labelled(tmp_path / "images", tmp_path / "labels")
+    made = make_dataset(data, tmp_path / "Dataset501_Tilted", found=survey(data, unit=Unit.HU),
+                        reconstruct=soften,
+                        making=Making(parse_views(["raw"]), folds=0))  # fmt: skip
+
+    written = json.loads((made.folder / "dataset.json").read_text())
+    assert written["overwrite_image_reader_writer"] == "NibabelIO"
 
 
 def test_a_folder_that_is_there_is_refused_and_one_of_others_never_replaced(source, made, tmp_path):

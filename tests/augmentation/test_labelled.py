@@ -10,7 +10,9 @@ from plica.augmentation.labelled import find_labelled
 from plica.augmentation.opening import open_pair
 from plica.augmentation.surveying import survey
 from plica.errors import InputError, SettingsError, UnreadableFile, UnusablePixels
-from plica.image import Unit
+from plica.formats.doors import write
+from plica.grid import Grid
+from plica.image import Image, Unit
 
 
 def test_a_folder_of_nnunet_keeps_its_names_channels_and_labels(tmp_path):
@@ -132,6 +134,28 @@ def test_labels_of_another_grid_or_with_fractions_are_refused(tmp_path, labels, 
     pair = find_labelled(write_table(tmp_path, ["p,ct.nii.gz,seg.nii.gz,one"])).pairs[0]
     with pytest.raises(kind, match=said):
         open_pair(pair)
+
+
+def write_colour(path):
+    grid = Grid(SHAPE, AFFINE)
+    write(Image(np.zeros((3, *SHAPE), np.uint8), grid, Unit.RELATIVE), path)
+
+
+def test_labels_in_colour_are_refused(tmp_path):
+    save(tmp_path / "ct.nii.gz", draw()[0])
+    write_colour(tmp_path / "seg.nii.gz")
+    pair = find_labelled(write_table(tmp_path, ["p,ct.nii.gz,seg.nii.gz,one"])).pairs[0]
+    with pytest.raises(UnusablePixels, match=r"seg\.nii\.gz has 3 channels; labels have one"):
+        open_pair(pair)
+
+
+def test_a_colour_image_among_grey_ones_is_refused(tmp_path):
+    save(tmp_path / "grey.nii.gz", draw()[0])
+    write_colour(tmp_path / "colour.nii.gz")
+    save(tmp_path / "seg.nii.gz", draw()[1])
+    rows = ["p,grey.nii.gz,seg.nii.gz,one", "q,colour.nii.gz,seg.nii.gz,two"]
+    with pytest.raises(InputError, match="case two has 3 channels and those before it 1: give all"):
+        survey(find_labelled(write_table(tmp_path, rows)))
 
 
 def test_labels_stored_as_reals_are_taken_and_grids_within_a_micrometre_agree(tmp_path):

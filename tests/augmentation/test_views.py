@@ -56,6 +56,13 @@ def test_views_that_make_no_sense_are_refused(names, strengths, kind):
         parse_views(names, strengths)
 
 
+def test_real_values_are_not_rounded():
+    x = image(np.array([1.0, 70000.0], np.float32))
+    half = blend(x, soften(x), 0.5).pixels
+    assert half.dtype == np.float32
+    np.testing.assert_array_equal(half.ravel(), [0.75, 52500.0])
+
+
 def test_a_reconstruction_of_another_kind_is_refused():
     x = image([1.0, 2.0])
     with pytest.raises(InputError, match="grid"):

@@ -85,9 +85,11 @@ def order(tmp_path: Path) -> Order:
     return Order(tmp_path / "archive", tmp_path, "none")
 
 
-def hire(ray: Ray, order: Order, monkeypatch: pytest.MonkeyPatch, **options: Any) -> RayCrew:
+def hire(
+    ray: Ray, order: Order, monkeypatch: pytest.MonkeyPatch, workers: int = 1, **options: Any
+) -> RayCrew:
     monkeypatch.setitem(sys.modules, "ray", ray)
-    return RayCrew(order, 1, **options)
+    return RayCrew(order, workers, **options)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +155,12 @@ def test_all_tasks_of_a_dead_worker_come_back_and_nobody_is_blamed_alone(order, 
     assert not crew.submit(Task("u", ITEMS))  # it has enough to do
     assert crew.collect(0.1) == [Death("s", (), False, "no memory"),
                                  Death("t", (), False, "no memory")]  # fmt: skip
+
+
+def test_a_worker_that_dies_takes_no_task_of_another_with_it(order, monkeypatch):
+    ray = Ray(None, RayActorError("no memory"), Made("t", ()))
+    crew = hire(ray, order, monkeypatch, workers=2)
+    assert crew.submit(Task("s", ITEMS))
+    assert crew.submit(Task("t", ITEMS))
+    assert crew.collect(0.1) == [Death("s", (), False, "no memory")]
+    assert crew.collect(0.1) == [Made("t", ())]

@@ -126,12 +126,22 @@ def test_a_signature_changes_with_content_and_with_parts(tmp_path: Path):
         sign(header)
 
 
+def test_files_below_what_became_a_file_cannot_be_read(tmp_path: Path):
+    (tmp_path / "ct").write_bytes(b"12")
+    with pytest.raises(UnreadableFile, match="ct cannot be read: Not a directory"):
+        sign(tmp_path / "ct", ["1.dcm"])
+
+
 def test_an_archive_that_is_not_there_is_said(tmp_path: Path, ledger: Ledger):
     with pytest.raises(UnreadableFile, match="no such folder"):
         discover(tmp_path / "none", ledger)
 
 
-def test_several_processes_find_what_one_finds(archive: Path, tmp_path: Path):
+def test_several_processes_find_what_one_finds(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(discovery, "_AT_ONCE", 40)
+    monkeypatch.setattr(discovery, "_WORTH_IT", 30)
     for number in range(70):
         (archive / f"more{number}").mkdir()
         shutil.copy(archive / "ward0" / "ct0.nii", archive / f"more{number}" / "a.nii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from tests.bulk.test_engine import Orders, run, states
 from plica.bulk import worker
 from plica.bulk.ledger import Ledger
 from plica.bulk.worker import CHANGED, load_codec
+from plica.codecs.catalogue import load
 from plica.errors import LatentError
 from plica.formats.store_writing import ShardWriter
 from plica.latent import Latent
@@ -65,3 +67,8 @@ def test_threads_of_a_worker_are_those_of_its_order(order: Orders):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_codec_that_works_in_what_an_image_takes_is_told_of_no_memory(order: Orders):
+    codec = load_codec(replace(order(), codec="identity", memory=1))
+    assert codec == load("identity")

@@ -56,9 +56,17 @@ def test_a_codec_with_a_network_is_shown_windows(source, tmp_path):
     np.testing.assert_array_equal(y[x > 1000], x[x > 1000])  # beyond the window: as they were
 
 
-def test_images_alone_need_no_codec(source, tmp_path):
-    done = run("augment", source, "-o", tmp_path / "Dataset503_Raw", "--view", "raw", "--folds", 2)
-    assert done.exit_code == 0, done.output
+def test_images_alone_need_no_codec_and_what_is_whole_is_said_to_be_left(source, tmp_path):
+    out = tmp_path / "Dataset503_Raw"
+    words = ("augment", source, "-o", out, "--view", "raw", "--folds", 2)
+    words += ("--name", "liver=1", "--name", "spleen=2")
+    quiet = run(*words, "--quiet")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    labels = json.loads((out / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "liver": 1, "spleen": 2}
+
+    again = run(*words, "--resume")
+    assert "4 cases were there already, whole, and were left as they are" in again.output
 
 
 @pytest.mark.parametrize(
@@ -118,6 +126,28 @@ def test_segmentation_is_compared_by_one_command(tmp_path):
     assert "NSD tolerance" in report
     assert "says nothing of nnU-Net" in report
     assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_residuals_are_arms_and_slices_without_a_label_are_not_measured(tmp_path):
+    for number in range(2):
+        values = np.random.default_rng(number).normal(0, 200, (16, 16, 2)).astype(np.int16)
+        labels = np.zeros((16, 16, 2), np.uint8)
+        labels[4:9, 4:9, 0] = 1
+        save(tmp_path / "images" / f"p{number}.nii.gz", values, AFFINE)
+        save(tmp_path / "labels" / f"p{number}.nii.gz", labels, AFFINE)
+    rows = [f"p{n},images/p{n}.nii.gz,labels/p{n}.nii.gz" for n in range(2)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["patient,image,label", *rows]))
+
+    done = run("evaluate", "segmentation", tmp_path / "pairs.csv", "-o", tmp_path / "report",
+               "--tolerance", 1, "-c", "bicubic-4x-2d", "--view", "residual", "--strength", 0.5,
+               "--steps", 1, "--seeds", 1, "--folds", 2, "--unit", "HU", "--json")  # fmt: skip
+
+    assert done.exit_code == 0, (done.output, done.exception)
+    found = json.loads(done.stdout)["differences"]
+    assert {one["arm"] for one in found} == {"residual-0.5"}
+    cases = (tmp_path / "report" / "cases.csv").read_text()
+    assert "#0" in cases
+    assert "#1" not in cases
 
 
 def test_nothing_is_said_by_a_quiet_comparison_of_segmentations(tmp_path):

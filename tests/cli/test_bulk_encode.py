@@ -95,6 +95,20 @@ def test_what_could_not_be_renewed_is_an_error_with_its_name(archive: Path):
     assert record["done"] == N
 
 
+def test_of_many_failures_the_first_are_named_and_the_others_counted(archive: Path, monkeypatch):
+    monkeypatch.setattr(bulk_encode, "_SHOWN", 1)
+    encode(archive)
+    for number in range(3):
+        (archive / f"{number}.nii").write_bytes(b"\x5c\x01\x00\x00" + b"\x00" * 400)
+        (archive / f"new{number}.nii").write_bytes(b"\x5c\x01\x00\x00" + b"\x00" * 400)
+
+    said = plain(encode(archive, "--renew").stderr)
+
+    assert said.count("its latent stays as it was") == 1
+    assert "note: 2 more could not be encoded again: --json lists them" in said
+    assert "note: 2 more failed: `plica bulk status` lists them" in said
+
+
 def test_what_a_limit_left_is_foretold_to_machines_too(archive: Path):
     limited = json.loads(encode(archive, "--limit", 2, "--json").stdout)
     assert limited["remaining"]["series"] == N - 2

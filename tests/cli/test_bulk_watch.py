@@ -43,6 +43,14 @@ def test_what_is_to_come_is_foretold_once_and_not_silently(shown, silent, monkey
     assert "a worker died" in bar.tasks[0].description
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_that_a_crew_starts_is_a_line_of_a_log_and_not_of_a_silent_one(shown, silent):
+    bar = console.progress(quiet=True)
+    watch(bar, None, silent=silent, hired=2).starting()
+    assert shown.getvalue() == ("" if silent else "starting 2 workers (Ray) …\n")
+    assert bar.tasks[0].description == "starting 2 workers (Ray) …"
+
+
 @pytest.mark.parametrize(
     ("shards", "series", "said"),
     [

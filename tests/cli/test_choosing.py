@@ -6,7 +6,7 @@ import pytest
 from plica.cli.choosing import choose, parse_settings
 from plica.cli.reading import parse_triple
 from plica.codecs import precision
-from plica.errors import SettingsError
+from plica.errors import SettingsError, WeightsError
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -36,6 +36,13 @@ def test_what_the_codec_chosen_by_auto_is_not_for_is_said_once(capsys, quiet):
     said = capsys.readouterr().err.replace("\n", " ")
     assert said.count("chosen by auto") == (not quiet)
     assert quiet or "not for small findings; -c compact-4x3-2d keeps more" in said
+
+
+def test_weights_of_a_codec_that_images_choose_wait_for_them(tmp_path):
+    none = str(tmp_path / "none.safetensors")
+    choose("auto", none, "cpu", None, {}, {}, quiet=True).load_first()
+    with pytest.raises(WeightsError, match=r"none\.safetensors"):
+        choose("compact-4x1-3d", none, "cpu", None, {}, {}, quiet=True).load_first()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from plica.cli.encode import describe_losses
 from plica.cli.main import app, main
 from plica.errors import PlicaError, SettingsError
+from plica.grid import Grid
+from plica.latent import CodecIdentity, Latent, Record, Trail
 
 AFFINE = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.8, 0.2, -7], [0, -0.1, 2.0, 11], [0, 0, 0, 1.0]])
 
@@ -44,6 +47,17 @@ def test_encode_then_decode_ends_on_the_sources_grid(volume, tmp_path):
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-4)
     assert after.shape == before.shape
     assert after.get_data_dtype() == np.int16
+
+
+def test_what_is_lost_is_told_step_by_step():
+    lossy = (Record("window", loss={"clipped_fraction": 0.00212, "voxels": 9}), Record("pad"),
+             Record("resize", loss={"from": "5×5"}))  # fmt: skip
+    latent = Latent(
+        np.zeros((1, 4, 4, 1), np.float32), CodecIdentity("linear", "sha256:0", {}),
+        Grid.from_spacing((4, 4, 1)), (1, 1, 1), Grid.from_spacing((4, 4, 1)), trail=Trail(lossy),
+    )  # fmt: skip
+    said = "window: clipped_fraction 0.00212, voxels 9; resize: from 5×5"
+    assert describe_losses(latent) == said
 
 
 def test_a_tree_keeps_its_names_apart(tmp_path):

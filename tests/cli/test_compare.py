@@ -142,6 +142,23 @@ def test_on_two_grids_each_number_stands_beside_its_file_and_the_fitting_series_
     assert said.endswith("of EXPORT.zip, series 1 has the voxels of the other: --series 1")
 
 
+def test_on_two_grids_without_series_none_is_named(files, tmp_path):
+    other = tmp_path / "other.nii.gz"
+    write(Image(files["source"][None], Grid.from_spacing(SHAPE, (1, 1, 1)), Unit.HU), other)
+
+    said = str(run(files["a"], other).exception)
+
+    assert "are not on one grid" in said
+    assert "--series" not in said
+
+
+def test_two_dashes_end_the_names_of_metrics(files):
+    done = run("--json", "--unit", "HU", "--metric", "mae", "psnr", "--", files["a"], files["b"])
+
+    assert done.exit_code == 0, done.output
+    assert [one["metric"] for one in json.loads(done.stdout)["values"]] == ["mae", "psnr"]
+
+
 def test_a_series_of_what_is_not_dicom_may_be_two_swapped_images(tmp_path):
     export = pack(make_export(tmp_path))
     write(read(export, series=1), tmp_path / "decoded.nii.gz")

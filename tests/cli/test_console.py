@@ -75,6 +75,23 @@ def test_a_name_that_begins_like_a_number_stands_at_the_left(terminal):
     assert any(line.startswith("-9") for line in terminal(140))
 
 
+def test_without_title_and_caption_paragraphs_stand_alone(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_table("", COLUMNS, ROWS[:1])
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert said[0] == "study/series-3/thorax"
+    assert said[-1].endswith("window: clipped_fraction 0.002")
+
+
+def test_streams_that_are_no_files_are_left_as_they_are(monkeypatch):
+    streams = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    console.ready_streams()
+    assert (sys.stdout, sys.stderr) == streams
+
+
 @pytest.mark.parametrize("width", [30, 140])
 def test_names_with_brackets_are_printed_as_they_are(monkeypatch, capsys, width):
     monkeypatch.setenv("COLUMNS", str(width))

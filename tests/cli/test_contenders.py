@@ -7,7 +7,7 @@ import pytest
 
 from plica.cli.contenders import load_contenders, name_contenders, split_policy
 from plica.codecs.policy import Policy
-from plica.errors import SettingsError, UnknownName
+from plica.errors import SettingsError, UnknownName, WeightsError
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -55,6 +55,11 @@ def test_codecs_that_are_none_and_weights_of_others_are_refused():
     for pair in ("identity", "=a.pth", "identity="):
         with pytest.raises(SettingsError, match="--weights takes NAME=FILE"):
             load_contenders(["identity"], weights=[pair])
+
+
+def test_who_lacks_weights_is_told_how_to_do_without(tmp_path):
+    with pytest.raises(WeightsError, match=r"none\.safetensors.*say --random-weights"):
+        load_contenders(["compact-4x3-2d"], weights=[f"compact-4x3-2d={tmp_path}/none.safetensors"])
 
 
 def test_where_latents_are_wanted_there_is_no_policy():

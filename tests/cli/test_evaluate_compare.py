@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from tests.evaluation.reports import CODECS, make_report
@@ -42,6 +43,16 @@ def test_what_changed_is_said_in_sentences(run, reports):
     assert f"psnr of {CODECS[2]} on chest radiograph: +0." in out
     assert "better beyond noise" in out
     assert "became worse and 6 became better beyond noise" in out
+
+
+def test_what_else_differs_is_a_table_of_its_own_and_quiet_says_nothing(run, reports, tmp_path):
+    report = make_report(charts=False)
+    publish(replace(report, setting={**report.setting, "machine": "1 H200"}), tmp_path / "other")
+
+    _, out, _ = run(reports / "before", tmp_path / "other")
+    assert "What else differs" in out
+    assert "1 H200" in out.partition("What else differs")[2]
+    assert run(reports / "before", tmp_path / "other", "--quiet") == (0, "", "")
 
 
 def test_machines_get_one_document(run, reports):

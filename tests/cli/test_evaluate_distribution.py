@@ -9,9 +9,11 @@ from PIL import Image as Pillow
 from tests.cli.test_commands import run, write_volume
 from tests.networks.published import make_weights_dir
 
+from plica.cli import evaluate_distribution
 from plica.cli.distances import list_cases, name_metrics
 from plica.codecs import weights
-from plica.errors import SettingsError, UnknownName, WeightsError
+from plica.cohort import Cohort
+from plica.errors import InputError, SettingsError, UnknownName, UnreadableFile, WeightsError
 from plica.training.cohorts import read_cohort
 
 QUICK = ("--repeats", 3, "--pairs", 16)
@@ -155,6 +157,40 @@ def test_what_cannot_be_read_is_left_out_and_said(real, tmp_path):
     assert "0.png" in found["notes"][0] or "p6/0" in found["notes"][0]
 
 
+def test_of_what_is_left_out_the_first_are_told_and_the_others_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate_distribution, "MOST_NOTES", 1)
+    broken = write_pictures(tmp_path / "set", patients=6)
+    for name in ("p0", "p1"):
+        (broken / name / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+
+    done = run("evaluate", "distribution", broken, "--codec", "nearest-8x-2d", "--metric", "kid",
+               *ON_LINEAR, *QUICK)  # fmt: skip
+
+    assert done.stderr.count("left out") == 2
+    assert "and 1 more were left out; see the report" in done.stderr
+
+
+def test_codecs_that_take_no_image_of_the_set_are_an_error(real):
+    done = run("evaluate", "distribution", real, "--codec", "bicubic-4x-3d", "--limit", 4,
+               "--metric", "kid", "diversity", *ON_LINEAR, *QUICK)  # fmt: skip
+
+    assert done.exit_code == 1
+    assert ": bicubic-4x-3d has no image that codec:linear-4x1-2d takes" in done.stderr
+
+
+def test_features_that_were_damaged_since_are_named(real, tmp_path):
+    words = (real, "--codec", "identity", "--metric", "kid", *ON_LINEAR, "-o", tmp_path / "r")
+    judge(*words, "--limit", 4)
+    for kept in (tmp_path / "r" / "run" / "features").iterdir():
+        kept.write_bytes(kept.read_bytes()[:60])
+
+    done = run("evaluate", "distribution", *words, *QUICK, "--limit", 4, "--resume")
+
+    assert isinstance(done.exception, UnreadableFile)
+    assert "is damaged" in str(done.exception)
+    assert "delete it and go on with --resume" in str(done.exception)
+
+
 def test_a_number_that_cannot_be_computed_stops_no_other(tmp_path):
     few = write_pictures(tmp_path / "few", patients=4)
 
@@ -209,6 +245,8 @@ def test_of_many_images_one_of_each_patient_comes_first(real):
     assert few == list_cases(cohort, limit=8, seed=3)
     assert len(list_cases(cohort, limit=11)) == 11
     assert list_cases(cohort, limit=99) == cohort.cases
+    with pytest.raises(InputError, match="has no images: there is nothing to compare"):
+        list_cases(Cohort(()))
 
 
 def test_metrics_are_named_one_by_one_or_together():

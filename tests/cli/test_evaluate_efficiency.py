@@ -8,6 +8,9 @@ from PIL import Image as Pillow
 from plica.cli.main import main
 from plica.errors import MissingExtra
 from plica.evaluation.storage import Match, Point
+from plica.formats.doors import write
+from plica.grid import Grid
+from plica.image import Image, Unit
 
 SMALL = ("--probe", "small-2d", "--sides", "64", "32", "16", "--repeats", "2")
 
@@ -162,6 +165,24 @@ def test_storage_alone_is_told_without_a_report_and_what_was_left_out_is_an_erro
     code, out, err = run(capsys, *words, "--most-pixels", 9)
     assert (code, out) == (1, "")
     assert "no image could be kept; the first: " in " ".join(err.split())
+
+
+def test_what_cannot_be_stored_is_an_error_of_the_codec_that_takes_it(tmp_path, capsys):
+    grid = Grid.from_spacing((40, 48, 1))
+    noise = np.random.default_rng(0).normal(size=(1, 40, 48, 1)).astype(np.float32)
+    for name, factor in (("good", 1.0), ("none", np.nan)):
+        (tmp_path / name).mkdir()
+        image = Image(noise * np.float32(factor), grid, Unit.HU)
+        write(image, tmp_path / name / "a.nii.gz")
+
+    code, out, err = run(capsys, tmp_path, "-c", "bicubic-4x-2d", "bicubic-4x-3d", "--only",
+                         "storage", "--standard", "jpeg2000", "--dtype", "int8")  # fmt: skip
+
+    said = " ".join(err.split())
+    assert code == 1
+    assert "bicubic-4x-2d" in out
+    assert "a.nii.gz, bicubic-4x-2d: the image holds no finite value at all" in said
+    assert said.count("error: ") == 1
 
 
 def test_a_missing_extra_is_said_before_any_work(cohort, capsys, monkeypatch):

@@ -1,13 +1,14 @@
 """plica evaluate faithfulness: a report of a small cohort, gone on with after an interruption."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from tests.evaluation.phantoms import body, make, smooth_noise
 from typer.testing import CliRunner
 
-from plica.cli import console, faithful, needing
+from plica.cli import console, evaluate_faithfulness, faithful, needing
 from plica.cli.console import EXIT_FAILED
 from plica.cli.faithful import factor_of, group_of
 from plica.cli.main import app
@@ -134,6 +135,54 @@ def test_a_report_is_gone_on_with_and_then_begun_anew(cohort, tmp_path, monkeypa
     assert not judged
     assert run(cohort, tmp_path / "r", *asked, "--overwrite").exit_code == 0
     assert judged
+
+
+def test_a_control_that_is_missing_is_judged_and_what_is_there_stays(report, cohort, tmp_path):
+    out = tmp_path / "again"
+    shutil.copytree(report[0], out)
+    kept = {path: path.stat().st_mtime_ns for path in (out / "run/results").glob("*.json")}
+    lost = next(path for path in kept if json.loads(path.read_text())["codec"].startswith("tv at"))
+    lost.unlink()
+
+    assert run(cohort, out, "--control", "tv", "--resume").exit_code == EXIT_FAILED
+    made = [path for path, time in kept.items() if path.stat().st_mtime_ns != time]
+    assert made == [lost]
+
+
+def test_an_image_that_was_damaged_since_keeps_its_results_and_has_no_figure(tmp_path):
+    image = tmp_path / "images" / "ann" / "slice.nii.gz"
+    write(body((80, 72, 1), seed=1), image)
+    asked = (tmp_path / "images", tmp_path / "r", "--codec", "bicubic-4x-2d", "--worst", 1,
+             "--diameter", 8, "--contrast", 40)  # fmt: skip
+    assert run(*asked).exit_code == 0
+    assert list((tmp_path / "r/figures").glob("invention-*.png"))
+    image.write_bytes(image.read_bytes()[:100])
+
+    assert run(*asked, "--resume").exit_code == 0
+    assert not list((tmp_path / "r/figures").glob("invention-*.png"))
+    assert "8 mm 40 HU" in (tmp_path / "r/report.md").read_text()
+    for kept in (tmp_path / "r/run/results").glob("*.json"):
+        kept.unlink()
+    assert "no image could be judged: slice.nii.gz" in said_by(run(*asked, "--resume"))
+    assert (tmp_path / "r/run").is_dir()
+
+
+def test_of_many_failures_the_first_are_told_and_a_group_of_failures_has_no_table(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluate_faithfulness, "MOST_SAID", 1)
+    write(body((80, 72, 1), seed=1), tmp_path / "images" / "ann" / "slice.nii.gz")
+    tiny = make(smooth_noise((6, 6, 2), 1))
+    write(tiny, tmp_path / "images" / "bob" / "tiny.nii.gz")
+    (tmp_path / "images" / "cut.nii.gz").write_bytes(b"\x1f\x8bdamaged")
+
+    done = run(tmp_path / "images", tmp_path / "r", "--codec", "bicubic-4x-2d", "bicubic-4x-3d",
+               "--worst", 0)  # fmt: skip
+
+    assert done.exit_code == EXIT_FAILED
+    assert "and 2 more failed; see the report" in said_by(done)
+    assert "slices in HU" in done.stdout
+    assert "volumes in HU" not in done.stdout
 
 
 def test_quiet_prints_nothing_where_all_is_well(cohort, tmp_path):

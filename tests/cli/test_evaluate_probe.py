@@ -7,15 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.evaluation.reports import make_report
 from tests.training.checks import write_pictures
 from typer.testing import CliRunner
 
+from plica.cli.contenders import load_contenders
 from plica.cli.evaluate_probe import parse_size
 from plica.cli.main import app
+from plica.cli.posing import Asked
+from plica.cli.probe_reports import refuse_other_weights
+from plica.cli.probes import start_folder
 from plica.errors import InputError, OutputError, SettingsError, UnknownName
+from plica.evaluation.publish import publish
+from plica.evaluation.record import read_record
 
 WORDS = ("--probe", "pooled-2d", "--epochs", "40", "--seeds", "2", "--cache", "cache")
 
@@ -224,6 +232,23 @@ def test_a_margin_is_answered_and_codecs_ceilings_are_held_against_probes(place)
 
 
 # -- refusing ------------------------------------------------------------------------------------
+
+
+def test_a_report_of_other_weights_is_no_ceiling(tmp_path):
+    contenders = load_contenders(["bicubic-4x-2d"])
+    codecs = [{"name": contenders[0].name, "fingerprint": "sha256:0"}]
+    publish(replace(make_report(charts=False), record={"codecs": codecs}), tmp_path / "kept")
+    with pytest.raises(InputError, match="judged bicubic-4x-2d with other weights than these"):
+        refuse_other_weights(read_record(tmp_path / "kept"), contenders)
+
+
+def test_probes_are_begun_anew_where_that_is_asked(tmp_path):
+    run = start_folder(tmp_path / "r", Asked("texture"), overwrite=False)
+    (run / "probe.pt").write_bytes(b"old")
+    assert start_folder(tmp_path / "r", Asked("texture"), overwrite=False) == run
+    assert (run / "probe.pt").is_file()
+    assert start_folder(tmp_path / "r", Asked("texture"), overwrite=True) == run
+    assert not (run / "probe.pt").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,19 @@ def test_a_protocol_of_ones_own_is_shown_by_its_file(tmp_path):
     assert "Mine." in protocols(path)
 
 
+def test_what_is_done_to_an_image_before_it_is_judged_is_shown(tmp_path):
+    path = tmp_path / "mine.toml"
+    group = '[[groups]]\nname = "{0}"\nwhere = {{ category = ["{0}"] }}\n{1}\n'
+    path.write_text(
+        'name = "mine"\nversion = 3\ntitle = "Mine."\nmetrics = ["mae"]\n'
+        + group.format("a", 'boxes = "lesion"\nresize = { shape = [64, 48, 1] }')
+        + group.format("b", "resize = { longest = 512 }\ncrop = { voxels = [99, 98, 1] }")
+    )
+    shown = protocols(path)
+    assert "64×48×1, inside lesion" in shown
+    assert "middle 99×98×1, longest side 512" in shown
+
+
 def test_a_task_shows_where_its_images_are_and_what_is_taken_for_what():
     shown = protocols("cq500-fracture")
     for needed in ("headctstudy.qure.ai", "reads.csv", "none, fracture", "224x224x44",
@@ -84,6 +97,9 @@ def test_a_cohort_is_made_for_people_too(tmp_path):
         "grazpedwri-boxes", "--data", make_graz(tmp_path / "g"), "-o", tmp_path / "b.csv"
     )
     assert "--protocol medvae-table-5-fractures" in made
+    quiet = ("grazpedwri-boxes", "--data", tmp_path / "g", "-o", tmp_path / "c.csv", "--quiet")
+    assert protocols(*quiet) == ""
+    assert (tmp_path / "c.csv").read_text() == (tmp_path / "b.csv").read_text()
 
 
 @pytest.mark.parametrize(

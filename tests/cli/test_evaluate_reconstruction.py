@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 import plica
-from plica.cli import worst
+from plica.cli import judging, worst
 from plica.cli.main import app
 from plica.errors import PlicaError
 from plica.metrics.metric import measure
@@ -152,6 +152,57 @@ def test_people_are_told_what_failed_and_what_was_there_already(pictures, tmp_pa
     for done in (first, again, quiet):
         assert done.stderr.count("error: cut") == 5
         assert "error: and 9 more, which the report lists" in done.stderr
+
+
+def test_an_image_that_was_damaged_since_keeps_its_results_and_has_no_figure(pictures, tmp_path):
+    image = tmp_path / "images" / "0.png"
+    image.parent.mkdir()
+    image.write_bytes((pictures.parent / "0.png").read_bytes())
+    asked = (image.parent, "--codec", "bicubic-4x-2d", "-o", tmp_path / "r", "--worst", "1", "-q")
+    assert judge(*asked).exit_code == 0
+    assert list((tmp_path / "r/figures").glob("worst-*.png"))
+    image.write_bytes(image.read_bytes()[:300])
+
+    assert judge(*asked, "--resume").exit_code == 0
+    assert not list((tmp_path / "r/figures").glob("worst-*.png"))
+
+
+def test_an_image_that_a_codec_refuses_or_that_needs_too_much_is_named(tmp_path, monkeypatch):
+    real = judging.read_case
+
+    def read_case(case):
+        if "large" in case.path.parts:
+            raise MemoryError
+        return real(case)
+
+    monkeypatch.setattr(judging, "read_case", read_case)
+    noise = np.random.default_rng(0).normal(size=(1, 40, 48, 1)).astype(np.float32)
+    for name, factor in (("good", 1.0), ("beyond", 1e37), ("large", 1.0)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        grid = plica.Grid.from_spacing((40, 48, 1))
+        image = plica.Image(noise * np.float32(factor), grid, plica.Unit.RELATIVE)
+        plica.write(image, tmp_path / "images" / name / "a.nii.gz")
+
+    done = judge(tmp_path / "images", "--codec", "bicubic-4x-2d", "-o", tmp_path / "r",
+                 "--worst", "0", "--json")  # fmt: skip
+
+    failed = {one["image"]: one["error"] for one in json.loads(done.stdout)["failed"]}
+    assert done.exit_code == 1
+    assert {name.partition("/")[0] for name in failed} == {"beyond", "large"}
+    assert "rescale it first" in str(failed)
+    assert "there is not enough memory" in str(failed)
+
+
+def test_boxes_and_a_crop_are_not_joined(pictures, tmp_path):
+    protocol = tmp_path / "boxes.toml"
+    protocol.write_text(
+        'name = "boxed"\nversion = 1\ntitle = "Boxed."\nmetrics = ["mae"]\n'
+        '[[groups]]\nname = "a"\nwhere = { category = ["a"] }\nboxes = "lesion"\n'
+    )
+    table = tmp_path / "images.csv"
+    table.write_text(f"path,patient,category,lesion\n{pictures.parent / '0.png'},p0,a,5 5 30 30\n")
+    with pytest.raises(PlicaError, match="boxed looks inside boxes: leave out --crop"):
+        judged(table, tmp_path / "r", "--protocol", protocol, "--crop", "16,16,1")
 
 
 def test_volumetric_codecs_do_not_judge_pictures(pictures, tmp_path):

@@ -71,6 +71,11 @@ def test_the_summary_says_how_good_it_is_and_how_to_load_it(run, tmp_path):
     assert f'plica.load("{tmp_path / "codec"}")' in done.stdout
 
 
+def test_quiet_says_nothing(run, tmp_path):
+    assert call("export", run, "-o", tmp_path / "codec", "--quiet").output == ""
+    assert (tmp_path / "codec" / "card.json").is_file()
+
+
 def test_a_codec_goes_to_the_hub_and_comes_back(run, tmp_path, hub):
     done = call("export", run, "-o", tmp_path / "codec", "--push", "someone/small", "--json")
 

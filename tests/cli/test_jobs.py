@@ -95,6 +95,12 @@ def test_an_output_is_a_file_a_folder_or_a_pattern(tmp_path, monkeypatch):
     assert place("x/*-decoded") == ["x/one/a.1-decoded.png"]
 
 
+def test_several_sources_are_not_written_to_one_file():
+    two = Source("one/a", Path("a.nii")), Source("b", Path("b.nii"))
+    with pytest.raises(OutputError, match=r"2 sources cannot .* such as x/\*\.nii\.gz"):
+        place("x/ct.nii.gz", *two)
+
+
 def test_a_series_written_again_is_not_written_into_itself(tmp_path):
     (tmp_path / "ct.dcm").mkdir()
     (tmp_path / "ct.dcm" / "1.dcm").write_bytes(b"")

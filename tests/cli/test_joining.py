@@ -133,6 +133,14 @@ def test_a_stranger_among_several_is_refused_before_anything_is_decoded(export, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_latent_is_said_to_be_one_and_the_others_join(export, tmp_path):
+    (tmp_path / "latents/zz.latent").write_bytes(b"\0" * 100)
+    done = run("decode", tmp_path / "latents", "-o", tmp_path / "out", "--like", export)
+    assert done.exit_code == 1
+    assert "error: zz" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["SE0.dcm", "SE1.dcm"]
+
+
 @pytest.mark.parametrize(("x", "why"), [(99.0, "its voxels lie elsewhere"), (-10.0, "its mark is")])
 def test_a_single_series_that_is_not_the_source_is_refused(export, tmp_path, x, why):
     write_series(tmp_path / "other", "Roe^Richard", more="1", x=x)

@@ -1,6 +1,7 @@
 """An export of several series: what is listed, what is taken, and what is left out and said."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from tests.cli.exports import make_export, pack
 from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save
 from typer.testing import CliRunner
 
+from plica.cli.listing import survey_export
 from plica.cli.main import app
 from plica.formats.doors import read
 
@@ -37,6 +39,24 @@ def test_an_export_is_inspected_as_a_table_of_its_series(tree, zipped):
     assert "Doe" not in said
     assert "follow-up" not in said
     assert "identity: the files name a patient (name, ID, descriptions, UIDs)" in done.stderr
+
+
+def test_files_that_are_damaged_are_named_below_the_table(tree):
+    (tree / "SE1/IM9").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL\x04")
+    done = run("inspect", tree)
+    assert done.exit_code == 0, done.output
+    assert "note: damaged: " in done.stderr
+
+
+def test_a_zip_of_other_things_is_no_list_of_series(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("notes.txt", "no image")
+    done = run("inspect", tmp_path / "a.zip")
+    assert done.exit_code == 1
+    assert "series of" not in done.stdout
+    (tmp_path / "misnamed.zip").write_bytes(b"NRRD0004\n")
+    for name in ("a.zip", "misnamed.zip"):
+        assert survey_export(tmp_path / name) is None
 
 
 def test_of_one_file_the_kinds_of_identity_are_said_and_never_values(tmp_path):
@@ -116,6 +136,8 @@ def test_a_chosen_series_is_named_in_the_table(tree):
     done = run("encode", pack(tree), "-o", tree.parent / "l", "-c", "identity", "--series", 2)
     assert "EXPORT/series-2" in done.stdout
     assert " CT " in done.stdout
+    walked = run("encode", tree, "-o", tree.parent / "m", "-c", "identity", "--series", 2)
+    assert "(series 2)" in walked.stdout
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -147,6 +169,16 @@ def test_a_latent_of_another_series_is_not_taken_for_this_one(tree):
     done = run("encode", export, "-o", out, "-c", "identity", "--series", 2, "--resume")
     assert done.exit_code == 1
     assert "is the latent of another series than EXPORT/series-2" in str(done.exception)
+
+
+def test_a_damaged_latent_that_is_there_is_left_as_it_is(tree):
+    export, out = pack(tree), tree.parent / "one.latent"
+    assert run("encode", export, "-o", out, "-c", "identity", "--series", 1).exit_code == 0
+    out.write_bytes(out.read_bytes()[:200])
+    done = run("encode", export, "-o", out, "-c", "identity", "--series", 2, "--resume")
+    assert done.exit_code == 0, done.exception
+    assert "were there already: 1" in done.stderr
+    assert out.stat().st_size == 200
 
 
 def test_two_scouts_of_one_series_are_not_taken_for_each_other(tree):

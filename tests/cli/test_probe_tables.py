@@ -13,6 +13,7 @@ from plica.cli.main import app
 from plica.cli.posing import Asked
 from plica.cli.probe_tables import find_places, follow_recipe, list_published, read_recipe
 from plica.errors import InputError, OutputError, SettingsError, UnknownName
+from plica.evaluation.protocol import read_protocol
 
 GRAZ = ("filestem", "patient_id", "cast", "fracture_visible", "metal")
 RECIPE = """
@@ -54,6 +55,14 @@ channels = 1
 codec = "bicubic-4x-2d"
 [published.values]
 "Wrist Fracture" = { auroc = [71.1, 0.1] }
+
+[[published]]
+method = "Areas"
+factor = 16
+channels = 1
+codec = "area-4x-2d"
+[published.values]
+"Wrist Fracture" = { auroc = [65.2, 0.1] }
 """
 
 
@@ -92,11 +101,14 @@ def test_a_table_is_run_by_one_command_and_stands_beside_the_paper(recipe, tmp_p
     column = said["groups"]["Wrist Fracture"]
 
     assert said["protocol"] == {"name": "small-table", "version": 3}
-    assert column["published"] == {"full-resolution": 73.7, "bicubic-4x-2d": 71.1}
+    assert column["published"] == {
+        "full-resolution": 73.7, "bicubic-4x-2d": 71.1, "area-4x-2d": 65.2,
+    }  # fmt: skip
     assert [one["codec"] for one in column["codecs"]] == ["full-resolution", "bicubic-4x-2d"]
     assert all(len(one["seeds"]) == 2 for one in column["codecs"])
     whole = (tmp_path / "r" / "report.md").read_text()
     assert "(71.1)" in whole
+    assert "– (65.2)" in whole  # of the paper alone
     own = json.loads((tmp_path / "r" / "wrist-fracture" / "report.json").read_text())
     assert "as in small-table v3" in own["setting"]["protocol"]
     assert "batches of 16 at most (8 at full resolution)" in own["setting"]["fitting"]
@@ -133,6 +145,16 @@ def test_each_published_table_has_its_recipe(name, network, batch, full, seeds, 
     assert all(list_published(protocol, group.name) for group in protocol.groups)
     with pytest.raises(InputError, match="laid out as"):
         find_places(protocol, tmp_path / "nothing", ())
+
+
+def test_a_protocol_without_a_probe_leaves_what_was_asked_as_it_is():
+    asked = Asked("class")
+    assert follow_recipe(asked, read_protocol("medvae-table-2"), {}) is asked
+
+
+def test_the_folder_of_the_one_data_set_may_be_given_itself(recipe, tmp_path):
+    (place,) = find_places(read_protocol(recipe), tmp_path, ())
+    assert place.root == tmp_path
 
 
 def test_a_refusal_names_every_data_set_that_is_missing(tmp_path):

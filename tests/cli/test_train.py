@@ -226,6 +226,8 @@ def test_unreadable_images_are_named_and_counted_and_some_may_be_allowed(place):
     allowed = ("--set", "data.unreadable=0.2", "--set", "steps=1")
     done = train("small.toml", "--data", "images/images.csv", *allowed)
     assert "left out: 1.png" in " ".join(done.stderr.split())
+    quiet = train("small.toml", "--data", "images/images.csv", *allowed, "-o", "again", "-q")
+    assert quiet.output == ""
 
 
 def test_images_smaller_than_the_crop_are_named(place):

@@ -88,6 +88,12 @@ def test_half_precision_is_compared_with_single(volume, tried):
     assert tried[1].codes is not None  # what is decoded is the same everywhere
 
 
+def test_quiet_says_nothing_where_all_holds(volume, tried):
+    done = plica("verify", "linear-4x1-3d", volume, "--quiet")
+
+    assert (done.exit_code, done.output) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("way", "error", "words", "said"),
     [(("asked", None), 1e-3, (), "not exact"),

@@ -142,10 +142,11 @@ def judge(
 def _compare(
     real: ImageSet, one: ImageSet, extractor: Extractor, metric: str, measuring: Measuring
 ) -> Distance:
+    other = one.join(extractor.name)  # first: else the real images would be blamed for its lack
     keys = one.features.get(extractor.name, {}) if one.copies else None
     return compare_sets(
         real.join(extractor.name, keys),
-        one.join(extractor.name),
+        other,
         metric,
         seed=measuring.seed,
         repeats=measuring.repeats,

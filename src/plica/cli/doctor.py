@@ -156,7 +156,6 @@ def _tell_extras(extras: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]
 def _tell_codecs(codecs: list[dict[str, str]]) -> Iterator[tuple[str, str, str]]:
     for says in dict.fromkeys(one["weights"] for one in codecs):
         names = [one["codec"] for one in codecs if one["weights"] == says]
-        if names:
-            # From all over the list: the first ones are of one family.
-            step = max(1, len(names) // MOST_NAMED)
-            yield says, str(len(names)), ", ".join(names[::step][:MOST_NAMED])
+        # From all over the list: the first ones are of one family.
+        step = max(1, len(names) // MOST_NAMED)
+        yield says, str(len(names)), ", ".join(names[::step][:MOST_NAMED])

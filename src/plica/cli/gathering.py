@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -52,9 +53,10 @@ class Shelf:
         if self.folder is None or not (path := self._path(self.folder, made_of)).is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            # Opened here: np.load leaves open what is no whole archive.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 return {name: kept[name] for name in kept.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise UnreadableFile(
                 f"{path} is damaged: {error}; delete it and go on with --resume"
             ) from error

@@ -172,7 +172,7 @@ def _say_misunderstood(error: Any) -> None:
     if option.startswith("-") and option in words[:-1]:
         why = error.message.replace("Input should be", "this should be").partition(", unable")[0]
         message = f"{option} {words[words.index(option) + 1]}: {why}"
-    elif not message.startswith("--"):
+    else:
         message = message[:1].lower() + message[1:]
     command = error.ctx.command_path if error.ctx is not None else "plica"
     _say(f"{message.rstrip('.')} (see `{command} --help`)")

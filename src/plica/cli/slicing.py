@@ -90,9 +90,8 @@ def find_cuts(asked: Asked) -> tuple[list[Cut], dict[str, int], list[str]]:
 def show(cut: Cut, reconstruct: Reconstruct, views: Sequence[View]) -> Slice:
     """A slice with its views in memory; it is reconstructed once."""
     pixels = {RAW: cut.image.pixels}
-    if any(view.strength for view in views):
-        remade = reconstruct(cut.image)
-        pixels |= {v.name: blend(cut.image, remade, v.strength).pixels for v in views if v.strength}
+    remade = reconstruct(cut.image)
+    pixels |= {v.name: blend(cut.image, remade, v.strength).pixels for v in views if v.strength}
     return Slice(
         key=cut.key,
         views={name: array[0, :, :, 0].astype(np.float32) for name, array in pixels.items()},

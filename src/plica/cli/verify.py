@@ -172,7 +172,7 @@ def _compare(
 ) -> tuple[list[Row], tuple[int, ...]]:
     """Each trial in its own process, one after the other."""
     whole = run_apart(task)
-    codes = whole.encoded.values if whole.encoded else None
+    codes = whole.encoded.values
     tick()
     rows = [*_rows("in one piece", whole, None, "", True)]
     pieces = run_apart(replace(task, way="asked", codes=codes))
@@ -190,7 +190,7 @@ def _compare(
 
 
 def _judge(pieces: Trial, whole: Trial, *, promised: bool) -> list[Row]:
-    windows = pieces.encoded is not None and "window" in pieces.encoded.plan
+    windows = "window" in pieces.encoded.plan
     if windows or not promised:
         return list(_rows("in windows", pieces, whole, "as its authors run it", bound=float("inf")))
     rows = _rows("in pieces", pieces, whole, "exact", bound=EXACT_RMS)
@@ -204,8 +204,6 @@ def _rows(
     rows = []
     for part, n in (("encode", 0), ("decode", 1)):
         half, true = _half(trial, n), None if whole is None else _half(whole, n)
-        if half is None:
-            continue
         difference = None if true is None else Difference.between(true.values, half.values)
         fine = holds if difference is None else difference.rms <= bound  # NaN is not
         said = verdict if fine else f"not {verdict}"
@@ -213,7 +211,7 @@ def _rows(
     return rows
 
 
-def _half(trial: Trial, number: int) -> Half | None:
+def _half(trial: Trial, number: int) -> Half:
     return (trial.encoded, trial.decoded)[number]
 
 

@@ -53,8 +53,8 @@ class Trial:
         memory: What the process was allowed.
     """
 
-    encoded: Half | None = None
-    decoded: Half | None = None
+    encoded: Half
+    decoded: Half
     peaks: tuple[int, int] = (0, 0)
     shape: tuple[int, ...] = ()
     memory: int = 0
