@@ -1,6 +1,7 @@
 """plica evaluate probe: one command from labelled images to a report of what codecs keep."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -11,6 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
+from safetensors.torch import save_file
 from tests.evaluation.reports import make_report
 from tests.training.checks import write_pictures
 from typer.testing import CliRunner
@@ -20,10 +24,12 @@ from plica.cli.evaluate_probe import parse_size
 from plica.cli.main import app
 from plica.cli.posing import Asked
 from plica.cli.probe_reports import refuse_other_weights
-from plica.cli.probes import start_folder
+from plica.cli.probes import _Steps, start_folder
+from plica.codecs.weights import fingerprint
 from plica.errors import InputError, OutputError, SettingsError, UnknownName
 from plica.evaluation.publish import publish
 from plica.evaluation.record import read_record
+from plica.networks.probes import build_probe
 
 WORDS = ("--probe", "pooled-2d", "--epochs", "40", "--seeds", "2", "--cache", "cache")
 
@@ -300,3 +306,33 @@ def test_a_size_that_is_none_is_refused(text):
         return
     with pytest.raises(SettingsError, match="--size takes sides"):
         parse_size(text)
+
+
+LINEAR = ("--label", "texture", "--probe", "small-2d", "--mode", "linear", "--epochs", 1,
+          "--seeds", 1, "--codec", "taesd", "--random-weights")  # fmt: skip
+
+
+def test_a_report_says_where_a_trunk_or_a_codec_is_of_random_weights(place):
+    probe(*LINEAR, "-o", "random", "--quiet")
+    said = (place / "random" / "report.md").read_text(encoding="utf-8")
+
+    assert "The trunk of small-2d is random here: no pretrained weights were given." in said
+    assert "Codecs with random weights prove a path; their numbers say nothing." in said
+
+
+def test_a_trunk_of_the_users_own_weights_is_said_by_its_fingerprint(place):
+    trunk = build_probe("small-2d").trunk.state_dict()
+    save_file(trunk, place / "trunk.safetensors")
+    probe(*LINEAR, "--probe-weights", "trunk.safetensors", "-o", "given", "--quiet")
+
+    assert "is random here" not in (place / "given" / "report.md").read_text(encoding="utf-8")
+    kept = (place / "given" / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert fingerprint(trunk) in kept
+
+
+def test_what_a_fit_says_on_the_way_stands_above_its_bar():
+    said = io.StringIO()
+    bar = Progress(console=Console(file=said, width=80))
+    _Steps(bar, "area-4x-2d").said("a checkpoint was damaged; it goes on from the one before")
+
+    assert "goes on from the one before" in said.getvalue()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from plica.cli import watching
 from plica.cli.main import app, main
+from plica.cli.train import _rows
 from plica.cli.watching import Watching
 from plica.errors import InputError, OutputError, SettingsError, UnknownName, WeightsError
 from plica.run import Run
@@ -254,3 +255,10 @@ def test_preparing_is_told_line_by_line_where_there_is_no_terminal(monkeypatch, 
         watching.Watching("small", 9, quiet=quiet).preparing(Progress(1, 163, "1.png"))
 
     assert capsys.readouterr().err.count("preparing image 2 of 163") == 1
+
+
+def test_a_training_that_judged_nothing_shows_no_judgement():
+    record = {"metric": "psnr", "steps": 4, "first": None, "last": 30.0, "best": None,
+              "best_step": 0, "images_per_second": 2.0, "waiting": 0.1, "checkpoint": "c",
+              "export": "plica export"}  # fmt: skip
+    assert [fact for fact, _ in _rows(record, 1.0)][:3] == ["steps", "time", "last psnr"]
