@@ -98,12 +98,12 @@ class Display:
                 for key in ("center", "width")
             }
             table = tuple(float(value) for value in record.get("table", ()))
-            display = cls(**{**record, **numbers, "table": table})
+            function = record.get("function", cls.function)
+            if function not in get_args(VoiFunction):
+                raise ValueError(f"no VOI function {function!r}")
+            return cls(**{**record, **numbers, "table": table})
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"not the record of a display: {error!r}") from error
-        if display.function not in get_args(VoiFunction):
-            raise InputError(f"not the record of a display: no VOI function {display.function!r}")
-        return display
 
 
 _DECODED = "decoded by "

@@ -72,6 +72,12 @@ def walk(node, above=""):
                 yield from walk(inner, f"{above}{inner.name}.")
 
 
+def find_names(module):
+    """A module's names, but for those that are there for type checkers alone."""
+    names = vars(importlib.import_module(module))
+    return {name: thing for name, thing in names.items() if thing is not object}
+
+
 SHOWN = find_shown()
 
 
@@ -89,7 +95,7 @@ def test_what_an_example_shows_happens(shown, scene, tmp_path, monkeypatch):
         return
     bring(shown.text, scene, tmp_path)
     monkeypatch.chdir(tmp_path)
-    known = vars(importlib.import_module(shown.module))
+    known = find_names(shown.module)
     names = give(shown.text) | known
     for block in shown.bare:
         exec(compile(block, shown.where, "exec"), dict(names))

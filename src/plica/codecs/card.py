@@ -144,7 +144,7 @@ class CodecCard:
         return CodecIdentity(self.name, fingerprint, record)
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> CodecCard:
+    def from_json(cls, record: Any) -> CodecCard:
         """Read back what `to_json` made; a stranger's record is checked fact by fact.
 
         Raises:
