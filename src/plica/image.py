@@ -98,12 +98,15 @@ class Display:
                 for key in ("center", "width")
             }
             table = tuple(float(value) for value in record.get("table", ()))
-            function = record.get("function", cls.function)
-            if function not in get_args(VoiFunction):
-                raise ValueError(f"no VOI function {function!r}")
+            _check_function(record.get("function", cls.function))
             return cls(**{**record, **numbers, "table": table})
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"not the record of a display: {error!r}") from error
+
+
+def _check_function(name: object) -> None:
+    if name not in get_args(VoiFunction):
+        raise ValueError(f"no VOI function {name!r}")
 
 
 _DECODED = "decoded by "
