@@ -1,7 +1,8 @@
 # Two commands on a fresh machine (Python ≥ 3.11 and make): `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+# One more than the cores CI has: tests wait for processes that they start.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where development images lie, if they do: radiographs for the demo, real files for the tests.
