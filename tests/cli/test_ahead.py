@@ -35,7 +35,7 @@ def test_the_next_is_read_while_this_one_is_worked_on(tmp_path):
             image = ahead.take(source)
             assert image.pixels.flat[0] == number
             if number < 2:
-                assert begun[str(number + 1)].wait(5)
+                assert begun[str(number + 1)].wait(60)
         assert not ahead._coming
 
 

@@ -76,7 +76,7 @@ def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(tmp_path):
     while not list((tmp_path / "out").glob("*.latent")) and running.poll() is None:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=300)
 
     assert running.returncode == 130, err
     assert "interrupted" in json.loads(out)["error"]
@@ -86,7 +86,7 @@ def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(tmp_path):
     assert all(name.endswith(".latent") and not name.startswith(".") for name in made)
 
     again = start(*command)
-    record = json.loads(again.communicate(timeout=60)[0])
+    record = json.loads(again.communicate(timeout=300)[0])
     assert again.returncode == 0
     assert record["done"] + record["left"] == 12
     assert record["left"] == len(made)
@@ -119,7 +119,7 @@ def test_nobody_who_listens_is_no_traceback():
     assert running.stderr is not None
     assert "Traceback" not in running.stderr.read()
     running.stderr.close()
-    assert running.wait(60) != 0
+    assert running.wait(300) != 0
 
 
 @pytest.mark.parametrize("words", [["codecs"], ["codecs", "--json"], ["encode", "x", "--json"]])
@@ -160,7 +160,7 @@ def test_progress_is_for_terminals_only(tmp_path):
     running = start(
         "encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent", "-c", "compact-4x1-3d"
     )
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=300)
 
     assert running.returncode == 0
     assert err == ""
@@ -171,7 +171,7 @@ def test_names_with_spaces_dashes_and_other_letters_are_names(tmp_path):
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "-Kopf größer 頭.nii.gz")
 
     running = start("encode", "-o", "-out", "--", "-Kopf größer 頭.nii.gz", cwd=tmp_path)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=300)
 
     assert running.returncode == 0, err
     assert Path(tmp_path, "-out", "-Kopf größer 頭.latent").is_file()

@@ -459,7 +459,7 @@ def test_what_comes_next_is_prepared_meanwhile():
     seen = []
     for number in read_ahead(prepare()):
         seen.append(number)
-        assert number == 3 or prepared[number + 1].wait(5)
+        assert number == 3 or prepared[number + 1].wait(60)
     assert seen == [0, 1, 2, 3]
 
 
