@@ -16,12 +16,19 @@ from pydicom.data import get_testdata_file
 
 from robustness.markers import TEXTS, mark_dicom
 
-RECIPE = """
+PROTOCOL = "reconstruction.toml"
+CODEC = "linear-4x3-2d"
+SIDES = (40, 36, 4)
+
+
+def say_recipe(*, steps: int, every: int) -> str:
+    """A small recipe for pictures, judged every so many steps."""
+    return f"""
 name = "small"
 summary = "A small network for pictures."
-steps = 12
+steps = {steps}
 batch = 2
-evaluate_every = 4
+evaluate_every = {every}
 checkpoint_every = 2
 log_every = 2
 tolerance = 100.0
@@ -43,9 +50,6 @@ kl = 1e-6
 crop = 16
 validation_crop = 32
 """
-PROTOCOL = "reconstruction.toml"
-CODEC = "linear-4x3-2d"
-SIDES = (40, 36, 4)
 
 
 def make(base: Path) -> None:
@@ -57,7 +61,7 @@ def make(base: Path) -> None:
     _write_labelled(base / "labelled")
     for part in ("study", "volumes", "pictures"):
         shutil.copytree(base / part, base / "archive" / part)
-    (base / "recipe.toml").write_text(RECIPE)
+    (base / "recipe.toml").write_text(say_recipe(steps=12, every=4))
     root = Path(__file__).resolve().parent.parent
     shutil.copy(root / "protocols" / PROTOCOL, base / "protocol.toml")
 

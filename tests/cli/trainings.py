@@ -5,34 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from robustness.bases import say_recipe
 
-RECIPE = """
-name = "small"
-summary = "A small network for pictures."
-steps = 4
-batch = 2
-evaluate_every = 2
-checkpoint_every = 2
-log_every = 2
-tolerance = 100.0
-licence = "CC0-1.0"
-notes = "Learned nothing."
-
-[network]
-kind = "kl"
-dims = 2
-in_channels = 1
-code_channels = 2
-widths = [32, 32]
-blocks = 1
-
-[objective]
-kl = 1e-6
-
-[data]
-crop = 16
-validation_crop = 32
-"""
+RECIPE = say_recipe(steps=4, every=2)
 
 
 def write_recipe(folder: Path, text: str = "") -> Path:
