@@ -181,6 +181,8 @@ def learn_in_a_process(rank: int, world: int, folder: str) -> None:
     found = learn(make_discriminator(), x, y)
     torch.save(found, os.path.join(folder, f"{rank}.pt"))  # noqa: PTH118  # a string from spawn
     distributed.destroy_process_group()
+    # Now and then the interpreter's end finds a thread of gloo's that has not gone, and aborts.
+    os._exit(0)
 
 
 @pytest.mark.slow

@@ -118,7 +118,8 @@ class BatchNormalisation(nn.BatchNorm2d):
         n, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
         h = h - mean[:, None, None]
         variance = _sum_over_processes(h.square().sum((0, 2, 3))) / n
-        self._remember(mean.detach(), variance.detach() * n / (n - 1))
+        if self.track_running_stats:  # not while the decoder is judged (training.adversary)
+            self._remember(mean.detach(), variance.detach() * n / (n - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (h * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
