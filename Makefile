@@ -4,6 +4,8 @@ VENV ?= .venv
 # One more than the cores CI has: tests wait for processes that they start.
 WORKERS ?= 3
 BIN := $(VENV)/bin
+# Tests begin hundreds of processes: what one has compiled, the others find, wherever that is refused.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where development images lie, if they do: radiographs for the demo, real files for the tests.
 SHARED ?= ../shared
@@ -14,11 +16,11 @@ demo: $(VENV)/demo.installed
 	$(BIN)/plica demo --overwrite --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15
+	$(TEST) --durations 15
 
 # Which lines and branches of the package the tests reach, those in processes of their own included.
 coverage: $(VENV)/test.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q --cov --cov-report=term --cov-report=json:.cache/coverage.json
+	$(TEST) -q --cov --cov-report=term --cov-report=json:.cache/coverage.json
 	$(BIN)/python ci/uncovered.py
 
 check: $(VENV)/test.installed

@@ -20,6 +20,8 @@ if str(BESIDE_CPU) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(BESIDE_CPU), os.environ.get("PYTHONPATH", "")))
     )
+# Ray's processes give way to all others, and here others never rest.
+os.environ.setdefault("RAY_worker_niceness", "0")
 KEPT = runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))  # schemas end with what holds them
 
 

@@ -16,6 +16,7 @@ from plica.errors import PlicaError
 from plica.metrics.metric import measure
 
 CODECS = ("bicubic-4x-2d", "compact-4x3-2d")
+SHORT = ("--metric", "mae", "--worst", "0")  # where charts are not what is asked for
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,14 @@ def whole(pictures, tmp_path_factory):
     return out, json.loads(judged(pictures, out).stdout)
 
 
+@pytest.fixture(scope="module")
+def short(pictures, tmp_path_factory):
+    """A report of one metric."""
+    out = tmp_path_factory.mktemp("short") / "report"
+    judged(pictures, out, *SHORT)
+    return out
+
+
 def test_the_report_holds_what_measuring_by_hand_finds(pictures, whole):
     out, record = whole
     cases = read_cases(out)
@@ -87,28 +96,28 @@ def test_the_report_holds_what_measuring_by_hand_finds(pictures, whole):
     assert (summary["n"], summary["patients"]) == (4, 4)
 
 
-def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(pictures, whole, tmp_path):
-    shutil.copytree(whole[0] / "run", tmp_path / "cut" / "run")
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(pictures, short, tmp_path):
+    shutil.copytree(short / "run", tmp_path / "cut" / "run")
     kept = sorted((tmp_path / "cut" / "run" / "results").iterdir())
     for file in kept[:5]:
         file.unlink()
-    record = json.loads(judged(pictures, tmp_path / "cut", "--worst", "0", "--resume").stdout)
+    record = json.loads(judged(pictures, tmp_path / "cut", *SHORT, "--resume").stdout)
     assert record["left"] == 16 - 5
-    first, second = ((out / "cases.csv").read_text() for out in (whole[0], tmp_path / "cut"))
+    first, second = ((out / "cases.csv").read_text() for out in (short, tmp_path / "cut"))
     assert first == second
 
 
-def test_results_of_other_settings_are_not_mixed_in(pictures, whole, tmp_path):
-    shutil.copytree(whole[0] / "run", tmp_path / "report" / "run")
+def test_results_of_other_settings_are_not_mixed_in(pictures, short, tmp_path):
+    shutil.copytree(short / "run", tmp_path / "report" / "run")
     with pytest.raises(PlicaError, match="other settings"):
-        judged(pictures, tmp_path / "report", "--resume", "--crop", "16,16,16")
+        judged(pictures, tmp_path / "report", *SHORT, "--resume", "--crop", "16,16,16")
 
 
-def test_a_report_is_not_replaced_unasked(pictures, whole, tmp_path):
-    shutil.copytree(whole[0], tmp_path / "report")
+def test_a_report_is_not_replaced_unasked(pictures, short, tmp_path):
+    shutil.copytree(short, tmp_path / "report")
     with pytest.raises(PlicaError, match="--overwrite or --resume"):
         judged(pictures, tmp_path / "report")
-    judged(pictures, tmp_path / "report", "--overwrite", "--worst", "0", "--limit", "1")
+    judged(pictures, tmp_path / "report", *SHORT, "--overwrite", "--limit", "1")
     assert len(json.loads((tmp_path / "report" / "report.json").read_text())["results"]) == 4
 
 
@@ -125,7 +134,7 @@ def test_an_image_that_cannot_be_read_is_counted_and_named(pictures, tmp_path):
     for n in range(2):
         (folder / f"{n}.png").write_bytes((pictures.parent / f"{n}.png").read_bytes())
     (folder / "cut.png").write_bytes((pictures.parent / "0.png").read_bytes()[:300])
-    result = judged(folder, tmp_path / "report", "--worst", "0")
+    result = judged(folder, tmp_path / "report", *SHORT)
     assert result.exit_code == 1
     record = json.loads(result.stdout)
     assert {failed["image"] for failed in record["failed"]} == {"cut.png"}
@@ -139,7 +148,7 @@ def test_people_are_told_what_failed_and_what_was_there_already(pictures, tmp_pa
     for n in range(7):
         (folder / f"cut{n}.png").write_bytes((pictures.parent / "0.png").read_bytes()[:300])
     words = (folder, "--codec", *CODECS, "--baseline", CODECS[1], "-o", tmp_path / "r",
-             "--worst", "0")  # fmt: skip
+             *SHORT)  # fmt: skip
     first, again, quiet = judge(*words), judge(*words, "--resume"), judge(*words, "--resume", "-q")
 
     assert [done.exit_code for done in (first, again, quiet)] == [1, 1, 1]
@@ -158,7 +167,7 @@ def test_an_image_that_was_damaged_since_keeps_its_results_and_has_no_figure(pic
     image = tmp_path / "images" / "0.png"
     image.parent.mkdir()
     image.write_bytes((pictures.parent / "0.png").read_bytes())
-    asked = (image.parent, "--codec", "bicubic-4x-2d", "-o", tmp_path / "r", "--worst", "1", "-q")
+    asked = (image.parent, "--codec", "bicubic-4x-2d", "-o", tmp_path / "r", "-q", "--metric", "mae")
     assert judge(*asked).exit_code == 0
     assert list((tmp_path / "r/figures").glob("worst-*.png"))
     image.write_bytes(image.read_bytes()[:300])
@@ -184,7 +193,7 @@ def test_an_image_that_a_codec_refuses_or_that_needs_too_much_is_named(tmp_path,
         plica.write(image, tmp_path / "images" / name / "a.nii.gz")
 
     done = judge(tmp_path / "images", "--codec", "bicubic-4x-2d", "-o", tmp_path / "r",
-                 "--worst", "0", "--json")  # fmt: skip
+                 *SHORT, "--json")  # fmt: skip
 
     failed = {one["image"]: one["error"] for one in json.loads(done.stdout)["failed"]}
     assert done.exit_code == 1
@@ -250,7 +259,7 @@ def test_of_codecs_in_passes_and_of_streams_no_latent_is_drawn_or_spoken_of(
     monkeypatch.setattr(worst, "panel", draw)
     passes = "bicubic-4x-2d?shifts=2"
     judge(pictures, "--codec", "bicubic-4x-2d", passes, "jpeg2000", "-o", tmp_path / "r",
-          "--limit", "1", "--worst", "1", "--quiet")  # fmt: skip
+          "--limit", "1", "--metric", "mae", "--worst", "1", "--quiet")  # fmt: skip
 
     assert drawn == {"bicubic-4x-2d": True, passes: False, "jpeg2000": False}
     report = (tmp_path / "r" / "report.md").read_text()
@@ -262,7 +271,7 @@ def test_of_codecs_in_passes_and_of_streams_no_latent_is_drawn_or_spoken_of(
 
 def test_made_weights_are_called_random_wherever_their_numbers_are(pictures, tmp_path):
     judge(pictures, "--codec", "medvae-8x1-2d", "-o", tmp_path / "r", "--random-weights",
-          "--limit", "1", "--crop", "16,16,16", "--quiet")  # fmt: skip
+          "--limit", "1", "--crop", "16,16,16", *SHORT, "--quiet")  # fmt: skip
     assert "medvae-8x1-2d (random weights)" in (tmp_path / "r" / "report.md").read_text()
     assert {row["codec"] for row in read_cases(tmp_path / "r")} == {
         "medvae-8x1-2d (random weights)"
@@ -292,9 +301,7 @@ def test_nothing_of_the_machine_or_its_folders_stands_in_a_report(pictures, whol
 
 def test_distances_between_sets_are_taken_of_what_was_decoded(pictures, tmp_path):
     record = json.loads(
-        judged(
-            pictures, tmp_path / "r", "--worst", "0", "--distance", "fid-codec:linear-4x1-2d"
-        ).stdout
+        judged(pictures, tmp_path / "r", *SHORT, "--distance", "fid-codec:linear-4x1-2d").stdout
     )
     full = json.loads((tmp_path / "r" / "report.json").read_text())["record"]
     found = {(d["group"], d["set"]): d for d in full["distances"]}
@@ -303,7 +310,7 @@ def test_distances_between_sets_are_taken_of_what_was_decoded(pictures, tmp_path
     assert found["b", "compact-4x3-2d"]["value"] < found["b", "bicubic-4x-2d"]["value"]
     assert all(d["n_real"] == d["n_other"] == 4 for d in found.values())
     again = json.loads(
-        judged(pictures, tmp_path / "r", "--worst", "0", "--distance", "fid-codec:linear-4x1-2d",
+        judged(pictures, tmp_path / "r", *SHORT, "--distance", "fid-codec:linear-4x1-2d",
                "--resume").stdout
     )  # fmt: skip
     assert again["left"] == 16

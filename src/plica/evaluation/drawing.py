@@ -135,6 +135,7 @@ def draw(
         page = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
         paint(page)
         png = _save(page, "png", {"Software": None}, dpi=DPI)
+        page.set_layout_engine("none")  # both have the places that were found for the first
         # Without a date, a name or a version, equal charts are equal files.
         pdf = _save(page, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
     return Figure(name=name, caption=caption, alt=alt, png=png, pdf=pdf)
