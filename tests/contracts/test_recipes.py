@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tests.contracts.small_cohorts import make_cohort
-from tests.networks.published import make_weights_dir
+from tests.networks.published import make_kl, make_weights_dir
 
 import plica
 from plica.codecs.directory import NETWORKS, PREPARATIONS, make_network
@@ -35,6 +35,10 @@ COMPACT = {
     f"compact-{size}"
     for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")
 }
+# One size walks at the full width of the published weights it begins from; the other, which goes
+# the same way, from weights of the same layout and a quarter of the width.
+NARROW = {f"medvae-4x3-2d-stage{stage}" for stage in (1, 2)}
+WIDTHS = (32, 64, 128)
 
 
 # -- what they say -------------------------------------------------------------------------------
@@ -116,8 +120,11 @@ def test_rates_are_the_published_ones_for_each_image_of_a_step(name):
 
 @pytest.fixture(scope="session")
 def weights_dir(once):
-    names = ("vgg16", "lpips-vgg16", "biomedclip", "kl-f4", "kl-f8")
-    return once("pretrained-of-recipes", lambda folder: make_weights_dir(folder, names))
+    def make(folder: Path) -> None:
+        make_weights_dir(folder, ("vgg16", "lpips-vgg16", "biomedclip", "kl-f8"))
+        make_kl(folder / "kl-f4" / "model.ckpt", widths=WIDTHS, codes=3)
+
+    return once("pretrained-of-recipes", make)
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +134,8 @@ def smoke(once, shared, weights_dir):
     def prepare(name: str, folder: Path) -> Recipe:
         recipe = shrink(read_recipe(name))
         changes = {"data.cohort": str(folder / COHORT)}
+        if name in NARROW:
+            changes["network.widths"] = list(WIDTHS)
         if recipe.start.weights.startswith(RUNS):
             changes["start.weights"] = str(walk(recipe.start.weights.removeprefix(RUNS))[1])
         return change(recipe, changes)
