@@ -167,7 +167,7 @@ def test_an_image_that_was_damaged_since_keeps_its_results_and_has_no_figure(pic
     image = tmp_path / "images" / "0.png"
     image.parent.mkdir()
     image.write_bytes((pictures.parent / "0.png").read_bytes())
-    asked = (image.parent, "--codec", "bicubic-4x-2d", "-o", tmp_path / "r", "-q", "--metric", "mae")
+    asked = (image.parent, "-c", "bicubic-4x-2d", "-o", tmp_path / "r", "--metric", "mae", "-q")
     assert judge(*asked).exit_code == 0
     assert list((tmp_path / "r/figures").glob("worst-*.png"))
     image.write_bytes(image.read_bytes()[:300])
