@@ -14,15 +14,9 @@ from pathlib import Path
 
 import pytest
 from tests.bulk.conftest import CODEC, make_archive
+from tests.cli.inside import plica
 
 from plica.formats.store import Store
-
-
-def plica(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "plica", *map(str, words)],
-        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
