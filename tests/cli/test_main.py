@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_written(tmp_path, uncounte
 
     done = subprocess.run(
         [sys.executable, "-c", code, "encode", str(tmp_path / "ct.nii.gz"),
-         "-o", str(tmp_path / "out" / "ct.latent"), "-c", "compact-4x1-3d"],
+         "-o", str(tmp_path / "out" / "ct.latent"), "-c", "linear-4x1-3d"],
         capture_output=True, text=True, check=False, env=uncounted,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_progress_is_for_terminals_only(tmp_path):
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
 
     running = start(
-        "encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent", "-c", "compact-4x1-3d"
+        "encode", tmp_path / "ct.nii.gz", "-o", tmp_path / "a.latent", "-c", "linear-4x1-3d"
     )
     _, err = running.communicate(timeout=300)
 
@@ -170,7 +170,9 @@ def test_names_with_spaces_dashes_and_other_letters_are_names(tmp_path):
     array = np.zeros((8, 8, 8), np.int16)
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "-Kopf größer 頭.nii.gz")
 
-    running = start("encode", "-o", "-out", "--", "-Kopf größer 頭.nii.gz", cwd=tmp_path)
+    running = start(
+        "encode", "-o", "-out", "-c", "linear-4x1-3d", "--", "-Kopf größer 頭.nii.gz", cwd=tmp_path
+    )
     _, err = running.communicate(timeout=300)
 
     assert running.returncode == 0, err

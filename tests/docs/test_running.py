@@ -36,6 +36,7 @@ SCENES = {
 QUICKER = {
     "verify medvae": ("--side", "16"),
     "evaluate faithfulness": ("--limit", "1"),
+    "evaluate reconstruction": ("--limit", "2", "--metric", "psnr", "ssim"),
     "evaluate efficiency": ("--only", "storage"),
     "evaluate probe": ("--epochs", "1", "--seeds", "1", "--size", "32x32", "--probe", "pooled-2d"),
 }
