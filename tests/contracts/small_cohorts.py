@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from plica.training.recipe import Recipe, Source
+from plica.training.recipe import DEALT, Recipe, Source
 
 # What a recipe without sources of its own is given; volumes for 3D, pictures for 2D.
 PLAIN = {
@@ -25,10 +25,9 @@ def make_cohort(recipe: Recipe, shared: Path, table: Path, *, dims: int) -> Path
         fitting = [row for row in rows if fits(row, source)]
         train = [row for row in fitting if row["split"] == recipe.data.train]
         chosen |= {row["path"]: row for row in train[:2]}
+    split = recipe.data.validation or DEALT
     judged = [
-        row
-        for row in rows
-        if row["split"] == recipe.data.validation and any(fits(row, one) for one in sources)
+        row for row in rows if row["split"] == split and any(fits(row, one) for one in sources)
     ]
     chosen |= {row["path"]: row for row in judged[:2]}
     with table.open("w", newline="", encoding="utf-8") as file:

@@ -16,6 +16,7 @@ from plica.training.assembly import (
     Places,
     describe_pretrained,
     read_given_cohort,
+    recipe_of,
     run_recipe,
 )
 from plica.training.recipe import Classification, Recipe
@@ -64,18 +65,61 @@ def test_what_measures_mean_is_kept_with_the_run(recipe, tmp_path):
     assert {"name": "psnr", "unit": "dB", "better": "higher"} in begun(tmp_path / "run")["measures"]
 
 
+SPLITS = ("train", "train", "dev-test", "validation", "dev-test", "test")
+
+
+def test_a_tables_own_validation_judges_and_what_is_not_used_is_said(recipe, tmp_path):
+    rows = [(f"{n}.png", f"p{n}", split, "", "") for n, split in enumerate(SPLITS)]
+    write_table(tmp_path / "images" / "images.csv", rows)
+    watcher = Listener()
+
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"), watcher=watcher)
+
+    assert recipe_of(tmp_path / "run").data.validation == "validation"
+    assert begun(tmp_path / "run")["unused"] == {"dev-test": 2, "test": 1}
+    assert [one["split"] for one in begun(tmp_path / "run")["sources"]] == ["train", "validation"]
+    assert watcher.heard[0] == (
+        "trains on 2 images of the split 'train', and 1 of 'validation' choose the checkpoint; "
+        "not used: 2 of 'dev-test', 1 of 'test'"
+    )
+
+
+def test_a_run_goes_on_with_the_split_that_it_began_to_be_judged_by(recipe, tmp_path):
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"))
+    (tmp_path / "run" / "results.json").unlink()
+    with (tmp_path / "images" / "images.csv").open("a") as table:
+        table.write("5.png,patient 9,validation,,\n")
+    watcher = Listener()
+
+    run_recipe(recipe, Places(tmp_path / "run", resume=True, device="cpu"), watcher=watcher)
+
+    assert watcher.heard[0].endswith(
+        "2 of 'dev-test' choose the checkpoint; not used: 1 of 'validation'"
+    )
+
+
+class Listener:
+    """Keeps what is said, and nothing else."""
+
+    def __init__(self):
+        self.heard = []
+
+    def advanced(self, progress): ...
+
+    def logged(self, step, numbers): ...
+
+    def judged(self, step, means, best): ...
+
+    def said(self, sentence):
+        self.heard.append(sentence)
+
+
 def test_who_watches_is_told_of_every_image_and_step(recipe, tmp_path):
     told = []
 
-    class Watcher:
+    class Watcher(Listener):
         def advanced(self, progress):
             told.append(("step", progress.step))
-
-        def logged(self, step, numbers): ...
-
-        def judged(self, step, means, best): ...
-
-        def said(self, sentence): ...
 
     run_recipe(
         recipe, Places(tmp_path / "run", device="cpu"), watcher=Watcher(),

@@ -16,7 +16,7 @@ from tests.training.pictures_made import (
 
 from plica.cohort import Case, Cohort
 from plica.errors import InputError, OutputError, SettingsError
-from plica.training.data import Progress, name_of, prepare_cases, split_cohort
+from plica.training.data import Progress, name_of, prepare_cases, settle_judged, split_cohort
 from plica.training.prepared import Shape
 from plica.training.recipe import Augmentation, Data, Source
 
@@ -65,7 +65,9 @@ def test_sources_select_what_is_trained_on_and_what_is_judged(tmp_path):
         ({"sources": (Source("c", {"kind": ("c",)}),)}, "no source selects an image of the split"),
         ({"sources": (Source("x", {"kid": ("a",)}),)}, "no case has the label kid"),
         ({"train": "tain"}, "no split 'tain'; there are: 'train', 'dev-test'"),
-        ({"validation": "val"}, "the cohort has no split 'val'"),
+        ({"train": "tain"}, "which of them is trained on with --set data.train=NAME"),
+        ({"validation": "val"}, "the cohort has no split 'val'; there are: 'train', 'dev-test'"),
+        ({"validation": "val"}, "chooses the checkpoint with --set data.validation=NAME"),
         ({"crop": 18}, "multiples of the network's factor 4"),
         ({"validation_crop": 6}, "multiples of the network's factor 4"),
         ({"augmentation": Augmentation(flips=(2,))}, "names axes 0 to 1"),
@@ -74,6 +76,36 @@ def test_sources_select_what_is_trained_on_and_what_is_judged(tmp_path):
 def test_what_does_not_fit_the_cohort_or_network_is_refused(tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         prepare(tmp_path, labelled_cohort(tmp_path), **settings)
+
+
+@pytest.mark.parametrize(
+    ("splits", "judged"),
+    [
+        (("train", "dev-test", "validation", "test"), "validation"),
+        (("train", "test", "val"), "val"),
+        (("train", "dev-test", "test"), "dev-test"),
+    ],
+)
+def test_a_recipe_that_names_no_split_to_judge_takes_the_one_made_for_it(tmp_path, splits, judged):
+    rows = [(f"{n}.png", f"p{n}", split) for n, split in enumerate(splits)]
+    for n in range(len(rows)):
+        write_picture(tmp_path / f"{n}.png", seed=n)
+    cohort = Cohort.from_table(write_table(tmp_path, rows))
+
+    assert settle_judged(Data(), cohort).validation == judged
+    assert settle_judged(Data(validation="test"), cohort).validation == "test"
+    prepared = prepare(tmp_path, cohort)
+    assert names(prepared.validation.images) == [f"{splits.index(judged)}.png"]
+
+
+def test_a_split_that_is_trained_on_does_not_judge_and_the_last_test_never_does_unasked(tmp_path):
+    for n in range(2):
+        write_picture(tmp_path / f"{n}.png", seed=n)
+    rows = [("0.png", "p0", "val"), ("1.png", "p1", "test")]
+    cohort = Cohort.from_table(write_table(tmp_path, rows))
+
+    with pytest.raises(SettingsError, match="no split 'dev-test'; there are: 'val', 'test'"):
+        prepare(tmp_path, cohort, train="val")
 
 
 def test_cubes_are_not_turned_by_quarters(tmp_path):

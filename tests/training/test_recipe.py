@@ -95,6 +95,16 @@ def test_the_fingerprint_is_of_what_decides_the_weights():
     assert compare(recipe, replace(recipe, seed=1)) == [("seed", 0, 1)]
 
 
+def test_recipes_of_before_they_could_leave_the_judging_split_open_are_still_the_same():
+    recipe = make_recipe()
+    said = replace(recipe, data=replace(recipe.data, validation="dev-test"))
+
+    assert fingerprint(said) == fingerprint(recipe)
+    assert compare(said, change(recipe, {"data.validation": "validation"})) == [
+        ("data.validation", "dev-test", "validation")
+    ]
+
+
 def test_the_discriminator_may_have_an_optimiser_of_its_own():
     own = Optimiser(rate=0.5)
     recipe = make_recipe(objective=Reconstruction(adversary=Adversary(optimiser=own)))

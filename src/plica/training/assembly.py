@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
 from plica.run import Run
-from plica.training.recipe import Projection, Recipe, Reconstruction, refuse_another
+from plica.training.recipe import Data, Projection, Recipe, Reconstruction, refuse_another
 
 if TYPE_CHECKING:
     from plica.training.data import Prepared
@@ -97,7 +98,7 @@ def run_recipe(
     from plica.training.prepared import Shape
     from plica.training.starting import build_network
 
-    cohort = read_given_cohort(recipe)
+    recipe, cohort = _settle(recipe, places)
     _check_place(recipe, places)
     engine = Engine(places.device, recipe.precision)
     network = build_network(_as_begun(recipe, places), weights_dir=places.weights_dir)
@@ -110,17 +111,54 @@ def run_recipe(
     _refuse_other_images(run, prepared)
     if engine.is_first:
         _log_begun(run, recipe, cohort, prepared, objective, weights_dir=places.weights_dir)
-    _say_left_out(prepared, watcher)
+    _say_images(recipe, cohort, prepared, watcher)
     batches, cases = Batches(prepared, recipe), prepared.validation
     outcome = train(recipe, objective, batches, cases, run, engine=engine, watcher=watcher)
     engine.leave()
     return outcome
 
 
-def _say_left_out(prepared: Prepared, watcher: Watcher | None) -> None:
-    if watcher is not None:
-        for one in prepared.unreadable:
-            watcher.said(f"left out: {one.name}: {one.reason}")
+def _say_images(
+    recipe: Recipe, cohort: Cohort, prepared: Prepared, watcher: Watcher | None
+) -> None:
+    """Which splits train and judge, and which do neither; which images are left out, and why."""
+    if watcher is None:
+        return
+    drawn = {image.name for pool in prepared.pools for image in pool.images}
+    unused = _count_unused(recipe, cohort)
+    listed = ", ".join(
+        f"{n} of '{name}'" if name else f"{n} without a split" for name, n in unused.items()
+    )
+    watcher.said(
+        f"trains on {len(drawn)} images of the split '{recipe.data.train}', and "
+        f"{len(prepared.validation)} of '{recipe.data.validation}' choose the checkpoint"
+        + (f"; not used: {listed}" if listed else "")
+    )
+    for one in prepared.unreadable:
+        watcher.said(f"left out: {one.name}: {one.reason}")
+
+
+def _count_unused(recipe: Recipe, cohort: Cohort) -> dict[str, int]:
+    """Images of the splits that neither train nor judge."""
+    used = (recipe.data.train, recipe.data.validation)
+    return dict(Counter(case.split for case in cohort if case.split not in used))
+
+
+def _settle(recipe: Recipe, places: Places) -> tuple[Recipe, Cohort]:
+    """The recipe with the split that judges, where it leaves that open; and its cohort.
+
+    A run that goes on is judged by what it began with, whatever the cohort has got since.
+    """
+    from plica.training.data import settle_judged
+
+    if places.resume and not recipe.data.validation:
+        recipe = _judge_by(recipe, recipe_of(places.run).data)
+    cohort = read_given_cohort(recipe)
+    return _judge_by(recipe, settle_judged(recipe.data, cohort)), cohort
+
+
+def _judge_by(recipe: Recipe, said: Data) -> Recipe:
+    return replace(recipe, data=replace(recipe.data, validation=said.validation))
 
 
 def read_given_cohort(recipe: Recipe) -> Cohort:
@@ -243,6 +281,7 @@ def _log_begun(
         BEGUN,
         images=_hash_images(prepared),
         sources=describe_images(recipe, cohort, prepared),
+        unused=_count_unused(recipe, cohort),
         unreadable=[one._asdict() for one in prepared.unreadable],
         measures=[asdict(measure) for measure in objective.measures],
         pretrained=describe_pretrained(recipe, weights_dir),

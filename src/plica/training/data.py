@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from plica.training.cache import Array, Cache, identify
 from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
 from plica.training.crops import least_side
 from plica.training.prepared import VERSION, PreparedImage, Shape, see
-from plica.training.recipe import Data, Source
+from plica.training.recipe import DEALT, JUDGED, Data, Source
 from plica.training.validation import Validation
 
 TRAIN_SHARE = 0.9
@@ -94,7 +94,9 @@ def prepare_cases(
         ()
     """
     _check(data, shape)
+    data = settle_judged(data, cohort)
     cohort = split_cohort(cohort, data)
+    _refuse_missing("train", data.train, cohort)
     train = [(source, _select(source, cohort, data.train)) for source in _sources(data)]
     judged = select_judged(data, cohort)
     for source, cases in train:
@@ -137,6 +139,19 @@ def _check(data: Data, shape: Shape) -> None:
 # -- choosing ------------------------------------------------------------------------------------
 
 
+def settle_judged(data: Data, cohort: Cohort) -> Data:
+    """The same, with the split that judges by its name: the first of `JUDGED` that is there.
+
+    Examples:
+        >>> settle_judged(Data(), cohort).validation
+        'dev-test'
+    """
+    if data.validation:
+        return data
+    there = (name for name in JUDGED if name in cohort.splits and name != data.train)
+    return replace(data, validation=next(there, DEALT))
+
+
 def split_cohort(cohort: Cohort, data: Data) -> Cohort:
     """The cohort itself, or, where it names no splits, with nine patients of ten to train on.
 
@@ -147,7 +162,8 @@ def split_cohort(cohort: Cohort, data: Data) -> Cohort:
     """
     if set(cohort.splits) != {""}:
         return cohort
-    return cohort.with_splits({data.train: TRAIN_SHARE, data.validation: 1 - TRAIN_SHARE})
+    judged = settle_judged(data, cohort).validation
+    return cohort.with_splits({data.train: TRAIN_SHARE, judged: 1 - TRAIN_SHARE})
 
 
 def _sources(data: Data) -> tuple[Source, ...]:
@@ -163,11 +179,8 @@ def select_judged(data: Data, cohort: Cohort) -> list[Case]:
 
     Sources may have no images in that split, but one must.
     """
-    if data.validation not in cohort.splits:
-        raise SettingsError(
-            f"data.validation: the cohort has no split '{data.validation}'; "
-            f"there are: {', '.join(map(repr, cohort.splits))}"
-        )
+    data = settle_judged(data, cohort)
+    _refuse_missing("validation", data.validation, cohort)
     split = cohort.of_split(data.validation)
     chosen: dict[Key, Case] = {}
     for source in _sources(data):
@@ -180,6 +193,17 @@ def select_judged(data: Data, cohort: Cohort) -> list[Case]:
         raise SettingsError(f"no source selects an image of the split '{data.validation}'")
     count = min(data.validation_cases or len(cases), len(cases))
     return [cases[(2 * n + 1) * len(cases) // (2 * count)] for n in range(count)]
+
+
+def _refuse_missing(setting: str, split: str, cohort: Cohort) -> None:
+    if split in cohort.splits:
+        return
+    does = "is trained on" if setting == "train" else "chooses the checkpoint"
+    raise SettingsError(
+        f"data.{setting}: the cohort has no split '{split}'; there are: "
+        f"{', '.join(repr(name) for name in cohort.splits if name)}. Say which of them {does} with "
+        f"--set data.{setting}=NAME, or name one so in the table"
+    )
 
 
 def _spell(source: Source) -> str:

@@ -99,7 +99,8 @@ _RULES: tuple[tuple[Callable[[Any], bool], str], ...] = (
     ),
     (
         lambda recipe: recipe.data.train == recipe.data.validation,
-        "data.validation: '{data.validation}' is trained on; judge on another split",
+        "data.validation: '{data.validation}' is trained on; judge on another split, by "
+        "--set data.validation=NAME",
     ),
     (
         lambda recipe: not recipe.data.planes or _repeats(recipe.data.planes),

@@ -15,6 +15,11 @@ from plica.training.ranges import check_ranges
 Preparation = Literal["full_range", "radiograph", "mr", "medvae_pictures", "medvae_volumes"]
 Setting = bool | int | float | str | tuple[int, ...]
 
+JUDGED = ("validation", "val", "valid", "dev", "dev-test")
+"""Splits that judge where a recipe names none; never the one that tests in the end."""
+DEALT = "dev-test"
+"""Split that judges where neither the recipe nor the cohort names any."""
+
 _NAMED = 4  # settings a message names
 
 
@@ -85,7 +90,8 @@ class Data:
         cohort: A folder, a CSV or Parquet table, or a BIDS tree; `--data` replaces it.
         sources: What is drawn from it; () takes the split as one source.
         train: Split that is trained on.
-        validation: Split that is judged on; never trained on.
+        validation: Split that is judged on; never trained on. "" takes the first of `JUDGED` that
+            the cohort has, and the run's recipe says which.
         preparation: How an image becomes the network's input, as in `codecs.directory`.
         planes: For 2D networks, the axes (0 = i, 1 = j, 2 = k) volumes are sliced across.
         crop: Side of the square or cubic patch, in voxels.
@@ -99,7 +105,7 @@ class Data:
     cohort: str = ""
     sources: tuple[Source, ...] = ()
     train: str = "train"
-    validation: str = "dev-test"
+    validation: str = ""
     preparation: Preparation = "full_range"
     planes: tuple[int, ...] = (2,)
     crop: int = 128
@@ -352,7 +358,9 @@ def refuse_another(there: Recipe, here: Recipe, *, whose: str) -> None:
 def _deciding(recipe: Recipe) -> str:
     silent = replace(
         recipe, name="-", summary="", notes="", licence="", source="", smoke={}, log_every=1,
-        evaluate_every=1, checkpoint_every=1, data=replace(recipe.data, cohort=""),
+        evaluate_every=1, checkpoint_every=1,
+        # What was judged by recipes that named no split, before they could leave it open.
+        data=replace(recipe.data, cohort="", validation=recipe.data.validation or DEALT),
     )  # fmt: skip
     # Runs that were begun before recipes said whose method they are can be gone on with.
     return settings.to_toml(silent).replace('\nsource = ""\n', "\n", 1)
