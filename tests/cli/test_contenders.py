@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.codecs.test_directory import make_codec
 
-from plica.cli.contenders import load_contenders, name_contenders, split_policy
+from plica.cli.contenders import load_contenders, name_contenders, split_policy, tell_apart
+from plica.codecs.directory import write_directory
 from plica.codecs.policy import Policy
 from plica.errors import SettingsError, UnknownName, WeightsError
 from plica.grid import Grid
@@ -70,6 +72,54 @@ def test_where_latents_are_wanted_there_is_no_policy():
 def test_codecs_that_have_no_passes_are_refused_before_any_work():
     with pytest.raises(SettingsError, match="no network"):
         load_contenders(["identity?shifts=2"])
+
+
+@pytest.mark.parametrize(
+    ("cards", "called"),
+    [
+        ({"./one": "mine", "two/": "mine"}, ("mine (one)", "mine (two)")),
+        ({"old/mine": "mine", "new/mine": "mine"}, ("mine (old/mine)", "mine (new/mine)")),
+        (
+            {"compact-4x3-2d": "compact-4x3-2d", "./mine": "compact-4x3-2d"},
+            ("compact-4x3-2d", "compact-4x3-2d (mine)"),
+        ),
+        (
+            {"hub:owner/mine@v1": "mine", "stitched:./mine": "stitched:mine", "mine": "mine"},
+            ("mine (hub:owner/mine@v1)", "stitched:mine", "mine (mine)"),
+        ),
+        # Of packages, whose cards may say what they like.
+        (
+            {"linear-4x3-2d": "linear", "linear-8x1-2d": "linear"},
+            ("linear (linear-4x3-2d)", "linear (linear-8x1-2d)"),
+        ),
+        ({"./one": "mine", "./two": "yours"}, ("mine", "yours")),
+    ],
+)
+def test_codecs_whose_cards_have_one_name_are_told_apart_by_their_folders(cards, called):
+    assert tuple(tell_apart(cards).values()) == called
+
+
+def test_one_folder_in_two_spellings_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SettingsError, match=r"\./one and beside/\.\./one are one codec: name it"):
+        tell_apart({"./one": "mine", "beside/../one": "mine"})
+
+
+def test_two_checkpoints_of_one_recipe_stand_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        write_directory(name, make_codec())
+
+    first, second, passes = load_contenders(["./one", "./two", "./two?shifts=4"])
+
+    name = first.codec.card.name
+    assert [one.name for one in (first, second, passes)] == [
+        f"{name} (one)", f"{name} (two)", f"{name} (two)?shifts=4"
+    ]  # fmt: skip
+    assert second.is_called("./two")
+    assert not first.is_called("./two")
 
 
 def test_a_contender_is_run_in_its_passes_and_loaded_once():

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import save_file
+from tests.codecs.test_directory import make_codec
 from tests.evaluation.reports import make_report
 from tests.training.checks import write_pictures
 from typer.testing import CliRunner
@@ -25,6 +26,7 @@ from plica.cli.main import app
 from plica.cli.posing import Asked
 from plica.cli.probe_reports import refuse_other_weights
 from plica.cli.probes import _Steps, start_folder
+from plica.codecs.directory import write_directory
 from plica.codecs.weights import fingerprint
 from plica.errors import InputError, OutputError, SettingsError, UnknownName
 from plica.evaluation.publish import publish
@@ -147,11 +149,12 @@ def test_folds_test_every_patient_once():
 
 
 def test_any_codec_can_be_the_baseline_and_decoded_images_can_be_shown():
+    write_directory("kept", make_codec())
     done = probe(
         "--codec",
         "area-4x-2d",
         "--baseline",
-        "nearest-4x-2d",
+        "./kept",
         "--decoded",
         "--label",
         "texture",
@@ -169,7 +172,7 @@ def test_any_codec_can_be_the_baseline_and_decoded_images_can_be_shown():
     said = json.loads(done.stdout)
 
     assert [one["codec"] for one in said["codecs"]] == [
-        "nearest-4x-2d", "full-resolution", "area-4x-2d",
+        "mine-2x2-2d", "full-resolution", "area-4x-2d",
     ]  # fmt: skip
     assert {tuple(one["shown"]) for one in said["codecs"]} == {(1, 32, 32)}
 

@@ -7,11 +7,13 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from tests.codecs.test_directory import make_codec
 from typer.testing import CliRunner
 
 import plica
 from plica.cli import judging, worst
 from plica.cli.main import app
+from plica.codecs.directory import write_directory
 from plica.errors import PlicaError
 from plica.metrics.metric import measure
 
@@ -139,6 +141,23 @@ def test_an_image_that_cannot_be_read_is_counted_and_named(pictures, tmp_path):
     record = json.loads(result.stdout)
     assert {failed["image"] for failed in record["failed"]} == {"cut.png"}
     assert all(summary["n"] == 2 for summary in record["summaries"])
+
+
+def test_two_checkpoints_of_one_recipe_are_judged_together(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new"):
+        write_directory(name, make_codec())
+
+    done = judge(pictures, "-c", "./old", "./new", "--baseline", "./new", "--limit", "2",
+                 "-o", "r", "--json", *SHORT)  # fmt: skip
+
+    record = json.loads(done.stdout)
+    called = {"mine-2x2-2d (old)", "mine-2x2-2d (new)"}
+    assert {one["name"] for one in record["codecs"]} == called
+    assert {one["codec"] for one in record["summaries"]} == called
+    assert {row["codec"] for row in read_cases(tmp_path / "r")} == called
+    report = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
+    assert report["record"]["baseline"] == "mine-2x2-2d (new)"
 
 
 def test_people_are_told_what_failed_and_what_was_there_already(pictures, tmp_path):

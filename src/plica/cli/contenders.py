@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,11 +53,17 @@ class Contender:
         name: What its numbers stand under.
         codec: Loaded, on its device.
         policy: In which passes it is run; None is the codec itself, once.
+        given: How the command called it, such as "./my-codec"; its card may call it otherwise.
     """
 
     name: str
     codec: Codec
     policy: Policy | None = None
+    given: str = ""
+
+    def is_called(self, name: str) -> bool:
+        """Whether such a word means it: its own name, or what the command called it."""
+        return name in (self.name, self.given)
 
     def takes(self, image: Image) -> bool:
         """Whether such an image is one of its kind: volumetric codecs fold volumes alone."""
@@ -167,12 +174,14 @@ def load_contenders(
 ) -> tuple[Contender, ...]:
     """Load each codec, before any image is read.
 
+    Folders whose cards have one name are told apart by their own: "mine (old)", "mine (new)".
+
     Args:
         weights: "NAME=FILE" for each codec whose weights are a local file, or "hub:…".
         random: Draw weights for those that have none at hand; their names say so.
 
     Raises:
-        SettingsError: Weights are given for a codec that is not judged.
+        SettingsError: Weights are given for a codec that is not judged, or one folder twice.
         WeightsError: A codec's weights are nowhere.
     """
     wanted = {name: split_policy(name) for name in names}
@@ -189,10 +198,55 @@ def load_contenders(
             from plica.codecs.reconstruction import Reconstructor  # torch is there by now
 
             Reconstructor(loaded[codec], policy)  # refuses before any work
+    called = tell_apart({given: codec.card.name for given, codec in loaded.items()})
     return tuple(
-        Contender(loaded[codec].card.name + name[len(codec) :], loaded[codec], policy)
+        Contender(called[codec] + name[len(codec) :], loaded[codec], policy, name)
         for name, (codec, policy) in wanted.items()
     )
+
+
+def tell_apart(cards: Mapping[str, str]) -> dict[str, str]:
+    """What each codec's numbers stand under: its card's name, and where others have it, its place.
+
+    A codec of the table keeps the name alone; of folders' paths so much is taken as is needed.
+
+    Args:
+        cards: The card's name, by what the command called the codec.
+
+    Raises:
+        SettingsError: One folder is given in two spellings.
+
+    Examples:
+        >>> tell_apart({"./old": "mine", "./new": "mine", "./other": "theirs"})
+        {'./old': 'mine (old)', './new': 'mine (new)', './other': 'theirs'}
+    """
+    called = dict(cards)
+    for name, count in Counter(cards.values()).items():
+        alike = [given for given in cards if cards[given] == name]
+        ours = [given for given in alike if given.removeprefix(STITCHED) in CODECS]
+        if count > 1:
+            ends = _shorten({given: _split_place(given) for given in alike if [given] != ours})
+            called |= {given: f"{name} ({end})" for given, end in ends.items()}
+    return called
+
+
+def _split_place(given: str) -> tuple[str, ...]:
+    """Parts of the path of a codec's folder, itself as it was called; other names are one part."""
+    from plica.codecs.hub import HUB
+
+    place = given.removeprefix(STITCHED)
+    if place in CODECS or place.startswith(HUB):
+        return (place,)
+    return (Path(place).parent.resolve() / Path(place).name).parts
+
+
+def _shorten(placed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The shortest ends of paths that are not the same."""
+    for length in range(1, max(map(len, placed.values())) + 1):
+        ends = {given: "/".join(parts[-length:]) for given, parts in placed.items()}
+        if len(set(ends.values())) == len(ends):
+            return ends
+    raise SettingsError(f"{' and '.join(placed)} are one codec: name it once")
 
 
 def _load(name: str, weights: str | None, device: str, *, random: bool) -> Codec:

@@ -177,9 +177,10 @@ def _choose_baseline(judging: Judging, name: str | None) -> str:
     names = [contender.name for contender in judging.contenders]
     if name is None:
         return names[0]
-    if name not in names:
-        raise SettingsError(f"--baseline {name} is not judged; those are: {', '.join(names)}")
-    return name
+    for contender in judging.contenders:
+        if contender.is_called(name):
+            return contender.name
+    raise SettingsError(f"--baseline {name} is not judged; those are: {', '.join(names)}")
 
 
 def _refuse_alone(margin: list[str] | None, judging: Judging) -> None:

@@ -181,7 +181,7 @@ def complete(asked: Asked, task: Task, plan: Plan, contenders: tuple[Contender, 
     return replace(
         asked,
         baseline=next(
-            (one.name for one in contenders if asked.baseline == one.name), asked.baseline
+            (one.name for one in contenders if one.is_called(asked.baseline)), asked.baseline
         ),
         images=task.images,
         codecs=tuple(f"{one.name} {one.codec.fingerprint}" for one in contenders),
