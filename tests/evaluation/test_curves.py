@@ -21,13 +21,17 @@ def test_rates_are_said_with_their_qualities():
     figure = rate_distortion_chart({"cxr": points})
 
     assert "cxr, latent: 33.00 at 1.50 bits per pixel" in figure.alt
+    assert figure.caption.endswith("Upright bars are 95 % intervals of the means over patients.")
     assert figure.pdf.startswith(b"%PDF")
 
 
 def test_lossless_and_free_points_cannot_be_drawn_on_a_scale_of_doublings():
     never = [RatePoint("a", 0.0, 30.0), RatePoint("b", 2.0, np.inf), RatePoint("c", np.nan, 1.0)]
 
-    assert rate_distortion_chart({"": [*never, RatePoint("d", 1.0, 30.0)]}).png
+    drawn = rate_distortion_chart({"": [*never, RatePoint("d", 1.0, 30.0)]})
+
+    assert drawn.png
+    assert "bars" not in drawn.caption, "there are none"
     with pytest.raises(InputError, match="rates"):
         rate_distortion_chart({"": never})
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plica.evaluation.quality import _mean_curve
+from plica.evaluation import quality
+from plica.evaluation.quality import _mean_curve, draw_rates
 from plica.evaluation.reconstruction import (
     Judged,
     _say_notes,
@@ -16,6 +17,7 @@ from plica.evaluation.reconstruction import (
     summarise_all,
     tabulate,
 )
+from plica.evaluation.report import Figure
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import PER_CODE
 from plica.metrics.metric import Value
@@ -136,6 +138,28 @@ def test_where_nothing_was_kept_nobody_keeps_most():
 
     assert len(report.summary) == 1
     assert "1 results are missing" in report.summary[0]
+
+
+def test_the_chart_of_rates_draws_the_tables_own_intervals(monkeypatch):
+    drawn = {}
+    figure = Figure("rates", "", "", b"")
+    monkeypatch.setattr(
+        quality, "rate_distortion_chart", lambda points: drawn.update(points) or figure
+    )
+    facts = {"shape": [8, 8, 1], "channels": 1, "latent_bytes": 16}
+    results = Results(tuple(
+        Result((f"p{n}", "", ""), "c", "g", facts=facts,
+               values=(Value("psnr", 30.0 + n, "dB", "higher", None, "A made number."),))
+        for n in range(6)
+    ))  # fmt: skip
+    (summary,) = summarise_all(results)
+
+    draw_rates(results, {("g", "c"): summary.estimate})
+
+    ((point,),) = drawn.values()
+    assert (point.bits_per_pixel, point.quality) == (2.0, 32.5)
+    assert (point.low, point.high) == (summary.estimate.low, summary.estimate.high)
+    assert point.low < 32.5 < point.high
 
 
 def test_a_case_without_any_frequency_counts_as_one_that_reaches_none():

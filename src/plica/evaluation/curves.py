@@ -37,7 +37,7 @@ class RatePoint:
         codec: Its name.
         bits_per_pixel: As stored, header and all.
         quality: Mean over cases.
-        low: Lower end of its interval; NaN where there is none.
+        low: Lower end of the mean's 95 % interval over patients; NaN where there is none.
         high: Upper end.
         curve: Points of one curve are joined: one codec at several rates.
     """
@@ -114,7 +114,7 @@ def rate_distortion_chart(
     return draw(
         name, paint, height=3.1 * len(groups) + 0.12 * len(curves) + 0.12 * len(codecs) + 0.4,
         caption=caption or f"{axis} against bits per pixel as stored. Joined points are one codec "
-        "at several rates; up and to the left is better.",
+        "at several rates; up and to the left is better." + _say_ends(every),
         alt=alt or f"{axis} against bits per pixel. " + _say_rates(groups),
     )  # fmt: skip
 
@@ -149,6 +149,12 @@ def _draw_ends(panel: Any, points: Sequence[RatePoint], colour: str) -> None:
         if math.isfinite(p.low + p.high):
             panel.plot([p.bits_per_pixel] * 2, [p.low, p.high], color=colour, linewidth=1,
                        alpha=0.6, zorder=1)  # fmt: skip
+
+
+def _say_ends(points: Sequence[RatePoint]) -> str:
+    if any(math.isfinite(point.low + point.high) for point in points):
+        return " Upright bars are 95 % intervals of the means over patients."
+    return ""
 
 
 def _scale_by_doubling(panel: Any, rates: Sequence[float]) -> None:

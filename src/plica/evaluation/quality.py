@@ -17,10 +17,13 @@ from plica.evaluation.curves import (
     rate_distortion_chart,
     spectrum_chart,
 )
+from plica.evaluation.estimates import Estimate
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Result, Results
 
 DRAWN = ("psnr", "ms-ssim", "lpips-alex", "lpips-vgg")
+RATED = "psnr"
+"""What is drawn against bits per pixel."""
 SHELLS, BANDS = "fsc-resolution", "wavelet-detail"
 LOW = "low"
 POINTS = 96  # frequencies of a mean spectrum
@@ -39,13 +42,19 @@ def draw_distributions(results: Results) -> tuple[Figure, ...]:
     )
 
 
-def draw_rates(results: Results) -> tuple[Figure, ...]:
-    """PSNR against bits per pixel as stored, group by group."""
+def draw_rates(
+    results: Results, estimates: Mapping[tuple[str, str], Estimate]
+) -> tuple[Figure, ...]:
+    """PSNR against bits per pixel as stored, group by group.
+
+    Args:
+        estimates: The mean PSNR with its interval, by group and codec: those of the tables.
+    """
     points = {
         group: [
-            point
+            _rate(results.of(codec=codec, group=group), codec, estimate)
             for codec in results.codecs
-            if (point := _rate(results.of(codec=codec, group=group), codec)) is not None
+            if (estimate := estimates.get((group, codec))) is not None
         ]
         for group in results.groups
     }
@@ -59,14 +68,13 @@ def bits_per_pixel(result: Result) -> float:
     return 8 * float(result.facts["latent_bytes"]) / pixels
 
 
-def _rate(results: Results, codec: str) -> RatePoint | None:
-    kept = [(bits_per_pixel(r), v.value) for r in results if (v := r.value("psnr")) is not None]
-    found = np.array([pair for pair in kept if np.isfinite(pair[1])], dtype=np.float64)
-    if not found.size:
-        return None
-    bits, quality = found.mean(axis=0)
-    low, high = np.percentile(found[:, 1], (25, 75))
-    return RatePoint(codec, float(bits), float(quality), float(low), float(high))
+def _rate(results: Results, codec: str, estimate: Estimate) -> RatePoint:
+    bits = [
+        bits_per_pixel(result)
+        for result in results
+        if (value := result.value(RATED)) is not None and np.isfinite(value.value)
+    ]
+    return RatePoint(codec, float(np.mean(bits)), estimate.value, estimate.low, estimate.high)
 
 
 # -- spectra ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from plica.evaluation.distances import HOW_TO_READ
 from plica.evaluation.distances import Judged as Distance
 from plica.evaluation.estimates import Estimate, summarise
 from plica.evaluation.quality import (
+    RATED,
     bits_per_pixel,
     draw_bands,
     draw_distributions,
@@ -280,7 +281,10 @@ def _sections(
         ("Bits are those of the latent's file, header and all, over the image's pixel values. "
          "Seconds are of one run each while judging, not a benchmark.",),
         tables=(_tabulate_costs(judged),),
-        figures=draw_rates(judged.results),
+        figures=draw_rates(
+            judged.results,
+            {(one.group, one.codec): one.estimate for one in summaries if one.like.metric == RATED},
+        ),
     )  # fmt: skip
     if spectra := (*draw_spectra(judged.results), *draw_bands(judged.results)):
         yield Section("Which detail is kept", figures=spectra)
