@@ -94,6 +94,16 @@ def test_smoke_takes_the_recipes_own_smaller_scale(place):
     assert json.loads(done.stdout)["steps"] == 1
 
 
+def test_a_trial_leaves_the_real_runs_folder_free(place):
+    write_recipe(place, "\n[smoke]\nsteps = 1\n")
+    tried = train("small.toml", "--data", "images", "--smoke", "--json")
+
+    done = train("small.toml", "--data", "images", "--set", "steps=2", "--json")
+
+    assert json.loads(tried.stdout)["run"] == "runs/small-smoke"
+    assert (json.loads(done.stdout)["run"], json.loads(done.stdout)["steps"]) == ("runs/small", 2)
+
+
 # -- stopping and going on -----------------------------------------------------------------------
 
 
@@ -188,7 +198,7 @@ def test_an_unknown_setting_in_the_recipe_is_named_with_its_file(place):
 
 
 def test_a_folder_that_holds_something_is_no_new_run(place):
-    with pytest.raises(OutputError, match="--resume -o images"):
+    with pytest.raises(OutputError, match=r"images is not empty, .*another folder with -o"):
         train("small.toml", "--data", "images/images.csv", "-o", "images")
 
 

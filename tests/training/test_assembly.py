@@ -205,9 +205,21 @@ def test_a_recipe_without_images_asks_for_them():
         read_given_cohort(SMALL)
 
 
-def test_a_folder_in_use_is_refused_before_images_are_read(recipe, tmp_path):
-    with pytest.raises(OutputError, match="is not empty"):
+def test_a_folder_in_use_is_refused_before_images_are_read_with_an_advice_that_helps(
+    recipe, tmp_path
+):
+    with pytest.raises(OutputError, match="holds no run: name another folder with -o"):
         run_recipe(recipe, Places(tmp_path / "images"))
+
+    run_recipe(recipe, Places(tmp_path / "run", device="cpu"))
+    with pytest.raises(
+        OutputError, match=r"is finished\. Name another.*-o.* `plica export .*run -o"
+    ):
+        run_recipe(recipe, Places(tmp_path / "run"))
+
+    (tmp_path / "run" / "results.json").unlink()
+    with pytest.raises(OutputError, match=r"not finished\. Go on .*--resume -o .*run`.*with -o"):
+        run_recipe(recipe, Places(tmp_path / "run"))
 
 
 def test_files_of_networks_that_judge_are_named_with_their_hash(tmp_path):

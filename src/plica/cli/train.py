@@ -52,7 +52,7 @@ def train(
         typer.Option(
             "--out",
             "-o",
-            help="The run's folder; runs/RECIPE if left out.",
+            help="The run's folder; runs/RECIPE if left out, runs/RECIPE-smoke with --smoke.",
             show_default=False,
             rich_help_panel=o.OUTPUT,
         ),
@@ -99,7 +99,7 @@ def train(
     if listing:
         _list(as_json)
         return
-    chosen, places = _choose(recipe, out, resume=resume)
+    chosen, places = _choose(recipe, out, resume=resume, smoke=smoke)
     chosen = _change(chosen, data, settings, smoke)
     places = Places(places.run, places.resume, weights_dir, cache, device)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's name for this process among all
@@ -130,14 +130,17 @@ def _list(as_json: bool) -> None:
     print_table("", ("recipe", "steps", "batch", "what it trains"), rows)
 
 
-def _choose(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[Recipe, Places]:
+def _choose(
+    recipe: str | None, out: Path | None, *, resume: bool, smoke: bool
+) -> tuple[Recipe, Places]:
     if recipe is None and resume and out is not None:
         return recipe_of(out), Places(out, resume=True)
     if recipe is None:
         also = ", or the run's folder with --out" if resume else ""
         raise SettingsError(f"name a recipe{also}: `plica train --list` shows those of plica")
     chosen = read_recipe(recipe)
-    return chosen, Places(RUNS / chosen.name if out is None else out, resume=resume)
+    own = f"{chosen.name}-smoke" if smoke else chosen.name  # a trial takes no real run's place
+    return chosen, Places(RUNS / own if out is None else out, resume=resume)
 
 
 def _change(recipe: Recipe, data: Path | None, settings: list[str] | None, smoke: bool) -> Recipe:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plica.cohort import Case, Cohort
 from plica.errors import OutputError, SettingsError
-from plica.run import Run
+from plica.run import RECIPE, Run
 from plica.training.recipe import Data, Projection, Recipe, Reconstruction, refuse_another
 
 if TYPE_CHECKING:
@@ -229,12 +229,27 @@ def _check_place(recipe: Recipe, places: Places) -> None:
     if places.resume:
         refuse_another(recipe_of(places.run), recipe, whose=f"the run {places.run}")
         if Run.open(places.run).is_finished:
-            raise SettingsError(f"{places.run} is finished; start another run")
+            raise SettingsError(
+                f"{places.run} is finished: `plica export {places.run} -o CODEC` makes a codec of "
+                "it; name another folder with -o to begin another run"
+            )
     elif places.run.exists() and (places.run.is_file() or any(places.run.iterdir())):
-        raise OutputError(
-            f"{places.run} is not empty: give the run a folder of its own, or go on in it with "
-            f"`plica train --resume -o {places.run}`"
+        raise OutputError(_say_taken(places.run))
+
+
+def _say_taken(folder: Path) -> str:
+    """What to do where a run has no place: to go on is an advice for runs that can."""
+    if not (folder / RECIPE).is_file():
+        return f"{folder} is not empty, and holds no run: name another folder with -o"
+    if Run(folder).is_finished:
+        return (
+            f"{folder} is not empty: it holds a run that is finished. Name another folder with -o, "
+            f"or make a codec of what is there by `plica export {folder} -o CODEC`"
         )
+    return (
+        f"{folder} is not empty: it holds a run that is not finished. Go on in it with "
+        f"`plica train --resume -o {folder}`, or name another folder with -o"
+    )
 
 
 def _as_begun(recipe: Recipe, places: Places) -> Recipe:
