@@ -39,6 +39,19 @@ def test_members_cannot_leave_the_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("escaped_*"))
 
 
+def test_files_of_a_zip_are_called_as_the_zip_calls_them(tmp_path: Path) -> None:
+    folder = save_all([make_slice(z, InstanceNumber=9) for z in (0, 2, 4, 8)], tmp_path / "a")
+    gap = r"between instance 9 \(study/2\.dcm\) and instance 9 \(study/3\.dcm\): slices"
+    with pytest.raises(NotAVolume, match=gap):
+        dicom.read(zipped(folder, tmp_path / "a.zip"))
+    (folder / "1.dcm").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL\x04")
+    packed = zipped(folder, tmp_path / "b.zip", "../\x1b[31mstudy/")
+    with pytest.raises(UnreadableFile, match=r"series: \?\[31mstudy/1\.dcm holds no"):
+        dicom.read(packed)
+    ((_, why),) = dicom.look_inside(packed).scan.damaged
+    assert why.startswith("?[31mstudy/1.dcm holds no")
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -102,7 +115,11 @@ def test_the_real_head_with_two_spacings_is_refused_and_its_upper_half_is_tilted
     shared: Path, tmp_path: Path
 ) -> None:
     packed = shared / "data" / "head-ct" / "dcm-qa-ct-ge" / "dcm_qa_ct_ge.zip"
-    with pytest.raises(NotAVolume, match=r"4\.220 mm|7\.380 mm"):
+    told = (
+        r"instance 1 \(GE/01\.dcm\) to instance 14 \(GE/14\.dcm\) lie 4\.220 mm apart, then one "
+        r"step is 1\.140 mm, then instance 15 \(GE/15\.dcm\) to instance 28 \(GE/28\.dcm\) lie 7\."
+    )
+    with pytest.raises(NotAVolume, match=told):
         dicom.read(packed)
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path)

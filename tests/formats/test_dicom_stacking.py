@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, marked, save, save_all
 
 from plica.errors import AmbiguousSource, NotAVolume, UnreadableFile
@@ -243,8 +245,36 @@ def test_the_patient_is_named_only_when_asked(tmp_path: Path) -> None:
 
 def test_spacing_that_changes_along_the_series_is_called_that(tmp_path: Path) -> None:
     datasets = [make_slice(z) for z in (0.0, 4.0, 8.0, 12.0, 16.0, 23.0, 30.0)]
-    with pytest.raises(NotAVolume, match=r"2 of 6 steps differ.*spacing changes along the series"):
+    with pytest.raises(NotAVolume, match=r"spacing changes along the series"):
         dicom.read(save_all(datasets, tmp_path))
+
+
+def numbered(places: Sequence[float]) -> list[Dataset]:
+    return [make_slice(float(z), InstanceNumber=n) for n, z in enumerate(places, 1)]
+
+
+def test_blocks_of_slices_are_told_apart_where_their_spacing_changes(tmp_path: Path) -> None:
+    places = [*range(0, 8, 2), *np.arange(7, 26, 3)]  # 4 every 2 mm, a step of 1 mm, 7 every 3 mm
+    told = (
+        r"along the stack, instance 1 \(0\.dcm\) to instance 4 \(3\.dcm\) lie 2\.000 mm apart, "
+        r"then one step is 1\.000 mm, then instance 5 \(4\.dcm\) to instance 11 \(10\.dcm\) lie "
+        r"3\.000 mm apart: two series .*evenly spaced slices alone"
+    )
+    with pytest.raises(NotAVolume, match=told):
+        dicom.read(save_all(numbered(places), tmp_path))
+
+
+def test_of_many_blocks_the_first_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    steps = [step for block in range(12) for step in [1 + block % 2] * 5]
+    with pytest.raises(NotAVolume) as refused:
+        dicom.read(save_all(numbered([0, *np.cumsum(steps)]), tmp_path))
+    assert str(refused.value).count("lie") == 5
+    assert "apart, and the spacing changes 7 more times: two series" in str(refused.value)
+
+
+def test_steps_that_change_at_every_slice_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(NotAVolume, match=r"\(3 of 7 steps differ\): two series share"):
+        dicom.read(save_all(numbered((0, 4, 5, 9, 10, 14, 15, 19)), tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,17 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from plica.errors import TooLarge, UnreadableFile
+from plica.errors import PlicaError, TooLarge, UnreadableFile
 from plica.formats.dicom_file import Header, looks_like_dicom, open_header
 from plica.formats.limits import check_expansion
 
 MEMBERS_ALLOWED = 50_000
+LONGEST_NAME = 255
+"""Of a member's name that is said: its end."""
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
@@ -44,7 +46,8 @@ def files_inside(path: Path, max_bytes: int) -> Iterator[list[Path] | None]:
 def unpacked(path: Path, max_bytes: int) -> Iterator[list[Path]]:
     """The DICOM files of a zip, in a temporary folder that is gone afterwards.
 
-    Members are written under names of ours, so that none can leave the folder.
+    Members are written under names of ours, so that none can leave the folder; errors within call
+    them as the zip does.
 
     Raises:
         UnreadableFile: The zip is damaged or encrypted.
@@ -58,7 +61,11 @@ def unpacked(path: Path, max_bytes: int) -> Iterator[list[Path]]:
             raise UnreadableFile(
                 f"{path.name} is a damaged or encrypted zip ({error}): pack it again"
             ) from error
-        yield files
+        try:
+            yield files
+        except PlicaError as error:
+            error.args = (call_members(str(error), files, member_names(path)), *error.args[1:])
+            raise
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path, max_bytes: int) -> list[Path]:
@@ -107,10 +114,38 @@ def member_names(path: Path) -> dict[int, str]:
     return {number: _name_below(name) for number, name in enumerate(members)}
 
 
+def number_member(file: Path) -> int:
+    """Which file of its zip an unpacked one is.
+
+    Examples:
+        >>> number_member(Path("plica-x/000023_24.dcm"))
+        23
+    """
+    return int(file.name.partition("_")[0])
+
+
+def call_members(message: str, files: Sequence[Path], names: Mapping[int, str]) -> str:
+    """A sentence on unpacked files, with the names they have in their zip.
+
+    Args:
+        message: What it says.
+        files: Those that were unpacked.
+        names: What `member_names` gives.
+
+    Examples:
+        >>> call_members("000002_c.dcm is empty", [Path("x/000002_c.dcm")], {2: "ct/c.dcm"})
+        'ct/c.dcm is empty'
+    """
+    for file in files:
+        message = message.replace(file.name, names[number_member(file)])
+    return message
+
+
 def _name_below(name: str) -> str:
-    """A member's name without a way out of its zip."""
+    """A member's name without a way out of its zip, and nothing a terminal would obey."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return "/".join(part for part in parts if part.strip("/") not in {"", ".."}) or "unnamed"
+    below = "/".join(part for part in parts if part.strip("/") not in {"", ".."}) or "unnamed"
+    return "".join(letter if letter.isprintable() else "?" for letter in below)[-LONGEST_NAME:]
 
 
 def is_directory_file(header: Header) -> bool:

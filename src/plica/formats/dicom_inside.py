@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from plica.formats.dicom_archive import files_inside, is_zip, member_names
+from plica.formats.dicom_archive import (
+    call_members,
+    files_inside,
+    is_zip,
+    member_names,
+    number_member,
+)
 from plica.formats.dicom_file import is_dicom
 from plica.formats.dicom_series import Scan, scan
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -35,7 +42,9 @@ def opened(path: Path, max_bytes: int) -> Iterator[Inside]:
         found = scan(looked)
         if files is not None and is_zip(path):
             names = member_names(path)
-            by_file = {file: names.pop(int(file.name.partition("_")[0])) for file in looked}
+            damaged = [(file, call_members(why, looked, names)) for file, why in found.damaged]
+            found = replace(found, damaged=tuple(damaged))
+            by_file = {file: names.pop(number_member(file)) for file in looked}
             foreign = tuple(names.values())
         else:
             root = path if path.is_dir() else path.parent

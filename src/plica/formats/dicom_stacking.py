@@ -16,6 +16,8 @@ STEP_TOLERANCE = 0.01  # of the step, or millimetres, whichever is larger
 TILT_NOTED_DEGREES = 0.05
 DRIFT_NOTED_MM = 0.005
 SPACING_TOLERANCE_MM = 1e-4
+MOST_RUNS = 5
+"""Of evenly spaced slices that a refusal lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,16 +155,56 @@ def _check_steps(frames: Sequence[Frame], steps: NDArray[np.float64]) -> None:
     typical = np.median(steps, axis=0)
     length = float(np.linalg.norm(typical))
     apart = np.linalg.norm(steps - typical, axis=1)
-    worst = int(np.argmax(apart))
-    if apart[worst] <= tolerance_mm(length):
+    if apart.max() <= tolerance_mm(length):
         return
+    uneven = int((apart > tolerance_mm(length)).sum())
+    runs = _find_runs(steps)
+    tells = uneven > 1 and 2 * len(runs) <= len(steps)  # else steps change at nearly every slice
+    said = _tell_runs(frames, steps, runs) if tells else _tell_worst(frames, length, apart, steps)
+    raise NotAVolume(f"{said}: {_why_uneven(uneven, len(steps))}")
+
+
+def _tell_worst(
+    frames: Sequence[Frame],
+    length: float,
+    apart: NDArray[np.float64],
+    steps: NDArray[np.float64],
+) -> str:
+    """The one step that is furthest from the usual length, and how many more there are."""
+    worst = int(np.argmax(apart))
     gap = float(np.linalg.norm(steps[worst]))
     uneven = int((apart > tolerance_mm(length)).sum())
     more = f" ({uneven} of {len(steps)} steps differ)" if uneven > 1 else ""
-    raise NotAVolume(
+    return (
         f"slices are {length:.3f} mm apart, but {gap:.3f} mm between {frames[worst].name} and "
-        f"{frames[worst + 1].name}{more}: {_why_uneven(uneven, len(steps))}"
+        f"{frames[worst + 1].name}{more}"
     )
+
+
+def _find_runs(steps: NDArray[np.float64]) -> list[range]:
+    """Steps in a row that are alike, by their numbers."""
+    runs = [range(1)]
+    for number in range(1, len(steps)):
+        first = steps[runs[-1].start]
+        apart = float(np.linalg.norm(steps[number] - first))
+        if apart <= tolerance_mm(float(np.linalg.norm(first))):
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs
+
+
+def _tell_runs(frames: Sequence[Frame], steps: NDArray[np.float64], runs: list[range]) -> str:
+    """Which slices lie evenly, so that they can be taken out: of many runs, the first ones."""
+    parts = []
+    for run in runs[:MOST_RUNS]:
+        length = float(np.linalg.norm(steps[run].mean(axis=0)))
+        ends = f"{frames[run.start].name} to {frames[run.stop].name}"
+        where = f"{ends} lie " if len(run) > 1 else "one step is "
+        parts.append(f"{where}{length:.3f} mm{' apart' if len(run) > 1 else ''}")
+    left = len(runs) - MOST_RUNS
+    changes = f", and the spacing changes {left} more time{'s' if left > 1 else ''}"
+    return "along the stack, " + ", then ".join(parts) + (changes if left > 0 else "")
 
 
 def _why_uneven(uneven: int, steps: int) -> str:
