@@ -131,6 +131,43 @@ def test_a_series_is_chosen_of_the_source_only(tmp_path):
     assert json.loads(done.stdout)["values"][0]["value"] == 0
 
 
+def test_of_several_decoded_series_one_is_named_by_its_place_and_not_by_a_number(tmp_path):
+    export = make_export(tmp_path)
+    for number in (1, 2):
+        image = read(export, series=number)
+        write(image, tmp_path / f"decoded/export/series-{number}.dcm")
+
+    refused = run(export, tmp_path / "decoded", "--series", 2)
+
+    place = tmp_path / "decoded/export/series-2.dcm"
+    assert speak_shell(str(refused.exception)) == (
+        "decoded holds 2 series, and --series chooses from the source, the first argument, alone: "
+        f"give one by itself, such as {place}"
+    )
+    done = run(export, place, "--series", 2, "--metric", "mae", "--json")
+    assert json.loads(done.stdout)["values"][0]["value"] == 0
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_decoded_series_that_lie_in_one_place_none_is_named(tmp_path, packed):
+    export, mixed = make_export(tmp_path), tmp_path / "mixed"
+    for file in export.glob("SE[01]/*"):
+        mixed.mkdir(exist_ok=True)
+        (mixed / f"{file.parent.name}-{file.name}").write_bytes(file.read_bytes())
+
+    said = str(run(export, pack(mixed) if packed else mixed, "--series", 2).exception)
+
+    assert said.endswith(" alone: put the one meant into a folder of its own")
+
+
+def test_a_region_of_several_series_is_chosen_by_its_place(tmp_path):
+    export = make_export(tmp_path)
+
+    said = str(run(export / "SE1", export / "SE1", "--region", export).exception)
+
+    assert said.endswith(f"give one by itself, such as {export / 'SE1'}")
+
+
 def test_on_two_grids_each_number_stands_beside_its_file_and_the_fitting_series_is_named(tmp_path):
     export = pack(make_export(tmp_path))
     write(read(export, series=1), tmp_path / "decoded.nii.gz")

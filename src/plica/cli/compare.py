@@ -14,11 +14,11 @@ from plica.cli import completing
 from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
 from plica.cli.jobs import refuse_place
-from plica.cli.listing import survey_export
+from plica.cli.listing import find_lone, fits, survey_export
 from plica.cli.reading import Reading, naming
 from plica.cli.showing import DisplayWindow, ResidualRange, Showing, Slice
 from plica.cli.writing import draw_panel, refuse_panel
-from plica.errors import InputError, SettingsError
+from plica.errors import AmbiguousSource, InputError, SettingsError
 from plica.evaluation.tissues import Tissue, judge_ranges
 from plica.formats.atomic import refuse_existing
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -38,6 +38,16 @@ TISSUE_LIMIT = (
     "(docs/faithfulness.md), whose ranges and crop differ from these."
 )
 LABEL_COLUMNS = ("label", "voxels", "in the other", "metric", "value", "unit", "better", "how")
+
+SourceSeries = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        help="Which series of the source, the first image: its number or the start of its mark.",
+        show_default=False,
+        rich_help_panel=o.READING,
+    ),
+]
 
 
 def compare(
@@ -83,7 +93,7 @@ def compare(
     weights_dir: o.WeightsDir = None,
     spacing: o.Spacing = None,
     volume: o.Volume = None,
-    series: o.Series = None,
+    series: SourceSeries = None,
     unit: o.UnitName = None,
     max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     overwrite: o.Overwrite = False,
@@ -109,7 +119,7 @@ def compare(
     reading = Reading(volume, series, spacing, unit, max_bytes)
     _refuse_needless_series(source, series)
     first = reading.read(Source(name=source.name, path=source))
-    second = read_decoded(decoded, reading)
+    second = read_decoded(decoded, reading, first)
     _refuse_apart(source, first, decoded, second, series)
     mask = None if region is None else read_region(region, reading, first)
     shown = showing.choose(first, mask) if out is not None else {}
@@ -188,34 +198,36 @@ def _find_fitting(source: Path, grid: Grid, series: str | None) -> list[str]:
     return [
         str(one.number)
         for one in found.series
-        if one.spacing_mm is not None
-        and str(one.number) != series and not one.mark.startswith(series)
-        and one.shape == grid.shape
-        and np.allclose(one.spacing_mm, grid.spacing_mm, rtol=0, atol=1e-4)
-    ]  # fmt: skip
+        if str(one.number) != series and not one.mark.startswith(series) and fits(one, grid)
+    ]
 
 
-def read_decoded(path: Path, reading: Reading) -> Image:
+def read_decoded(path: Path, reading: Reading, like: Image) -> Image:
     """The image to judge, read like the source.
 
     A series and a volume are chosen of the source: what was decoded from it may be that one alone.
+
+    Raises:
+        AmbiguousSource: It holds several series.
+        InputError: It cannot be read.
     """
-    source, reading = Source(name=path.name, path=path), replace(reading, series=None)
+    reading = replace(reading, series=None)
     try:
-        return reading.read(source)
+        return _read_beside(path, reading, like)
     except InputError:
         if reading.volume is None:
             raise
-    return replace(reading, volume=None).read(source)
+    return _read_beside(path, replace(reading, volume=None), like)
 
 
 def read_region(path: Path, reading: Reading, like: Image) -> Bools:
     """Where a mask is not 0, as truth values (i, j, k).
 
     Raises:
-        InputError: It is on another grid than the image, has several channels, or holds NaN.
+        InputError: It is on another grid than the image, has several channels or series, or holds
+            NaN.
     """
-    mask = replace(reading, volume=None, series=None, unit="label").read(Source(path.name, path))
+    mask = _read_beside(path, replace(reading, volume=None, series=None, unit="label"), like)
     refuse_other_grid(like.grid, mask.grid, what="the images and the region are")
     if mask.channels != 1 or mask.count_nonfinite():
         raise InputError(
@@ -223,6 +235,31 @@ def read_region(path: Path, reading: Reading, like: Image) -> Bools:
             f"{mask.channels} and {mask.count_nonfinite()} values that are not finite"
         )
     return np.asarray(mask.pixels[0] != 0)
+
+
+def _read_beside(path: Path, reading: Reading, like: Image) -> Image:
+    """Read what stands beside the source, of which no option chooses a series.
+
+    Raises:
+        AmbiguousSource: It holds several.
+        InputError: It cannot be read.
+    """
+    try:
+        return reading.read(Source(name=path.name, path=path))
+    except AmbiguousSource as error:
+        found = survey_export(path)
+        if found is None:  # it is several volumes that it holds
+            raise
+        lone = find_lone(path, found.series, like.grid)
+        give = (
+            f"give one by itself, such as {lone}"
+            if lone
+            else "put the one meant into a folder of its own"
+        )
+        raise AmbiguousSource(
+            f"{path.name} holds {len(found.series)} series, and --series chooses from the source, "
+            f"the first argument, alone: {give}"
+        ) from error
 
 
 def print_measurement(measured: Measurement, *, title: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ from plica.formats.sources import Skipped
 
 if TYPE_CHECKING:
     from plica.formats.dicom_survey import Listed, Survey
+    from plica.grid import Grid
 
 COLUMNS = (
     "series", "patient", "modality", "voxels", "spacing mm", "plane", "kind", "files", "mark",
@@ -90,6 +93,48 @@ def survey_export(
         return None
     found = survey(path, descriptions=descriptions, max_bytes=max_bytes)
     return found if len(found.series) > 1 else None
+
+
+def fits(one: Listed, grid: Grid) -> bool:
+    """Whether a series has as many voxels as a grid, as large.
+
+    Examples:
+        >>> grid = plica.read("study/ct").grid
+        >>> from plica.formats.dicom_survey import survey
+        >>> [fits(one, grid) for one in survey(Path("study/ct")).series]
+        [True]
+    """
+    spacing = one.spacing_mm
+    if spacing is None or one.shape != grid.shape:
+        return False
+    return all(
+        abs(own - asked) <= 1e-4 for own, asked in zip(spacing, grid.spacing_mm, strict=True)
+    )
+
+
+def find_lone(path: Path, series: Sequence[Listed], grid: Grid) -> Path | None:
+    """A file or folder that holds one series of a folder alone, at best one that fits a grid.
+
+    Args:
+        path: The folder; of what a zip or DICOMDIR holds there is none.
+        series: Those in it, as `survey_export` lists them.
+        grid: What to prefer.
+    """
+    if not path.is_dir():
+        return None
+    from plica.formats.dicom_inside import look_inside
+
+    held = [one.files for one in look_inside(path).scan.series]
+    around = Counter(folder for files in held for file in files for folder in file.parents)
+    lone: dict[Path, Listed] = {}
+    for one, files in zip(series, held, strict=True):
+        folder = files[0].parent
+        inside = sum(folder in file.parents for file in files)
+        if len(files) == 1:
+            lone[files[0]] = one
+        elif inside == around[folder] == len(files):
+            lone[folder] = one
+    return min(lone, key=lambda at: not fits(lone[at], grid), default=None)
 
 
 def find_identity(path: Path, mark: str, *, max_bytes: int) -> tuple[str, ...]:
