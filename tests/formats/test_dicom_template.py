@@ -13,6 +13,7 @@ from tests.formats.test_dicom_frames import make_enhanced
 from plica.errors import AmbiguousSource, InputError
 from plica.formats import dicom, dicom_template
 from plica.formats.dicom_template import Templates
+from plica.grid import Grid
 
 
 def series_at(folder: Path, x: float, uid: str, *, count: int = 3) -> Path:
@@ -51,7 +52,7 @@ def test_each_slice_of_many_names_its_own_image(
         )
         for k in range(image.grid.shape[2]):
             dataset = pydicom.Dataset()
-            template.add_references(dataset, image.grid, k)
+            template.add_source(dataset, image.grid, k)
             named.append(dataset.SourceImageSequence[0].ReferencedSOPInstanceUID)
     assert len(set(named)) == 120
     assert len(placed) == 120 + 120  # of the frames once, and of the slices that ask
@@ -133,3 +134,52 @@ def test_a_slice_of_a_multi_frame_source_names_its_frame(tmp_path: Path) -> None
     written = dicom.write(dicom.read(source), tmp_path / "out", like=source)
     numbers = [pydicom.dcmread(one).SourceImageSequence[0].ReferencedFrameNumber for one in written]
     assert numbers == [2, 3, 1]
+
+
+def test_slices_are_as_thick_as_those_of_the_source_and_not_as_their_step(tmp_path: Path) -> None:
+    """They overlap: 2.5 mm thick, every 1 mm."""
+    folder = save_all([make_slice(z, SliceThickness=2.5) for z in (0, 1, 2)], tmp_path / "a")
+    image = dicom.read(folder)
+    for file in dicom.write(image, tmp_path / "b", like=folder):
+        written = pydicom.dcmread(file)
+        assert (written.SliceThickness, written.SpacingBetweenSlices) == (2.5, 1)
+    back = dicom.read(tmp_path / "b")
+    assert back.grid.agrees_with(image.grid, 1e-6)
+    assert np.array_equal(back.pixels, image.pixels)
+
+
+@pytest.mark.parametrize(
+    "stated", [(2.5, 2.5, 3), (2.5, 2.5, None), (None, None, None), (0, 0, 0)], ids=str
+)
+def test_a_thickness_on_which_slices_differ_is_left_empty(tmp_path: Path, stated: tuple) -> None:
+    slices = [make_slice(float(z), SliceThickness=one) for z, one in enumerate(stated)]
+    folder = save_all(slices, tmp_path / "a")
+    (first, *_) = dicom.write(dicom.read(folder), tmp_path / "b", like=folder)
+    assert pydicom.dcmread(first)["SliceThickness"].is_empty
+
+
+def test_a_thickness_that_is_no_number_is_left_empty(tmp_path: Path) -> None:
+    slices = [make_slice(z, SliceThickness=2.75, SpacingBetweenSlices=1) for z in (0, 1, 2)]
+    folder = save_all(slices, tmp_path / "a")
+    (folder / "1.dcm").write_bytes((folder / "1.dcm").read_bytes().replace(b"2.75", b"2+75"))
+    (first, *_) = dicom.write(dicom.read(folder), tmp_path / "b", like=folder)
+    assert pydicom.dcmread(first)["SliceThickness"].is_empty
+
+
+def test_slices_that_lie_across_those_of_the_source_are_not_as_thick(tmp_path: Path) -> None:
+    folder = save_all([make_slice(z, SliceThickness=2.5) for z in (0, 1, 2)], tmp_path / "a")
+    image = dicom.read(folder)
+    across = replace(
+        image,
+        pixels=image.pixels.transpose(0, 3, 1, 2),
+        grid=Grid((3, *image.grid.shape[:2]), image.grid.affine[:, [2, 0, 1, 3]]),
+    )
+    (first, *_) = dicom.write(across, tmp_path / "b", like=folder)
+    assert pydicom.dcmread(first)["SliceThickness"].is_empty
+
+
+def test_frames_of_one_file_say_how_thick_they_are_in_their_groups(tmp_path: Path) -> None:
+    path = save(make_enhanced(((0, 0), (2, 0), (4, 0))), tmp_path / "a.dcm")
+    (first, *_) = dicom.write(dicom.read(path), tmp_path / "b", like=path)
+    written = pydicom.dcmread(first)
+    assert (written.SliceThickness, written.SpacingBetweenSlices) == (3, 2)

@@ -43,6 +43,17 @@ def test_geometry_and_values_come_back(tmp_path: Path) -> None:
     assert (back.pixels.dtype, back.unit) == (np.int16, Unit.HU)
 
 
+def test_without_a_source_no_thickness_is_stated(tmp_path: Path) -> None:
+    """It is of type 2 where there is an image plane: there, and empty."""
+    plain = Image(ramp().pixels, ramp().grid, Unit.LABEL)
+    for image, stated in ((ramp(), True), (plain, False)):
+        (first, *_) = dicom.write(image, tmp_path / "out", overwrite=True)
+        written = pydicom.dcmread(first)
+        assert written.SpacingBetweenSlices == pytest.approx(2.5)
+        assert ("SliceThickness" in written) is stated
+        assert written.get("SliceThickness") is None
+
+
 def test_simpleitk_and_highdicom_see_the_same_places_and_values(tmp_path: Path) -> None:
     image = ramp()
     files = dicom.write(image, tmp_path / "out")

@@ -17,11 +17,12 @@ from plica.errors import AmbiguousSource, InputError, PlicaError
 from plica.formats.dicom_archive import files_inside
 from plica.formats.dicom_assembly import READER, assemble
 from plica.formats.dicom_file import Header, open_header
-from plica.formats.dicom_frames import Frame
+from plica.formats.dicom_frames import Frame, Groups
 from plica.formats.dicom_pixels import Layout
 from plica.formats.dicom_placing import list_all_frames, place_series
 from plica.formats.dicom_planes import Plane
 from plica.formats.dicom_series import DicomSeries, scan
+from plica.formats.dicom_stored import ds
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.grid import Grid
 from plica.image import Provenance
@@ -131,12 +132,34 @@ class Template:
             return False
         return image.provenance.content == content
 
-    def add_references(self, dataset: Dataset, grid: Grid, k: int) -> None:
+    @cached_property
+    def thickness_mm(self) -> float | None:
+        """How thick all of its slices are said to be; None where that is not one length.
+
+        It is not the step between them: slices may overlap, or leave gaps.
+        """
+        try:
+            stated = {
+                (groups.find(number, "PixelMeasuresSequence") or groups.header).number(
+                    "SliceThickness"
+                )
+                for groups in map(Groups, self._headers)
+                for number in range(max(1, len(groups.each)))
+            }
+        except PlicaError:
+            return None
+        (thickness,) = stated if len(stated) == 1 else (None,)
+        return thickness if thickness is not None and thickness > 0 else None
+
+    def add_source(self, dataset: Dataset, grid: Grid, k: int) -> None:
         """Name the source of a slice: the image of the series at its place, or all of a picture.
 
-        Where several lie there, which volume it was cannot be told, and none is named.
+        Where several lie there, which volume it was cannot be told, and none is named. The slice
+        is as thick as those of the series, if one of them lies there.
         """
         found = self._places.find(grid, k)
+        if found and self.thickness_mm is not None and "ImagePositionPatient" in dataset:
+            dataset.SliceThickness = ds(self.thickness_mm)
         if len(found) != 1:
             return
         source = _refer(found[0])

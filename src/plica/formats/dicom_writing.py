@@ -105,8 +105,8 @@ def write(
         image: One channel, or three of uint8.
         folder: Where the files go; made if it is not there.
         like: A DICOM file, folder or zip that holds the image's own series, whose patient, study
-            and frame of reference it joins and whose slices it names as its source; or what
-            `Templates` found there. Without it patient and study are new and empty.
+            and frame of reference it joins, whose slices it names as its source and are as thick;
+            or what `Templates` found there. Without it patient and study are new and empty.
         method: The codec the pixels were decoded by, for DerivationDescription; "" where there
             was none: then only what was lossy before is called so.
         ratio: Its compression ratio, for LossyImageCompressionRatio.
@@ -135,7 +135,7 @@ def write(
         datasets = _datasets(image, base, stored)
         if template is not None:
             for k, dataset in enumerate(datasets):
-                template.add_references(dataset, image.grid, k)
+                template.add_source(dataset, image.grid, k)
         with new_folder(folder, overwrite=overwrite) as part:
             names = [f"{number:06d}.dcm" for number in range(1, len(datasets) + 1)]
             for name, dataset in zip(names, datasets, strict=True):
@@ -261,7 +261,12 @@ def _add_derivation(dataset: Dataset, image: Image, method: str, ratio: float | 
 
 
 def _add_class_attributes(dataset: Dataset) -> None:
-    """Attributes the class asks for and a derived image has no value of."""
+    """Attributes the class asks for and a derived image has no value of.
+
+    How thick slices are is no more than the source can tell: they may overlap.
+    """
+    if dataset.SOPClassUID in {CT_CLASS, MR_CLASS}:
+        dataset.SliceThickness = None
     if dataset.SOPClassUID == CT_CLASS:
         dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
         dataset.KVP = None
@@ -381,7 +386,6 @@ def _add_place(dataset: Dataset, grid: Grid, k: int) -> None:
     dataset.ImageOrientationPatient = _numbers([*(right * to_lps), *(down * to_lps)])
     dataset.ImagePositionPatient = _numbers(position * to_lps)
     dataset.SliceLocation = ds(float(np.cross(right, down) @ position))
-    dataset.SliceThickness = ds(step)
     dataset.SpacingBetweenSlices = ds(step)
 
 
