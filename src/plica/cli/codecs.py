@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from plica.cli.console import print_json, print_note, print_table
 from plica.cli.spelling import spell, spell_rows
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import find_offer, listing
+from plica.codecs.modelcard import CHOSE, part_sources
 from plica.codecs.presence import find_lacking, name_needs
 from plica.errors import UnknownName
 
@@ -80,7 +82,9 @@ def _show(card: CodecCard, as_json: bool) -> None:
     if package and extra:
         record["extras"]["needs"] = f"{package}: pip install 'plica[{extra}]'"
     for key, value in record.pop("extras").items():
-        record.update(spell_rows(f"· {key}", value))
+        record.update(
+            _spell_training(value) if key == "training" else spell_rows(f"· {key}", value)
+        )
     summary = record.pop("summary")
     rows = [
         (key.replace("_", " "), spell(value))
@@ -88,6 +92,19 @@ def _show(card: CodecCard, as_json: bool) -> None:
         if value != "" and not (key in WHERE_ANY and not value)
     ]
     print_table(summary, ("fact", card.name), rows)
+
+
+def _spell_training(told: Any) -> dict[str, str]:
+    """What a card says of the training; the images that chose the checkpoint by themselves."""
+    if not isinstance(told, Mapping):
+        return spell_rows("· training", told)
+    trained, chose = part_sources(told)
+    if not chose:
+        return spell_rows("· training", told)
+    return {
+        **spell_rows("· training", {**told, "data": trained}),
+        **spell_rows(f"· {CHOSE[:1].lower()}{CHOSE[1:]}", {"data": chose}),
+    }
 
 
 def _say_weights(card: CodecCard) -> str:

@@ -34,6 +34,12 @@ _NOT_A_DEVICE = (
 )
 
 
+Source = Mapping[str, Any]
+"""One row of a card's training data: source, split, images, …"""
+CHOSE = "Chose the checkpoint; not trained on"
+"""What the second part of those is called."""
+
+
 def write_model_card(card: CodecCard, *, sha256: str = "") -> str:
     """The card as Markdown, opened by what model hubs read (YAML).
 
@@ -148,20 +154,37 @@ def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
         yield from (_plain(card.training_data), "")
     elif not sources:
         yield "Not stated."
-    judged = {_cell(one.get("split", "")) for one in _records(told.get("metrics"))}
-    trained = [one for one in sources if _cell(one.get("split", "")) not in judged]
-    if not trained:  # nothing tells one part from the other
-        yield from _sources(sources)
-        return
+    trained, chose = part_sources(told)
     yield from _sources(trained)
-    if chose := [one for one in sources if _cell(one.get("split", "")) in judged]:
-        yield from ("", "### Chose the checkpoint; not trained on", "")
+    if chose:
+        yield from ("", f"### {CHOSE}", "")
         yield from (
             "These images judged the run while it went on, and by them the checkpoint was chosen "
             "where it is not simply the last: the metrics below are theirs.",
             "",
         )
         yield from _sources(chose)
+
+
+def part_sources(told: Mapping[str, Any]) -> tuple[list[Source], list[Source]]:
+    """The images a codec was trained on, and those that chose its checkpoint.
+
+    Where nothing tells one part from the other, all are of the first.
+
+    Args:
+        told: What a card says of the training.
+
+    Examples:
+        >>> data = [{"source": "a", "split": "train"}, {"source": "a", "split": "dev-test"}]
+        >>> part_sources({"data": data, "metrics": [{"metric": "psnr", "split": "dev-test"}]})[1]
+        [{'source': 'a', 'split': 'dev-test'}]
+    """
+    sources = _records(told.get("data"))
+    judged = {_cell(one.get("split", "")) for one in _records(told.get("metrics"))}
+    trained = [one for one in sources if _cell(one.get("split", "")) not in judged]
+    if not trained:
+        return sources, []
+    return trained, [one for one in sources if _cell(one.get("split", "")) in judged]
 
 
 def _sources(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,0 +1,33 @@
+"""plica codecs: a card for people says apart what was trained on and what chose the checkpoint."""
+
+from dataclasses import replace
+
+import pytest
+
+from plica.cli import codecs
+from plica.codecs.catalogue import find_offer
+
+CHOSE = "· chose the checkpoint; not trained on: data "
+
+
+def show(card, capsys, monkeypatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "400")
+    codecs._show(card, as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_card_parts_what_was_trained_on_from_what_chose_the_checkpoint(capsys, monkeypatch):
+    lines = show(find_offer("compact-4x3-2d").card, capsys, monkeypatch)
+    trained = [line for line in lines if line.startswith("· training: data ")]
+    chose = [line for line in lines if line.startswith(CHOSE)]
+    assert (len(trained), len(chose)) == (10, 8)
+    assert all("split train" in line for line in trained)
+    assert all("split dev-test" in line for line in chose)
+
+
+@pytest.mark.parametrize("training", ["on my own", {"data": [{"source": "a", "split": "train"}]}])
+def test_a_card_that_tells_no_parts_is_shown_as_it_stands(training, capsys, monkeypatch):
+    card = replace(find_offer("compact-4x3-2d").card, extras={"training": training})
+    lines = show(card, capsys, monkeypatch)
+    assert any(line.startswith("· training") for line in lines)
+    assert not any(line.startswith(CHOSE) for line in lines)
