@@ -176,7 +176,9 @@ def _kept_notes(frame: Frame) -> list[str]:
     notes = [_ODD_MODALITY] if _is_modality_odd(header) else []
     padding = header.texts("PixelPaddingValue")
     if padding and padding[0].removeprefix("-").isdecimal():
-        notes.append(f"Stored values of {padding[0]} mark padding and are kept as they are.")
+        notes.append(
+            f"Stored values of {padding[0]} mark padding, and are read and folded like all others."
+        )
     with guarded(header.name, "reading its overlays"):
         if any(0x6000 <= tag.group <= 0x60FF for tag in header.dataset.keys()):  # noqa: SIM118
             notes.append("Overlay graphics are left out.")
