@@ -1,15 +1,17 @@
 """`plica inspect` says what a latent tells of its source, and whether it is whole."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from tests.formats.dicom_scenes import make_slice, save
+from tests.formats.dicom_scenes import make_slice, packaged, save
 from typer.testing import CliRunner
 
 from plica.cli import inspect as command
 from plica.cli.main import app
 from plica.formats import latents
+from plica.formats.doors import read, write
 
 
 def run(*words: object):
@@ -104,3 +106,50 @@ def test_a_latent_without_marks_joins_the_one_series_that_lies_where_it_lies(sca
     )
     assert refused.exit_code != 0
     assert not (tmp_path / "b.dcm").exists()
+
+
+@pytest.fixture
+def decoded(scan, tmp_path):
+    """A folder of images that plica wrote, one of them below another folder."""
+    image, folder = read(scan), tmp_path / "decoded"
+    (folder / "deep").mkdir(parents=True)
+    write(image, folder / "ct.nii.gz")
+    write(image, folder / "deep" / "ct.nrrd")
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def test_images_of_a_folder_are_listed(decoded, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    done = run("inspect", decoded)
+    assert done.exit_code == 0, done.output
+    for name in ("ct.nii.gz", "deep/ct.nrrd"):
+        (row,) = [line for line in done.stdout.splitlines() if line.startswith(name)]
+        assert "5×6×3  0.75 × 0.5 × 2  LPS   HU    int16" in row
+    listed = json.loads(run("inspect", decoded, "--json").stdout)
+    assert [one["file"] for one in listed["images"]] == ["ct.nii.gz", "deep/ct.nrrd"]
+    assert listed["images"][0]["range"] == [-1024, -984]
+    assert listed["failed"] == []
+
+
+def test_an_image_of_a_folder_that_cannot_be_read_is_named_and_hides_no_other(decoded):
+    (decoded / "broken.nii.gz").write_bytes((decoded / "ct.nii.gz").read_bytes()[:60])
+    done = run("inspect", decoded)
+    assert done.exit_code == 1
+    assert "3 images" in done.stdout
+    assert "cannot be read" in done.stdout
+    assert "error: broken.nii.gz" in done.stderr
+    listed = json.loads(run("inspect", decoded, "--json").stdout)
+    assert [one["file"] for one in listed["failed"]] == ["broken.nii.gz"]
+    assert len(listed["images"]) == 2
+
+
+def test_a_folder_of_nothing_is_no_folder_of_images(decoded, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for asked in ((tmp_path / "empty",), (decoded, "--series", 1)):
+        assert "holds no DICOM images" in str(run("inspect", *asked).exception)
+
+
+def test_images_beside_a_report_are_listed(decoded):
+    shutil.copy(packaged("rtplan.dcm"), decoded / "plan.dcm")
+    assert "2 images" in run("inspect", decoded).stdout

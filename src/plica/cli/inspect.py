@@ -9,14 +9,25 @@ from typing import Annotated, Any
 import typer
 
 from plica.cli import options as o
-from plica.cli.console import format_bytes, format_shape, print_json, print_table
+from plica.cli.console import (
+    EXIT_FAILED,
+    format_bytes,
+    format_shape,
+    print_error,
+    print_json,
+    print_table,
+    progress,
+    speak_shell,
+)
+from plica.cli.jobs import count_kind
 from plica.cli.listing import Descriptions, find_identity, list_export
 from plica.cli.reading import Reading
 from plica.cli.several import list_latents, list_store
+from plica.errors import NotAnImage, PlicaError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.naming import say_named
-from plica.formats.sources import Source
+from plica.formats.sources import Source, find_sources
 from plica.grid import Grid
 from plica.image import Image
 
@@ -24,6 +35,7 @@ _CHECKED_BELOW = 32 << 20
 """Bytes of a latent that are summed in some hundredths of a second."""
 FINGERPRINTED = "of the numbers; a codec's card has the SHA-256 of their file"
 
+COLUMNS = ("image", "voxels", "spacing mm", "axes", "unit", "type", "values")
 _OF_THE_CODEC = "what the codec itself loses: plica compare, plica card {}"
 
 
@@ -31,7 +43,7 @@ def inspect(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="A latent, an image, a series or a store; latents, or a folder of them.",
+            help="A latent, an image, a series or a store; latents; a folder of either.",
             show_default=False,
         ),
     ],
@@ -50,8 +62,9 @@ def inspect(
     """Say what a file holds; a latent's header is read without loading its codes or any network.
 
     Of a folder or zip of several series each is listed, unless one is chosen; and so are latents,
-    where several are given, or a folder of them. Damage to a latent's header is an error, and to
-    the numbers of one below 32 MB; --check looks at larger ones, too.
+    where several are given, or a folder of them, and the images of a folder without DICOM. Damage
+    to a latent's header is an error, and to the numbers of one below 32 MB; --check looks at
+    larger ones, too.
 
     Exit codes: 0 all is whole; 1 something is damaged, or cannot be read.
 
@@ -73,7 +86,12 @@ def inspect(
         facts, record = _describe_latent(header, file.stat().st_size), header
     else:
         reading = Reading(volume, series, spacing, unit, max_bytes)
-        image = reading.read(Source(name=file.name, path=file))
+        try:
+            image = reading.read(Source(name=file.name, path=file))
+        except NotAnImage:
+            if not (images := _find_images(file, series)):
+                raise
+            raise typer.Exit(_list_images(file, images, reading, as_json)) from None
         facts, record = _describe_image(image), _record_image(image)
         if image.provenance.reader.startswith("dicom"):
             named = find_identity(file, image.provenance.series, max_bytes=max_bytes)
@@ -82,6 +100,44 @@ def inspect(
         print_json(record)
         return
     print_table("", ("fact", file.name), [(key, str(value)) for key, value in facts.items()])
+
+
+def _find_images(folder: Path, series: str | None) -> list[Source]:
+    """The images of a folder that holds no series to read; none where a series was asked for."""
+    return find_sources([folder]).sources if folder.is_dir() and series is None else []
+
+
+def _list_images(folder: Path, images: list[Source], reading: Reading, as_json: bool) -> int:
+    """The table or the records, one image after the other; what cannot be read on stderr, too.
+
+    Returns:
+        The exit code.
+    """
+    rows: list[tuple[str, ...]] = []
+    records: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
+    with progress(quiet=as_json) as bar:
+        for source in bar.track(images, description="reading"):
+            series = "" if source.number is None else f", series {source.number}"
+            name = source.path.relative_to(folder).as_posix() + series
+            try:
+                image = reading.read(source)
+            except PlicaError as error:
+                failed.append((name, speak_shell(str(error))))
+                rows.append((name, *[""] * (len(COLUMNS) - 2), "cannot be read"))
+                continue
+            facts = _describe_image(image)
+            spacing = facts["spacing"].removesuffix(" mm")
+            rows.append((name, facts["voxels"], spacing, *(facts[key] for key in COLUMNS[3:])))
+            records.append({"file": name, **_record_image(image)})
+    if as_json:
+        errors = [{"file": name, "error": error} for name, error in failed]
+        print_json({"images": records, "failed": errors})
+    else:
+        print_table(count_kind("image", len(images)), COLUMNS, rows)
+        for _, why in failed:
+            print_error(why)
+    return EXIT_FAILED if failed else 0
 
 
 def _describe_grid(grid: Grid) -> dict[str, Any]:
