@@ -39,16 +39,6 @@ TISSUE_LIMIT = (
 )
 LABEL_COLUMNS = ("label", "voxels", "in the other", "metric", "value", "unit", "better", "how")
 
-SourceSeries = Annotated[
-    str | None,
-    typer.Option(
-        "--series",
-        help="Which series of the source, the first image: its number or the start of its mark.",
-        show_default=False,
-        rich_help_panel=o.READING,
-    ),
-]
-
 
 def compare(
     source: Annotated[Path, typer.Argument(help="The image as it was.", show_default=False)],
@@ -93,7 +83,7 @@ def compare(
     weights_dir: o.WeightsDir = None,
     spacing: o.Spacing = None,
     volume: o.Volume = None,
-    series: SourceSeries = None,
+    series: o.Series = None,
     unit: o.UnitName = None,
     max_bytes: o.MaxBytes = DEFAULT_MAX_BYTES,
     overwrite: o.Overwrite = False,
@@ -101,6 +91,8 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """Compare two images on one grid, value by value.
+
+    --series chooses from the source, the first image; of the other, name one series' folder.
 
     Example: plica compare ct/ decoded.nii.gz -o panel.png
     Example: plica compare ct/ decoded.nii.gz --tissues -o panel.png --display soft --slice 40
