@@ -51,6 +51,9 @@ command line: `.dcm`).
   float32 would lose. Written, whole numbers keep their type and reals become float32; asked to be
   whole, they are rounded, and refused where they do not fit. Signed values in PNG and TIFF are
   stored as unsigned 16 bit with a slope and an intercept that give them back exactly.
+- **Slice thickness** is not the step between slices, which may overlap: a written DICOM series says
+  the step in SpacingBetweenSlices, and SliceThickness is that of the source (`like=`, `--like`)
+  where all its slices agree and lie where the written ones do; else it is empty.
 - **Several volumes** in one file ask for `volume=`; several DICOM series in one folder or zip for
   `series=`. The command line takes all series, or the one that `--series` names.
 - **Limits.** An image of more than 4 GiB, or a packed file that unfolds more than 300 times and
