@@ -40,6 +40,18 @@ class Case:
         return self.patient, self.study, self.series
 
 
+def says_whose(key: Key) -> bool:
+    """Whether a series' own name is a path that holds its patient and study already.
+
+    Examples:
+        >>> says_whose(("p1", "st", "p1/st/series-2")), says_whose(("p1", "st", "t1.nii"))
+        (True, False)
+    """
+    patient, study, series = key
+    place = "/".join(part for part in (patient, study) if part)
+    return bool(place) and f"/{place}/" in f"/{series}"
+
+
 @dataclass(frozen=True)
 class Cohort:
     """Cases in a fixed order, each key once, each patient in one split.

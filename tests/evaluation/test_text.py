@@ -74,6 +74,8 @@ def test_a_heading_has_unit_and_direction():
 def test_a_case_is_named_by_the_parts_it_has():
     assert name_case(("P1", "", "S3")) == "P1 / S3"
     assert name_case(("", "", "")) == "(unnamed)"
+    assert name_case(("P1", "S", "P1/S/series-2")) == "P1/S/series-2"
+    assert name_case(("P1", "S", "P2/S/t1")) == "P1 / S / P2/S/t1"
 
 
 @given(st.text())

@@ -13,6 +13,7 @@ from plica.formats.doors import write
 from plica.grid import Grid
 from plica.image import Image, Unit
 from plica.training.cohorts import read_case, read_cohort, read_folder
+from plica.training.data import name_of
 
 
 def pictures(root, *names):
@@ -79,6 +80,9 @@ def test_each_dicom_series_of_a_folder_is_a_case_of_its_own_and_is_read(tmp_path
     assert len(cohort) == 4
     assert cohort.patients == ("p1", "p2")
     assert len({case.labels["dicom_series"] for case in cohort}) == 2
+    assert {name_of(case) for case in cohort} == {
+        f"{patient}/series-{number}" for patient in ("p1", "p2") for number in (1, 2)
+    }
 
     prepared = prepare(tmp_path, cohort, crop=4, factor=1)
     assert len(prepared.pools[0].images) == 2

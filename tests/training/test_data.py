@@ -143,6 +143,9 @@ def test_a_case_is_called_by_its_path_or_else_by_its_whole_key(tmp_path):
     assert name_of(Case("p", "", "", tmp_path / "b.nii")) == "p"
     named = {"path": "p/s/t1.nii", "series": "t1.nii"}
     assert name_of(Case("p", "s", "t1.nii", tmp_path / "p/s/t1.nii", "", named)) == "p/s/t1.nii"
+    assert name_of(Case("p", "s", "p/s/series-2", tmp_path / "p/s")) == "p/s/series-2"
+    assert name_of(Case("p", "s", "test/p/s/series-2", tmp_path / "p/s")) == "test/p/s/series-2"
+    assert name_of(Case("p", "", "p/series-1", tmp_path / "p.zip")) == "p/series-1"
 
 
 # -- what cannot be used -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 
+from plica.cohort import Key, says_whose
 from plica.metrics.metric import Better, Value
 
 ARROWS: dict[str, str] = {"higher": "↑", "lower": "↓", "nearer zero": "→0"}
@@ -45,8 +46,15 @@ def tame_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def name_case(case: tuple[str, ...]) -> str:
-    """A case's key in one line: the parts that there are."""
+def name_case(case: Key) -> str:
+    """A case's key in one line: the parts that there are, each once.
+
+    Examples:
+        >>> name_case(("p1", "", "t1")), name_case(("p1", "st", "p1/st/series-2"))
+        ('p1 / t1', 'p1/st/series-2')
+    """
+    if says_whose(case):
+        return case[2]
     return " / ".join(part for part in case if part) or "(unnamed)"
 
 

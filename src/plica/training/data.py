@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plica.cohort import Case, Cohort, Key
+from plica.cohort import Case, Cohort, Key, says_whose
 from plica.errors import InputError, SettingsError
 from plica.training.cache import Array, Cache, identify
 from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
@@ -213,8 +213,11 @@ def _spell(source: Source) -> str:
 def name_of(case: Case) -> str:
     """What a case is called in tables and messages: its series where that is its path.
 
-    A series that a table names itself, such as "t1.nii", may be that of another patient too.
+    A series that a table names itself, such as "t1.nii", may be that of another patient too; one
+    of several in a folder has a name that is no path, such as "p1/study/series-2", but says whose.
     """
+    if says_whose(case.key):
+        return case.series
     is_path = case.labels.get("path", case.series) == case.series
     if is_path and case.series and case.path.as_posix().endswith(case.series):
         return case.series
