@@ -164,7 +164,10 @@ def test_storage_alone_is_told_without_a_report_and_what_was_left_out_is_an_erro
     assert quiet[2].count("error: p2.png, ") == 2
     code, out, err = run(capsys, *words, "--most-pixels", 9)
     assert (code, out) == (1, "")
-    assert "no image could be kept; the first: " in " ".join(err.split())
+    assert "no image could be judged: 6 failed, such as p0.png: " in " ".join(err.split())
+    kept = cohort.parent / "report"
+    assert run(capsys, *words, "--most-pixels", 9, "-o", kept)[0] == 1
+    assert not kept.exists()
 
 
 def test_what_cannot_be_stored_is_an_error_of_the_codec_that_takes_it(tmp_path, capsys):

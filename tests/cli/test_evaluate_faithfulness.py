@@ -163,7 +163,9 @@ def test_an_image_that_was_damaged_since_keeps_its_results_and_has_no_figure(tmp
     assert "8 mm 40 HU" in (tmp_path / "r/report.md").read_text()
     for kept in (tmp_path / "r/run/results").glob("*.json"):
         kept.unlink()
-    assert "no image could be judged: slice.nii.gz" in said_by(run(*asked, "--resume"))
+    assert "no image could be judged: 1 failed, such as ann/slice.nii.gz" in said_by(
+        run(*asked, "--resume")
+    )
     assert (tmp_path / "r/run").is_dir()
 
 
@@ -271,7 +273,7 @@ def test_images_nothing_can_be_told_of_are_refused(tmp_path):
 
     assert done.exit_code != 0
     assert "no image could be judged" in said_by(done)
-    assert not (tmp_path / "r" / "run").exists()
+    assert not (tmp_path / "r").exists()
 
 
 # -- factors -------------------------------------------------------------------------------------

@@ -233,9 +233,12 @@ def test_boxes_and_a_crop_are_not_joined(pictures, tmp_path):
         judged(table, tmp_path / "r", "--protocol", protocol, "--crop", "16,16,1")
 
 
-def test_volumetric_codecs_do_not_judge_pictures(pictures, tmp_path):
-    with pytest.raises(PlicaError, match="judge volumes"):
-        judge(pictures, "--codec", "compact-4x1-3d", "-o", tmp_path / "report")
+def test_where_nothing_is_judged_nothing_is_left_behind(pictures, tmp_path):
+    out = tmp_path / "new" / "report"
+    with pytest.raises(PlicaError, match="judge volumes alone"):
+        judge(pictures, "--codec", "bicubic-4x-3d", "linear-4x1-3d", "-o", out)
+    assert not (tmp_path / "new").exists()
+    assert judge(pictures, "--codec", "bicubic-4x-2d", "-o", out, *SHORT, "-q").exit_code == 0
 
 
 def test_a_margin_without_a_second_codec_is_refused(pictures, tmp_path):

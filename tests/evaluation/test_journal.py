@@ -81,3 +81,29 @@ def test_a_result_that_cannot_be_written_leaves_nothing_half_written(tmp_path, m
     with pytest.raises(OutputError, match=r"cannot be written: .*no space left"):
         journal.add(RESULT)
     assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+def test_a_run_that_came_to_nothing_takes_away_the_folders_it_made_alone(tmp_path):
+    place = tmp_path / "new" / "report" / "run"
+    Journal.begin(place, Asked(), resume=False).discard()
+    assert not (tmp_path / "new").exists()
+
+    journal = Journal.begin(place, Asked(), resume=False)
+    (place.parent / "notes.txt").write_text("kept")
+    journal.discard()
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["report", "notes.txt"]
+
+    Journal.begin(place, Asked(), resume=False).add(RESULT)
+    Journal.begin(place, Asked(), resume=True).discard()
+    assert Journal.begin(place, Asked(), resume=True).has(RESULT.where)
+
+
+def test_a_run_that_cannot_be_removed_is_said(tmp_path, monkeypatch):
+    journal = Journal.begin(tmp_path / "run", Asked(), resume=False)
+
+    def fail(*_):
+        raise OSError(13, "permission denied")
+
+    monkeypatch.setattr("shutil.rmtree", fail)
+    with pytest.raises(OutputError, match="cannot be removed"):
+        journal.discard()

@@ -28,7 +28,7 @@ from plica.cli.standing import name_cohort, say_machine, say_versions
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
 from plica.codecs.budget import parse_memory
 from plica.codecs.device import choose_device
-from plica.errors import InputError, SettingsError
+from plica.errors import SettingsError
 from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.efficiency import (
     GIGA,
@@ -296,8 +296,6 @@ def _compose(
         sections += show_sections(bench.probe, bench.classes, fed)
         summary += summarise(bench.probe, fed)
     if storing is not None:
-        if not len(results.of()):
-            raise InputError(_explain_nothing(results))
         kept = tuple(show_storage(results, _computing(bench, fed)))
         sections += kept
         summary += [f"{part.title}. {part.prose[1]}" for part in kept]
@@ -322,11 +320,6 @@ def _computing(bench: Bench, fed: Sequence[Fed]) -> Computing | None:
         return None
     of_codec = {one.codec: one.multiply_adds / GIGA for one in fed if one.codec}
     return Computing(bench.probe, fed[0].name, fed[0].multiply_adds / GIGA, of_codec)
-
-
-def _explain_nothing(results: Results) -> str:
-    first = next(iter(results.failures), None)
-    return "no image could be kept" + (f"; the first: {first.error}" if first else "")
 
 
 def _describe(bench: Bench, storing: Storing | None, cohort: Path | None) -> dict[str, str]:

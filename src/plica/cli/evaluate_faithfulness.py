@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +17,9 @@ from plica.cli.distances import list_cases
 from plica.cli.faithful import VERSION, Trial, judge_all
 from plica.cli.jobs import Existing
 from plica.cli.needing import need
-from plica.cli.resuming import open_journal, refuse_report
+from plica.cli.resuming import open_journal, refuse_nothing, refuse_report
 from plica.cli.standing import name_cohort
-from plica.errors import InputError, PlicaError, UnknownName
+from plica.errors import PlicaError, UnknownName
 from plica.evaluation.controls import DENOISERS
 from plica.evaluation.faithfulness_report import (
     HEADLINES,
@@ -37,7 +36,7 @@ from plica.evaluation.faithfulness_report import (
 from plica.evaluation.faithfulness_values import PEAK
 from plica.evaluation.figures import panel
 from plica.evaluation.lesions import TISSUES_HU
-from plica.evaluation.publish import RUN, publish
+from plica.evaluation.publish import publish
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Result, Results
 from plica.evaluation.retention import Plan
@@ -133,11 +132,7 @@ def faithfulness(
     journal = open_journal(out, trial.asked, overwrite=overwrite, resume=resume)
     left = judge_all(trial, journal, silent=as_json or quiet)
     results = journal.read(trial.order())
-    if not len(results.of()):
-        if not resume:
-            shutil.rmtree(out / RUN)  # there is nothing to go on with
-        reason = results.all[0].error if len(results) else "no codec takes images of its kind"
-        raise InputError(f"no image could be judged: {reason}")
+    refuse_nothing(results, journal)
     report = report_faithfulness(
         Judged(
             results=results,

@@ -17,7 +17,7 @@ from plica.cli.jobs import Existing, Manner
 from plica.cli.judging import Judging, judge_all
 from plica.cli.needing import need
 from plica.cli.posing import select as filter_cohort
-from plica.cli.resuming import open_journal, refuse_report
+from plica.cli.resuming import open_journal, refuse_nothing, refuse_report
 from plica.cli.standing import (
     describe_codec,
     name_cohort,
@@ -30,7 +30,7 @@ from plica.cli.standing import (
 from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
-from plica.errors import InputError, SettingsError
+from plica.errors import SettingsError
 from plica.evaluation.protocol import DEFAULT, read_protocol
 from plica.evaluation.publish import RUN, publish
 from plica.evaluation.reconstruction import (
@@ -39,7 +39,6 @@ from plica.evaluation.reconstruction import (
     summarise_all,
     tabulate,
 )
-from plica.evaluation.results import Results
 from plica.evaluation.selection import select
 from plica.metrics.metric import METRICS
 from plica.run import describe_environment
@@ -145,7 +144,7 @@ def reconstruction(
     journal = open_journal(out, judging.asked, overwrite=overwrite, resume=resume)
     left = judge_all(judging, journal, silent=manner.silent)
     results = journal.read(judging.order())
-    _refuse_nothing(results)
+    refuse_nothing(results, journal)
     judged = Judged(
         results=results,
         codecs={one.name: describe_codec(one) for one in judging.contenders},
@@ -230,17 +229,6 @@ def _find_familiar(judging: Judging) -> tuple[str, ...]:
 
 
 # -- what is said --------------------------------------------------------------------------------
-
-
-def _refuse_nothing(results: Results) -> None:
-    if len(results.of()):
-        return
-    failures = results.failures.all
-    why = f", such as {failures[0].facts.get('name')}: {failures[0].error}" if failures else ""
-    raise InputError(
-        f"no image could be judged, {len(failures)} failed{why}. Volumetric codecs judge volumes "
-        "alone: were pictures given?"
-    )
 
 
 def _tell(judged: Judged, page: Path, manner: Manner, left: int) -> int:

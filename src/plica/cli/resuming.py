@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from plica.cli.jobs import Job
-from plica.errors import OutputError, PlicaError, SettingsError
+from plica.errors import InputError, OutputError, PlicaError, SettingsError
 from plica.evaluation.journal import Journal
 from plica.evaluation.publish import RUN, refuse_folder
 from plica.evaluation.record import RECORD
+from plica.evaluation.results import Results
 from plica.formats.latents import is_latent, read_header
 from plica.formats.sources import Source
 from plica.image import Image
@@ -89,3 +90,24 @@ def open_journal(out: Path, asked: Any, *, overwrite: bool, resume: bool) -> Jou
     if overwrite and (folder / RECIPE).is_file():  # another's folder of that name is not ours
         shutil.rmtree(folder)
     return Journal.begin(folder, asked, resume=resume)
+
+
+def refuse_nothing(results: Results, journal: Journal | None) -> None:
+    """Stop where nothing was judged; a run that was begun for it does not stay in the way.
+
+    There is nothing in it to go on with: each image failed, or is one of another kind.
+
+    Raises:
+        InputError: No result is without an error.
+        OutputError: The run cannot be removed.
+    """
+    if len(results.of()):
+        return
+    if journal is not None:
+        journal.discard()
+    failures = results.failures.all
+    why = "codecs of volumes judge volumes alone: were pictures given?"
+    if failures:
+        first = failures[0]
+        why = f"{len(failures)} failed, such as {first.facts.get('name')}: {first.error}"
+    raise InputError(f"no image could be judged: {why}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from plica.cli.contenders import Contender
-from plica.cli.resuming import open_journal
+from plica.cli.resuming import open_journal, refuse_nothing
 from plica.codecs.catalogue import load
 from plica.errors import InputError, PlicaError, SettingsError, UnusablePixels
 from plica.evaluation.rate_distortion import record_storage
@@ -201,19 +201,24 @@ def keep_all(
     """The results of all images; in a report's folder each is kept as it comes.
 
     Raises:
+        InputError: No image could be kept.
         OutputError: There is a run already, and nothing was said of it.
         SettingsError: It is resumed with other settings.
     """
     if out is None:
         found = [storing.keep(one, _of(one, tell)) for one in storing.selection]
-        return Results(tuple(result for results in found for result in results))
+        results = Results(tuple(result for results in found for result in results))
+        refuse_nothing(results, None)
+        return results
     journal = open_journal(out, storing.asked, overwrite=overwrite, resume=resume)
     last = storing.names[-1]  # its result comes last: an image that has it is done
     for one in storing.selection:
         if not journal.has((one.case.key, last, one.draw)):
             for result in storing.keep(one, _of(one, tell)):
                 journal.add(result)
-    return journal.read(storing.order())
+    results = journal.read(storing.order())
+    refuse_nothing(results, journal)
+    return results
 
 
 def _of(selected: Selected, tell: Tell) -> Tell:

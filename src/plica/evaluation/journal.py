@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ class Journal:
 
     Args:
         run: Its settings, environment and log.
+        made: The folders that were made for it, the run's own first; none of a run that was there.
 
     Examples:
         >>> journal = Journal.begin(Path("report/run"), recipe, resume=True)
@@ -30,8 +33,9 @@ class Journal:
         160
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, made: Sequence[Path] = ()) -> None:
         self.run = run
+        self._made = tuple(made)
         self._folder = run.folder / RESULTS
 
     @classmethod
@@ -47,7 +51,8 @@ class Journal:
             SettingsError: It was run with other settings: its results are not these.
         """
         if not (resume and (folder / RECIPE).is_file()):
-            return cls(Run.start(folder, asked))
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            return cls(Run.start(folder, asked), made)
         run = Run.open(folder)
         if run.recipe(type(asked)) != asked:
             raise SettingsError(
@@ -88,6 +93,23 @@ class Journal:
             UnreadableFile: One is damaged.
         """
         return Results(tuple(_read(self._path(where)) for where in order if self.has(where)))
+
+    def discard(self) -> None:
+        """Leave no run where none was: the folders made for it go.
+
+        What was there before stays, and so does a run that was gone on with.
+
+        Raises:
+            OutputError: They cannot be removed.
+        """
+        try:
+            for place in self._made:
+                if place == self.run.folder:
+                    shutil.rmtree(place)
+                elif not any(place.iterdir()):  # else somebody put something beside the run
+                    place.rmdir()
+        except OSError as error:
+            raise OutputError(f"{self.run.folder} cannot be removed: {error}") from error
 
     def _path(self, where: Where) -> Path:
         key, codec, draw = where
