@@ -176,6 +176,7 @@ def test_codecs_that_take_no_image_of_the_set_are_an_error(real):
 
     assert done.exit_code == 1
     assert ": bicubic-4x-3d has no image that codec:linear-4x1-2d takes" in done.stderr
+    assert "4 pictures were not judged by bicubic-4x-3d, which folds volumes." in done.stderr
 
 
 def test_features_that_were_damaged_since_are_named(real, tmp_path):

@@ -186,6 +186,8 @@ def test_what_cannot_be_stored_is_an_error_of_the_codec_that_takes_it(tmp_path, 
     assert "bicubic-4x-2d" in out
     assert "a.nii.gz, bicubic-4x-2d: the image holds no finite value at all" in said
     assert said.count("error: ") == 1
+    assert "note: 2 pictures were not judged by bicubic-4x-3d, which folds volumes" in said
+    assert "Pictures beside codecs of volumes" not in out
 
 
 def test_a_missing_extra_is_said_before_any_work(cohort, capsys, monkeypatch):

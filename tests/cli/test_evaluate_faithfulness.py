@@ -216,6 +216,11 @@ def test_volumetric_codecs_judge_volumes_alone(cohort, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert {row["group"] for row in record["summary"]} == {"volumes in HU"}
     assert record["failures"] == []
+    assert [(one["codec"], one["images"]) for one in record["not_judged"]] == [("bicubic-4x-3d", 2)]
+    said = "2 pictures were not judged by bicubic-4x-3d, which folds volumes."
+    assert (tmp_path / "r" / "report.md").read_text().count(said) == 2
+    again = run(".", tmp_path / "r", "--codec", "bicubic-4x-3d", "--worst", 0, "--resume")
+    assert said in said_by(again)
     assert f"{cohort.name}: 3 images" in (tmp_path / "r" / "report.md").read_text()
 
 

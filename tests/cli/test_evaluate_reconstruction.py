@@ -233,12 +233,79 @@ def test_boxes_and_a_crop_are_not_joined(pictures, tmp_path):
         judged(table, tmp_path / "r", "--protocol", protocol, "--crop", "16,16,1")
 
 
-def test_where_nothing_is_judged_nothing_is_left_behind(pictures, tmp_path):
+def test_where_nothing_is_judged_it_is_said_why_and_nothing_is_left_behind(pictures, tmp_path):
     out = tmp_path / "new" / "report"
-    with pytest.raises(PlicaError, match="judge volumes alone"):
+    with pytest.raises(PlicaError, match="8 pictures were not judged by bicubic-4x-3d and linear"):
         judge(pictures, "--codec", "bicubic-4x-3d", "linear-4x1-3d", "-o", out)
     assert not (tmp_path / "new").exists()
     assert judge(pictures, "--codec", "bicubic-4x-2d", "-o", out, *SHORT, "-q").exit_code == 0
+
+
+def test_what_was_there_before_is_left_where_nothing_is_judged(pictures, tmp_path):
+    codec = ("--codec", "bicubic-4x-3d", *SHORT)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PlicaError, match="no image could be judged"):
+        judge(pictures, *codec, "-o", tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "a.png").write_bytes((pictures.parent / "0.png").read_bytes()[:300])
+    out = tmp_path / "report"
+    run = (tmp_path / "cut", "--codec", "bicubic-4x-2d", *SHORT, "-o", out)
+    with pytest.raises(PlicaError, match=r"1 failed, such as a\.png"):
+        judge(*run)
+    assert not out.exists()
+    shutil.copytree(pictures.parent, out / "run" / "features")  # another's, in a run of its own
+    with pytest.raises(PlicaError, match="is not empty"):
+        judge(*run, "--overwrite")
+    assert (out / "run" / "features" / "images.csv").is_file()
+
+
+@pytest.fixture
+def mixed(pictures, tmp_path):
+    """A folder of two pictures and a volume."""
+    for n in range(2):
+        (tmp_path / "images" / f"p{n}").mkdir(parents=True)
+        shutil.copy(pictures.parent / f"{n}.png", tmp_path / "images" / f"p{n}" / "a.png")
+    noise = np.random.default_rng(0).normal(size=(1, 32, 24, 16)).astype(np.float32)
+    volume = plica.Image(noise, plica.Grid.from_spacing((32, 24, 16)), plica.Unit.HU)
+    (tmp_path / "images" / "p2").mkdir()
+    plica.write(volume, tmp_path / "images" / "p2" / "a.nii.gz")
+    return tmp_path / "images"
+
+
+def test_pictures_that_a_codec_of_volumes_leaves_out_are_counted_named_and_no_failure(
+    mixed, tmp_path
+):
+    asked = (mixed, "--codec", "bicubic-4x-2d", "bicubic-4x-3d", "--metric", "psnr",
+             "--worst", "0", "-o", tmp_path / "r")  # fmt: skip
+    told, again = judge(*asked), judge(*asked, "--resume", "--json")
+
+    assert told.exit_code == again.exit_code == 0
+    said = "2 pictures were not judged by bicubic-4x-3d, which folds volumes."
+    assert f"note: {said}" in told.stderr
+    assert "Not on the same images: bicubic-4x-3d on 1 of 3." in " ".join(told.stdout.split())
+    record = json.loads(again.stdout)
+    assert [(one["codec"], one["images"], one["cases"]) for one in record["not_judged"]] == [
+        ("bicubic-4x-3d", 2, [["p0", "", "p0/a.png"], ["p1", "", "p1/a.png"]])
+    ]
+    written = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert said in written["summary"]
+    assert written["record"]["not_judged"] == record["not_judged"]
+    (paired,) = written["record"]["comparisons"]
+    assert (paired["difference"]["n"], paired["left_out"]) == (1, 2)
+    assert "p0/a.png | bicubic-4x-3d" in (tmp_path / "r" / "report.md").read_text("utf-8")
+
+
+def test_a_codec_without_any_result_and_a_baseline_without_one_are_said(pictures, tmp_path):
+    codecs = ("--codec", "bicubic-4x-3d", "bicubic-4x-2d", "nearest-8x-2d")
+    done = judge(pictures, *codecs, *SHORT, "-o", tmp_path / "r")
+
+    assert done.exit_code == 0
+    assert "8 pictures were not judged by bicubic-4x-3d, which folds volumes and has no" in (
+        done.stderr
+    )
+    assert "Nothing is compared with the baseline bicubic-4x-3d" in done.stderr
 
 
 def test_a_margin_without_a_second_codec_is_refused(pictures, tmp_path):

@@ -39,6 +39,7 @@ from plica.evaluation.distances import (
 )
 from plica.evaluation.publish import RUN, publish
 from plica.evaluation.text import say_origin
+from plica.evaluation.unsuited import say_unsuited
 from plica.metrics.distribution import DISTANCES, REPEATS
 from plica.metrics.diversity import PAIRS
 from plica.metrics.features import CELLS, CODEC, FEATURES, load_extractor
@@ -167,6 +168,7 @@ def distribution(
         notes=gatherer.refused,
         setting=describe(name_cohort(cohort), real, others, contenders, measuring, device),
         record={"environment": describe_environment(), "seed": seed},
+        unsuited=gatherer.unsuited,
     )
     page = None if out is None else publish(build_report(found), out, overwrite=overwrite or resume)
     tell(found, page, time.perf_counter() - begun, as_json=as_json, quiet=quiet)
@@ -212,6 +214,7 @@ def tell(found: Found, page: Path | None, seconds: float, *, as_json: bool, quie
             "distances": [one.to_json() for one in found.judged],
             "failures": list(found.failures),
             "notes": list(found.notes),
+            "not_judged": [one.to_json() for one in found.unsuited],
             "setting": dict(found.setting),
             "seconds": round(seconds, 3),
         }
@@ -231,6 +234,8 @@ def tell(found: Found, page: Path | None, seconds: float, *, as_json: bool, quie
             "N: rows (patients)",
         )
     for line in list_warnings(found.judged):
+        print_note(line)
+    for line in say_unsuited(found.unsuited):
         print_note(line)
     for line in found.notes[:MOST_NOTES]:
         print_note(line)

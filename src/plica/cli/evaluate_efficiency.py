@@ -45,6 +45,8 @@ from plica.evaluation.report import Report, Section
 from plica.evaluation.results import Results
 from plica.evaluation.selection import select
 from plica.evaluation.storage_chart import Computing
+from plica.evaluation.unsuited import TITLE as NOT_JUDGED
+from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.formats.codes import STORAGE_TYPES
 from plica.training.cohorts import read_cohort
 
@@ -292,13 +294,16 @@ def _compose(
 ) -> Report:
     sections: list[Section] = []
     summary: list[str] = []
+    unsuited: tuple[Unsuited, ...] = ()
     if fed:
         sections += show_sections(bench.probe, bench.classes, fed)
         summary += summarise(bench.probe, fed)
     if storing is not None:
         kept = tuple(show_storage(results, _computing(bench, fed)))
-        sections += kept
+        unsuited = storing.list_unsuited(results)
+        sections += [*kept, *show_unsuited(unsuited)]
         summary += [f"{part.title}. {part.prose[1]}" for part in kept]
+        summary += say_unsuited(unsuited)
         notes = storing.selection.notes
         sections += [Section("Which images", notes)] if notes else []
     return Report(
@@ -309,6 +314,7 @@ def _compose(
             "flops": record_operations(bench.probe, bench.classes, fed),
             "inputs": [one.to_json() for one in fed],
             "storage": [result.to_json() for result in results],
+            "not_judged": [one.to_json() for one in unsuited],
         },
         setting=_describe(bench, storing, cohort),
         results=results,
@@ -347,9 +353,9 @@ def _print(report: Report, fed: Sequence[Fed], page: Path | None, manner: Manner
         print_json({**report.record, "report": None if page is None else str(page)})
         return
     if not manner.quiet:
-        for section in report.sections:
-            for table in section.tables:
-                print_table(table.title, table.columns, table.rows, caption=table.caption)
+        told = (section for section in report.sections if section.title != NOT_JUDGED)
+        for table in (table for section in told for table in section.tables):
+            print_table(table.title, table.columns, table.rows, caption=table.caption)
         for sentence in report.summary:
             print_note(sentence)
         for one in fed:

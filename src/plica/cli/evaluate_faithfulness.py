@@ -15,7 +15,7 @@ from plica.cli.console import EXIT_FAILED, print_error, print_json, print_note, 
 from plica.cli.contenders import load_contenders, name_contenders
 from plica.cli.distances import list_cases
 from plica.cli.faithful import VERSION, Trial, judge_all
-from plica.cli.jobs import Existing
+from plica.cli.jobs import Existing, Manner
 from plica.cli.needing import need
 from plica.cli.resuming import open_journal, refuse_nothing, refuse_report
 from plica.cli.standing import name_cohort
@@ -41,6 +41,7 @@ from plica.evaluation.report import Figure
 from plica.evaluation.results import Result, Results
 from plica.evaluation.retention import Plan
 from plica.evaluation.text import head_value
+from plica.evaluation.unsuited import say_unsuited
 from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
 
@@ -132,17 +133,17 @@ def faithfulness(
     journal = open_journal(out, trial.asked, overwrite=overwrite, resume=resume)
     left = judge_all(trial, journal, silent=as_json or quiet)
     results = journal.read(trial.order())
-    refuse_nothing(results, journal)
-    report = report_faithfulness(
-        Judged(
-            results=results,
-            setting=_describe(trial, name_cohort(cohort), chosen),
-            record={"environment": describe_environment(), "version": VERSION, "seed": seed},
-            pictures=_draw_worst(trial, results, worst),
-        )
+    unsuited = trial.list_unsuited(results)
+    refuse_nothing(results, unsuited, journal)
+    judged = Judged(
+        results=results,
+        setting=_describe(trial, name_cohort(cohort), chosen),
+        record={"environment": describe_environment(), "version": VERSION, "seed": seed},
+        pictures=_draw_worst(trial, results, worst),
+        unsuited=unsuited,
     )
-    page = publish(report, out, overwrite=True)
-    _tell(results, page, left, as_json=as_json, quiet=quiet)
+    page = publish(report_faithfulness(judged), out, overwrite=True)
+    _tell(judged, page, left, Manner(as_json, quiet))
     tests = try_results(results)
     if len(results.failures) or (tests.images and not tests.passed):
         raise typer.Exit(EXIT_FAILED)
@@ -219,15 +220,16 @@ def _draw(result: Result, place: int, picture: Any) -> Figure:
     )
 
 
-def _tell(results: Results, page: Path, left: int, *, as_json: bool, quiet: bool) -> None:
-    tests = try_results(results)
-    if as_json:
+def _tell(judged: Judged, page: Path, left: int, manner: Manner) -> None:
+    results, tests = judged.results, try_results(judged.results)
+    if manner.as_json:
         print_json(
             {
                 "self_test": tests.to_json(),
                 "summary": summarise(results),
                 "failures": [{"case": list(r.case), "codec": r.codec, "error": r.error}
                              for r in results.failures],
+                "not_judged": [one.to_json() for one in judged.unsuited],
                 "left": left,
                 "report": str(page),
             }
@@ -236,10 +238,12 @@ def _tell(results: Results, page: Path, left: int, *, as_json: bool, quiet: bool
     _tell_failures(results.failures)
     if tests.images and not tests.passed:
         print_error(tests.say())
-    if quiet:
+    if manner.quiet:
         return
     for group in results.groups:
         _print_group(results.of(group=group), group)
+    for said in say_unsuited(judged.unsuited):
+        print_note(said)
     if tests.passed or not tests.images:
         print_note(tests.say())
     if left:

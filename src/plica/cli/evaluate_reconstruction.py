@@ -31,15 +31,19 @@ from plica.cli.viewing import Viewer
 from plica.cli.worst import draw_worst
 from plica.codecs.device import choose_device
 from plica.errors import SettingsError
+from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import DEFAULT, read_protocol
 from plica.evaluation.publish import RUN, publish
 from plica.evaluation.reconstruction import (
     Judged,
     report_reconstruction,
+    say_absent,
     summarise_all,
     tabulate,
 )
+from plica.evaluation.results import Results
 from plica.evaluation.selection import select
+from plica.evaluation.unsuited import Unsuited, find_unsuited
 from plica.metrics.metric import METRICS
 from plica.run import describe_environment
 from plica.training.cohorts import read_cohort
@@ -143,8 +147,7 @@ def reconstruction(
     margins = j.parse_margins(margin, judging.metrics)
     journal = open_journal(out, judging.asked, overwrite=overwrite, resume=resume)
     left = judge_all(judging, journal, silent=manner.silent)
-    results = journal.read(judging.order())
-    refuse_nothing(results, journal)
+    results, unsuited = _read_results(judging, journal)
     judged = Judged(
         results=results,
         codecs={one.name: describe_codec(one) for one in judging.contenders},
@@ -157,10 +160,19 @@ def reconstruction(
         pictures=draw_worst(judging, results, each=worst, silent=manner.silent),
         seed=seed,
         familiar=_find_familiar(judging),
+        unsuited=unsuited,
     )
     page = publish(report_reconstruction(judged), out, overwrite=True)
     _note_patients(cohort, manner)
     raise typer.Exit(_tell(judged, page, manner, left))
+
+
+def _read_results(judging: Judging, journal: Journal) -> tuple[Results, tuple[Unsuited, ...]]:
+    """What came of it, and which pictures codecs of volumes left out; some result there must be."""
+    results = journal.read(judging.order())
+    unsuited = find_unsuited(judging.order(), results)
+    refuse_nothing(results, unsuited, journal)
+    return results, unsuited
 
 
 def _note_patients(cohort: Path, manner: Manner) -> None:
@@ -241,13 +253,14 @@ def _tell(judged: Judged, page: Path, manner: Manner, left: int) -> int:
             "summaries": [summary.to_json() for summary in summaries],
             "failed": [{"image": f.facts.get("name"), "codec": f.codec, "error": f.error}
                        for f in failures],
+            "not_judged": [one.to_json() for one in judged.unsuited],
         })  # fmt: skip
         return EXIT_FAILED if failures else 0
     if not manner.quiet:
         for group in dict.fromkeys(summary.group for summary in summaries):
             table = tabulate(judged, summaries, group, intervals=False)
             print_table(table.title, table.columns, table.rows, caption=table.caption)
-        for said in judged.familiar:
+        for said in (*say_absent(judged), *judged.familiar):
             print_note(said)
         if left:
             print_note(f"results that were there already: {left}")

@@ -22,9 +22,10 @@ from plica.evaluation.faithfulness_values import list_values
 from plica.evaluation.fields import to_field, to_values
 from plica.evaluation.journal import Journal
 from plica.evaluation.protocol import Crop
-from plica.evaluation.results import Result, Where
+from plica.evaluation.results import Result, Results, Where
 from plica.evaluation.retention import Plan, Reconstruct, plan_lesions
 from plica.evaluation.selection import crop_middle
+from plica.evaluation.unsuited import Unsuited, find_unsuited
 from plica.formats.doors import read
 from plica.image import Image
 from plica.latent import Latent
@@ -112,6 +113,11 @@ class Trial:
         """Where results stand in the report."""
         names = [name for contender in self.contenders for name in self.names(contender)]
         return [(case.key, name, 0) for name in names for case in self.cases]
+
+    def list_unsuited(self, results: Results) -> tuple[Unsuited, ...]:
+        """The pictures that codecs of volumes were not tried on; what controls lack is theirs."""
+        asked = [(case.key, one.name, 0) for one in self.contenders for case in self.cases]
+        return find_unsuited(asked, results)
 
     def open(self, case: Case) -> Image:
         """Read an image, and cut it where it is a volume.

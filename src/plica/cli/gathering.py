@@ -18,6 +18,7 @@ from plica.cli.console import progress
 from plica.cli.contenders import Contender
 from plica.cohort import Case, Key
 from plica.errors import InputError, LatentError, PlicaError, UnreadableFile
+from plica.evaluation.unsuited import Unsuited
 from plica.formats.atomic import new_file
 from plica.formats.doors import read
 from plica.image import Image
@@ -126,6 +127,7 @@ class Gatherer:
     shrinks: bool
     shelf: Shelf = field(default_factory=Shelf)
     _refused: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _unsuited: dict[str, dict[Key, None]] = field(default_factory=dict)
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -134,6 +136,11 @@ class Gatherer:
             f"{name} is left out ({'; '.join(where)}): {reason}"
             for (name, reason), where in self._refused.items()
         )
+
+    @property
+    def unsuited(self) -> tuple[Unsuited, ...]:
+        """The pictures that codecs of volumes did not decode."""
+        return tuple(Unsuited(codec, tuple(cases)) for codec, cases in self._unsuited.items())
 
     def gather(
         self,
@@ -194,7 +201,9 @@ class Gatherer:
             reason = str(error) or "there is not enough memory"
             self._refused.setdefault((view.source.name, reason), []).append(", ".join(where))
             return None
-        if seen is not None:
+        if seen is None:
+            self._unsuited.setdefault(where[0], {})[view.source.case.key] = None
+        else:
             self.shelf.put(made_of, seen)
         return seen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from plica.evaluation.journal import Journal
 from plica.evaluation.publish import RUN, refuse_folder
 from plica.evaluation.record import RECORD
 from plica.evaluation.results import Results
+from plica.evaluation.unsuited import Unsuited, say_unsuited
 from plica.formats.latents import is_latent, read_header
 from plica.formats.sources import Source
 from plica.image import Image
@@ -92,7 +93,9 @@ def open_journal(out: Path, asked: Any, *, overwrite: bool, resume: bool) -> Jou
     return Journal.begin(folder, asked, resume=resume)
 
 
-def refuse_nothing(results: Results, journal: Journal | None) -> None:
+def refuse_nothing(
+    results: Results, unsuited: Collection[Unsuited], journal: Journal | None
+) -> None:
     """Stop where nothing was judged; a run that was begun for it does not stay in the way.
 
     There is nothing in it to go on with: each image failed, or is one of another kind.
@@ -106,8 +109,10 @@ def refuse_nothing(results: Results, journal: Journal | None) -> None:
     if journal is not None:
         journal.discard()
     failures = results.failures.all
-    why = "codecs of volumes judge volumes alone: were pictures given?"
+    said = []
     if failures:
         first = failures[0]
-        why = f"{len(failures)} failed, such as {first.facts.get('name')}: {first.error}"
-    raise InputError(f"no image could be judged: {why}")
+        said.append(f"{len(failures)} failed, such as {first.facts.get('name')}: {first.error}")
+    if unsuited:
+        said.append(f"{' '.join(say_unsuited(unsuited))} Choose codecs of pictures, or volumes")
+    raise InputError(f"no image could be judged: {'. '.join(said)}")

@@ -19,6 +19,7 @@ from plica.evaluation.rate_distortion import record_storage
 from plica.evaluation.results import Result, Results, Where
 from plica.evaluation.selection import Selected, Selection
 from plica.evaluation.storage import RATES, Coding, Curve, Match, Point, Standard, weigh
+from plica.evaluation.unsuited import Unsuited, find_unsuited
 from plica.formats.codes import STORAGE_TYPES, StorageType
 from plica.formats.doors import read
 from plica.grid import Grid
@@ -90,6 +91,10 @@ class Storing:
         """What results stand under, in order."""
         latents = tuple(one.name for one in self.contenders)
         return latents + tuple(one.name for one in self.standards)
+
+    def list_unsuited(self, results: Results) -> tuple[Unsuited, ...]:
+        """The pictures that codecs of volumes were not tried on."""
+        return find_unsuited(self.order(), results)
 
     def keep(self, selected: Selected, tell: Tell = lambda what: None) -> list[Result]:
         """The results of one image, or of why there are none."""
@@ -208,7 +213,7 @@ def keep_all(
     if out is None:
         found = [storing.keep(one, _of(one, tell)) for one in storing.selection]
         results = Results(tuple(result for results in found for result in results))
-        refuse_nothing(results, None)
+        refuse_nothing(results, storing.list_unsuited(results), None)
         return results
     journal = open_journal(out, storing.asked, overwrite=overwrite, resume=resume)
     last = storing.names[-1]  # its result comes last: an image that has it is done
@@ -217,7 +222,7 @@ def keep_all(
             for result in storing.keep(one, _of(one, tell)):
                 journal.add(result)
     results = journal.read(storing.order())
-    refuse_nothing(results, journal)
+    refuse_nothing(results, storing.list_unsuited(results), journal)
     return results
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from plica.cohort import Key
 from plica.evaluation.bootstrap import FEWEST_PATIENTS
 from plica.evaluation.charts import Difference, difference_chart
 from plica.evaluation.equivalence import Margin, adjust_margins, hold_to_margin
@@ -16,6 +17,7 @@ from plica.evaluation.estimates import LEVEL, Estimate, Numbers, summarise
 from plica.evaluation.report import Figure, Section, Table
 from plica.evaluation.results import Pairs, Results
 from plica.evaluation.text import NOTHING, head, say_count, say_number
+from plica.evaluation.unsuited import Unsuited
 from plica.evaluation.wilcoxon import (
     LEAST_PATIENTS,
     adjust_holm,
@@ -93,21 +95,39 @@ class Paired:
 
 
 def compare_with(
-    results: Results, baseline: str, *, margins: Mapping[str, float], seed: int = 0
+    results: Results,
+    baseline: str,
+    *,
+    margins: Mapping[str, float],
+    unsuited: Iterable[Unsuited] = (),
+    seed: int = 0,
 ) -> tuple[Paired, ...]:
     """Every codec against the baseline, in each group, by each metric.
 
     Holm's correction is over the codecs and groups of a metric: each metric asks its own question.
 
-    A case on which one of the two failed is left out for both, and counted. Groups in which a
-    codec was never tried (pictures, for one of volumes) are passed over.
+    A case on which one of the two failed, or was not tried since it folds volumes alone, is left
+    out for both, and counted. Groups in which a codec was never tried are passed over.
+
+    Args:
+        results: Case by case.
+        baseline: Whom the others are compared with.
+        margins: How much worse still counts as no worse, by metric.
+        unsuited: The pictures that codecs of volumes were not tried on.
+        seed: Of the resampling behind intervals.
 
     Raises:
-        InputError: A codec lacks a case that the baseline has, or has one more, and no failure is
-            recorded there.
+        InputError: A codec lacks a case that the baseline has, or has one more, and neither a
+            failure nor a picture is recorded there.
         MissingExtra: scipy is not installed.
+
+    Examples:
+        >>> found = compare_with(results, "bicubic-4x-2d", margins={"psnr": 0.5})
+        >>> found[0].codec, found[0].verdict
+        ('linear-4x3-2d', 'better')
     """
-    found = list(_compare(results, baseline, margins, seed))
+    apart = {one.codec: frozenset(one.cases) for one in unsuited}
+    found = list(_compare(results, baseline, margins, apart, seed))
     for metric in results.metrics:
         family = [n for n, one in enumerate(found) if one.like.metric == metric]
         adjusted = adjust_holm([found[n].p for n in family])
@@ -121,7 +141,11 @@ def compare_with(
 
 
 def _compare(
-    results: Results, baseline: str, margins: Mapping[str, float], seed: int
+    results: Results,
+    baseline: str,
+    margins: Mapping[str, float],
+    apart: Mapping[str, frozenset[Key]],
+    seed: int,
 ) -> Iterator[Paired]:
     tried = {(result.group, result.codec) for result in results}
     for group in results.groups:
@@ -129,20 +153,20 @@ def _compare(
             names = (group, codec, baseline)
             if codec == baseline or not {(group, codec), (group, baseline)} <= tried:
                 continue
-            both = results.shared((codec, baseline))
-            failed = _count_failed(results, names)
+            lone = apart.get(codec, frozenset()) | apart.get(baseline, frozenset())
+            both = results.shared((codec, baseline), without=lone)
+            failed = _count_left_out(results, names, lone)
             for metric in results.metrics:
                 pairs = _join(both, metric, names, results.describe(metric))
                 if pairs.cases or failed:
                     yield _pair(pairs, names, margins.get(metric), seed, failed)
 
 
-def _count_failed(results: Results, names: tuple[str, str, str]) -> int:
-    """Cases and draws of a group on which one of the two codecs, or both, failed."""
+def _count_left_out(results: Results, names: tuple[str, str, str], lone: frozenset[Key]) -> int:
+    """Cases and draws of a group on which one of the two codecs failed or was not tried."""
     group, *codecs = names
-    return len(
-        {(r.case, r.draw) for r in results if r.error and r.group == group and r.codec in codecs}
-    )
+    own = (r for r in results if r.group == group and r.codec in codecs)
+    return len({(r.case, r.draw) for r in own if r.error or r.case in lone})
 
 
 def _join(both: Results, metric: str, names: tuple[str, str, str], like: Value) -> Pairs:
@@ -212,7 +236,8 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
          f"the codecs and groups of a metric; it needs {LEAST_PATIENTS} patients that differ). d_z "
          "is the mean difference over its spread between patients; r the rank-biserial "
          "correlation, the share of rank for more less that for less (Kerby 2014). Left out: "
-         "images on which one of the two failed or has no finite number.",
+         "images on which one of the two failed or has no finite number, and pictures where one "
+         "folds volumes.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
         figures=tuple(_draw(found, metric) for metric in DRAWN if _is_known(found, metric)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plica.evaluation.report import Report, Section, Table
+from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.metrics.distribution import Distance
 
 VERSION = 1
@@ -62,6 +63,7 @@ class Found:
         notes: Which images were left out, and why, a line each.
         setting: What it stands on, in words by name.
         record: The same for machines.
+        unsuited: Pictures that codecs of volumes did not decode.
     """
 
     judged: tuple[Judged, ...]
@@ -69,6 +71,7 @@ class Found:
     notes: tuple[str, ...] = ()
     setting: Mapping[str, str] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    unsuited: tuple[Unsuited, ...] = ()
 
 
 def build_report(found: Found) -> Report:
@@ -78,8 +81,8 @@ def build_report(found: Found) -> Report:
         sections.append(Section("What was left out", prose=tuple(spoiled)))
     return Report(
         title="Distances between sets of images",
-        summary=(summarise(found.judged), *HOW_TO_READ),
-        sections=(*sections, _define(found.judged)),
+        summary=(summarise(found.judged), *say_unsuited(found.unsuited), *HOW_TO_READ),
+        sections=(*sections, *show_unsuited(found.unsuited), _define(found.judged)),
         record={
             **found.record,
             "kind": "distribution",
@@ -87,6 +90,7 @@ def build_report(found: Found) -> Report:
             "distances": [one.to_json() for one in found.judged],
             "failures": list(found.failures),
             "notes": list(found.notes),
+            "not_judged": [one.to_json() for one in found.unsuited],
         },
         setting=found.setting,
     )

@@ -19,6 +19,7 @@ from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import NOTHING, head_value, say_number, say_origin
 from plica.evaluation.tissues import FEWEST_VOXELS, HU_CLASSES, name_classes
+from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.image import Unit
 
 FACTS = "faithfulness"
@@ -48,12 +49,14 @@ class Judged:
         setting: What it all stands on, in words by name.
         record: The same for machines.
         pictures: Of the worst cases.
+        unsuited: Pictures that codecs of volumes were not tried on.
     """
 
     results: Results
     setting: Mapping[str, str]
     record: Mapping[str, Any]
     pictures: tuple[Figure, ...] = ()
+    unsuited: tuple[Unsuited, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,10 +195,16 @@ def report_faithfulness(judged: Judged) -> Report:
         summary=(
             f"{say_n(results.of())} under {len(results.codecs)} codecs and controls, each image "
             f"judged by itself{f'; of volumes, {volumes}' if volumes else ''}.",
+            *say_unsuited(judged.unsuited),
             tests.say(),
         ),
-        sections=_sections(results, judged.pictures),
-        record={**judged.record, "self_test": tests.to_json(), "summary": summarise(results)},
+        sections=(*_sections(results, judged.pictures), *show_unsuited(judged.unsuited)),
+        record={
+            **judged.record,
+            "self_test": tests.to_json(),
+            "summary": summarise(results),
+            "not_judged": [one.to_json() for one in judged.unsuited],
+        },
         setting=judged.setting,
         results=results,
     )

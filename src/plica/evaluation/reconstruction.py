@@ -25,7 +25,16 @@ from plica.evaluation.quality import (
 )
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Results
-from plica.evaluation.text import NOTHING, PER_CODE, head, head_value, say_number, say_origin
+from plica.evaluation.text import (
+    NOTHING,
+    PER_CODE,
+    head,
+    head_value,
+    say_count,
+    say_number,
+    say_origin,
+)
+from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.metrics.metric import Value
 
 EVERYTHING = "All images"
@@ -50,6 +59,7 @@ class Judged:
         pictures: Worst cases, drawn.
         seed: Of the resampling behind intervals.
         familiar: Sentences: which codec was trained on some of these images, as its card says.
+        unsuited: Pictures that codecs of volumes were not tried on.
     """
 
     results: Results
@@ -63,6 +73,7 @@ class Judged:
     pictures: tuple[Figure, ...] = ()
     seed: int = 0
     familiar: tuple[str, ...] = ()
+    unsuited: tuple[Unsuited, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,15 +192,18 @@ def report_reconstruction(judged: Judged) -> Report:
     """
     results = judged.results
     summaries = summarise_all(results, seed=judged.seed)
-    comparisons = compare_with(results, judged.baseline, margins=judged.margins, seed=judged.seed)
+    comparisons = compare_with(
+        results, judged.baseline, margins=judged.margins, unsuited=judged.unsuited, seed=judged.seed
+    )
     return Report(
         title=_title(results),
-        summary=(_say_what(judged), *_say_best(summaries), *judged.familiar),
+        summary=(_say_what(judged), *say_absent(judged), *_say_best(summaries), *judged.familiar),
         sections=tuple(_sections(judged, summaries, comparisons)),
         record={
             **judged.record,
             "baseline": judged.baseline,
             "margins": dict(judged.margins),
+            "not_judged": [one.to_json() for one in judged.unsuited],
             "summaries": [summary.to_json() for summary in summaries],
             "comparisons": [comparison.to_json() for comparison in comparisons],
             "distances": [
@@ -222,16 +236,20 @@ def _say_what(judged: Judged) -> str:
         "Each codec folded and unfolded each image; what came back is compared with the image it "
         "was made of, on the image's own grid and in its own unit. Intervals are over patients."
     )
-    said += f" {failed} results are missing, and are listed below." if failed else ""
-    return said + "".join(_say_absent(judged.results))
+    return said + (f" {failed} results are missing, and are listed below." if failed else "")
 
 
-def _say_absent(results: Results) -> Iterator[str]:
-    """Codecs of volumes meet no pictures: said once for each such codec."""
-    for codec in results.codecs:
-        met = {result.group for result in results if result.codec == codec}
-        if missed := [group or EVERYTHING for group in results.groups if group not in met]:
-            yield f" {codec} folds volumes alone, and was not judged on {', '.join(missed)}."
+def say_absent(judged: Judged) -> tuple[str, ...]:
+    """Who was not judged on what, being of another kind, and what cannot be compared for that."""
+    said = say_unsuited(judged.unsuited)
+    codecs = judged.results.codecs
+    if judged.baseline in codecs or not (len(codecs) > 1 or judged.margins):
+        return said
+    return (
+        *said,
+        f"Nothing is compared with the baseline {judged.baseline}, which has no results: name "
+        "another with --baseline.",
+    )
 
 
 def _say_best(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
@@ -245,7 +263,12 @@ def _say_best(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
             (s for s in summaries if s.group == group and s.like.metric == metric), key=_badness
         )
         best = ", ".join(f"{s.codec} {s.estimate}" for s in ranked[:1])
-        rest = ", ".join(f"{s.codec} {say_number(s.estimate.value)}" for s in ranked[1:])
+        rest = ", ".join(
+            f"{s.codec} {say_number(s.estimate.value)}"
+            + (f" on {say_count(s.estimate.n, 'image')}" if s.estimate.n != most.n else "")
+            for most in (ranked[0].estimate,)
+            for s in ranked[1:]
+        )
         said.append(f"{group or EVERYTHING}, {metric}: {best}{'; then ' + rest if rest else ''}.")
     return tuple(said)
 
@@ -297,6 +320,7 @@ def _sections(
              "images of the same kind.",),
             figures=judged.pictures,
         )  # fmt: skip
+    yield from show_unsuited(judged.unsuited)
 
 
 def _groups(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
@@ -321,7 +345,10 @@ def tabulate(
             (codec, sizes[codec], *(_say(found.get((codec, m)), intervals) for m in metrics))
             for codec in codecs
         ),
-        caption=_say_mean(counts, intervals) + _say_unequal(sizes) + _say_notes(found),
+        caption=_say_mean(counts, intervals)
+        + _say_fewer(found)
+        + _say_unequal(sizes)
+        + _say_notes(found),
     )
 
 
@@ -332,6 +359,16 @@ def _say_mean(counts: Sequence[Estimate], intervals: bool) -> str:
     if not any(count.known for count in counts):
         return "Mean over images; there are too few patients for intervals."
     return f"Mean over images with its 95 % interval over patients.{_warn(counts)}"
+
+
+def _say_fewer(found: Mapping[tuple[str, str], Estimate]) -> str:
+    """Whose means are over fewer images than others': they are not of the same images."""
+    most: dict[str, int] = {}
+    for (codec, _), estimate in found.items():
+        most[codec] = max(most.get(codec, 0), estimate.n)
+    n = max(most.values())
+    fewer = [f"{codec} on {own}" for codec, own in most.items() if own < n]
+    return f" Not on the same images: {', '.join(fewer)} of {n}." if fewer else ""
 
 
 def _say_unequal(sizes: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,11 +211,17 @@ class Results:
             cases=tuple(case for case, _ in order),
         )
 
-    def shared(self, codecs: Iterable[str]) -> Results:
-        """The results of those cases and draws that none of the codecs failed on."""
+    def shared(self, codecs: Iterable[str], *, without: Collection[Key] = ()) -> Results:
+        """The results of those cases and draws that none of the codecs failed on.
+
+        Args:
+            without: Cases that one of the codecs was never to be tried on.
+        """
         wanted = tuple(codecs)
         failed = {(r.case, r.draw) for r in self.all if r.error and r.codec in wanted}
-        return Results(tuple(r for r in self.all if (r.case, r.draw) not in failed))
+        return Results(
+            tuple(r for r in self.all if (r.case, r.draw) not in failed and r.case not in without)
+        )
 
     def _by_case(self, metric: str, codec: str, group: str | None) -> dict[tuple[Key, int], float]:
         found = self.of(codec=codec, group=group)
