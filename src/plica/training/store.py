@@ -26,7 +26,8 @@ def open_store(
     Its items are dicts: "codes", a tensor (code channel, i, j, k); "key"; the index's columns that
     were asked for; and the labels. `.stream()` gives the same items in a shuffled order shared out
     among ranks and workers, `.as_monai()` and `.as_torchio()` as these libraries want them,
-    `.store` the latents themselves with their way back to the patient.
+    `.store` the latents themselves with their way back to the patient. Items of several sizes
+    become batches by `plica.training.store_sizes`.
 
     Args:
         path: The folder `plica bulk encode` wrote.
