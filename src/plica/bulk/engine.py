@@ -117,9 +117,13 @@ class Ran:
 
     @property
     def bottleneck(self) -> str:
-        """What the codecs waited for most, where they did."""
+        """What took most of the time: the codecs, with what they waited for most, or that alone."""
         if self.share >= 0.9:
             return "the codec"
+        waited = self._find_waited()
+        return f"the codec; besides it {waited}" if self.share >= 0.5 else waited
+
+    def _find_waited(self) -> str:
         rest = self.wall * self.workers - self.clock.encoding
         waited = {"reading": self.clock.waiting, "writing": self.clock.writing}
         name = max(waited, key=lambda one: waited[one])
