@@ -344,6 +344,24 @@ def test_who_stops_is_told_at_once_what_is_finished_and_nothing_else_is_begun(or
     assert states(made) == {"done": 15, "failed": 1, "duplicate": 1}
 
 
+@pytest.mark.parametrize("limit", [None, 10])
+def test_a_run_that_is_stopped_at_its_last_shard_has_ended(order: Orders, limit: int | None):
+    made = order()
+    last = 16 if limit is None else 10
+    through = [0]
+
+    def stop(made_: object) -> None:
+        through[0] += len(made_.outcomes)  # type: ignore[attr-defined]
+        if through[0] == last:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    ran = run(made, Habits(shard_series=5, limit=limit), Watcher(booked=stop))
+    assert ran.done == last
+    assert not ran.interrupted
+    again = run(made, Habits(shard_series=5))
+    assert again.done == 16 - last
+
+
 def test_a_worker_that_was_told_to_halt_begins_nothing(order: Orders):
     made = order()
     crew = OwnProcess(made)

@@ -93,7 +93,7 @@ class Ran:
         started: Seconds until the crew was hired.
         workers: How many there were.
         clock: Where the workers' time went.
-        interrupted: Whether it was asked to stop before the end.
+        interrupted: Whether it was asked to stop, and left something for that.
     """
 
     done: int = 0
@@ -293,6 +293,7 @@ def _work(
         hands.give()
         if not stop.at:
             break
+                hands.left = True
         for event in crew.collect(_PATIENCE_S):
             stop.at.pop(event.shard, None)
             if isinstance(event, Made):
@@ -312,10 +313,11 @@ def _work(
                 raise event.error
         gauge.look(stop.at)
     ran.wall = time.perf_counter() - begun
-    ran.interrupted = stop.asked
+    ran.interrupted = stop.asked and hands.has_more()
 
 
 class _Hands:
+        self.left = False  # whether a task came back that nobody had begun
     """Hands tasks out, until it is to stop: then takes back those nobody has begun."""
 
     def __init__(self, crew: Crew, coming: Iterator[Task], stop: _Stop) -> None:
@@ -331,6 +333,10 @@ class _Hands:
                 return
             if not self._crew.submit(task):
                 self.again.insert(0, task)
+    def has_more(self) -> bool:
+        """Whether anything is left that this run was to do, once the crew has ended."""
+        return self.left or bool(self.again) or next(self._coming, None) is not None
+
                 return
             self._stop.at[task.shard] = len(task.items)
         if not self._halted:
