@@ -109,6 +109,12 @@ def test_of_many_failures_the_first_are_named_and_the_others_counted(archive: Pa
     assert "note: 2 more failed: `plica bulk status` lists them" in said
 
 
+def test_files_that_are_no_images_are_counted_in_words(archive: Path):
+    for count, words in ((1, "1 file is no image: "), (2, "2 files are no images: ")):
+        (archive / f"notes{count}.txt").write_text("no image")
+        assert f"note: {words}`plica bulk status --left-out`" in plain(encode(archive).stderr)
+
+
 def test_what_a_limit_left_is_foretold_to_machines_too(archive: Path):
     limited = json.loads(encode(archive, "--limit", 2, "--json").stdout)
     assert limited["remaining"]["series"] == N - 2
@@ -205,5 +211,7 @@ def test_the_table_says_where_all_of_the_time_went():
     assert rows["starting workers"] == "53.0 s"
     assert rows["encoding"].startswith("51.1 s")
     assert rows["in all, with loading"] == "132.0 s"
+    none = dict(bulk_encode._rows(Ran(wall=51.1), dict.fromkeys(STATES, 0), 52.0))
+    assert none["encoding"] == "51.1 s"  # it was stopped before the first image
     own = dict(bulk_encode._rows(Ran(done=10, wall=51.1), dict.fromkeys(STATES, 0), 52.0))
     assert own["starting workers"] == ""  # and is left out

@@ -71,6 +71,21 @@ def test_who_stops_is_told_what_is_finished_and_how_long_it_takes(shards, series
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("shards", "said"), [(0, "stopping"), (2, "finishing")])
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_bar_says_that_it_stops_and_goes_on_saying_so(shards, said, silent, capfd):
+    bar, _ = ticking()
+    watcher = watch(bar, None, silent=silent, hired=2)
+    watcher.planned(1000, 0)
+    watcher.starting()
+    with bar._lock:  # as where it is being drawn, by a thread that waits for nobody's signal
+        watcher.stopping(shards, 310)
+    assert bar.tasks[0].description == said
+    watcher.through(10, 0)
+    watcher.died(Death("s"))
+    assert bar.tasks[0].description == said
+
+
 def ticking(**how: object) -> tuple[Progress, list[float]]:
     bar, clock = console.progress(quiet=False, each=LINE_OF_HOURS, **how), [0.0]
     bar.get_time = lambda: clock[0]

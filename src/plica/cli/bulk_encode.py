@@ -331,7 +331,6 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
 
 def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str, str]]:
     clock = ran.clock
-    rate = ran.done / ran.wall if ran.wall else 0
     return [
         ("series encoded", str(ran.done - ran.failed)),
         ("in the store", str(counts["done"])),
@@ -344,7 +343,7 @@ def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str
         ("latents", format_bytes(ran.shard_bytes) if ran.shard_bytes else ""),
         ("looking and planning", f"{ran.looked:.1f} s"),
         ("starting workers", f"{ran.started:.1f} s" if ran.started >= _WORTH_S else ""),
-        ("encoding", f"{ran.wall:.1f} s, {format_rate(rate)}" if ran.wall else ""),
+        ("encoding", _say_pace(ran)),
         ("in all, with loading", f"{seconds:.1f} s"),
         ("workers that died", str(ran.deaths or "")),
         ("the codec worked", f"{100 * ran.share:.0f} % of the time" if ran.wall else ""),
@@ -356,6 +355,12 @@ def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str
 
 def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
     if renewable:
+def _say_pace(ran: Ran) -> str:
+    if not ran.wall:
+        return ""
+    return f"{ran.wall:.1f} s" + (f", {format_rate(ran.done / ran.wall)}" if ran.done else "")
+
+
         print_note(
             f"{renewable} series have changed since they were encoded: `plica bulk status` lists "
             "them, and --renew encodes their shards again"
@@ -371,7 +376,9 @@ def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
 
 def _say_notes(ran: Ran, left_out: int, failed: int) -> None:
     if left_out:
-        print_note(f"{left_out} files are no images: `plica bulk status --left-out` lists them")
+        what = "1 file is no image" if left_out == 1 else f"{left_out} files are no images"
+        them = "it" if left_out == 1 else "them"
+        print_note(f"{what}: `plica bulk status --left-out` lists {them}")
     if failed > _SHOWN:
         print_note(f"{failed - _SHOWN} more failed: `plica bulk status` lists them")
     if failed:

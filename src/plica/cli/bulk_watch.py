@@ -24,6 +24,9 @@ class _Bar:
         self._bar = bar
         self._crew = f"{hired} worker{'s' * (hired > 1)} (Ray)" if hired else ""
         self._task = bar.add_task("looking through the archive", total=None)
+        # Changed within the handler of a signal, which may wait for none of the bar's locks.
+        self._row = bar.tasks[0]
+        self._stops = ""
         self._limit = limit
         self._silent = silent
         self._waits = False  # for the first image of a crew that was just hired
@@ -32,22 +35,22 @@ class _Bar:
         self._forecast = Forecast(0)
 
     def looked(self, folders: int, files: int) -> None:
-        self._bar.update(self._task, description=f"looking: {folders} folders, {files} files")
+        self._describe(f"looking: {folders} folders, {files} files")
 
     def planned(self, waiting: int, done: int) -> None:
         coming = waiting if self._limit is None else min(waiting, self._limit)
         self._before = done
         self._forecast = Forecast(coming)
         self._bar.reset(
-            self._task, total=coming + done, completed=done, description="encoding",
-            starts_slowly=True,
+            self._task, total=coming + done, completed=done,
+            description=self._stops or "encoding", starts_slowly=True,
         )  # fmt: skip
 
     def starting(self) -> None:
         if not self._crew:
             return
         self._waits = True
-        self._bar.update(self._task, description=f"starting {self._crew} …")
+        self._describe(f"starting {self._crew} …")
         if self._bar.disable and not self._silent:  # in a log, where there is no bar
             self._bar.console.print(Text(f"starting {self._crew} …"), soft_wrap=True)
 
@@ -55,7 +58,7 @@ class _Bar:
         done = self._booked + series
         if done and self._waits:
             self._waits = False
-            self._bar.update(self._task, description="encoding")
+            self._describe("encoding")
         self._bar.update(self._task, completed=self._before + done)
         self._speed = self._bar.tasks[0].speed or 0.0
         estimate = self._forecast.look(done, self._bytes + size, time.monotonic())
@@ -69,10 +72,14 @@ class _Bar:
         self._bytes += made.bytes
 
     def died(self, death: Death) -> None:
-        self._bar.update(self._task, description="encoding (a worker died, and was replaced)")
+        self._describe("encoding (a worker died, and was replaced)")
+
+    def _describe(self, said: str) -> None:
+        self._bar.update(self._task, description=self._stops or said)
 
     def stopping(self, shards: int, series: int) -> None:
         """Said past all buffers and locks, since it is said within the handler of a signal."""
+        self._stops = self._row.description = "finishing" if shards else "stopping"
         if self._silent:
             return
         said = "stopping; Ctrl-C again stops at once"
