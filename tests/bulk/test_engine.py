@@ -509,6 +509,19 @@ def test_where_the_codec_works_all_the_time_it_is_the_bottleneck():
     )
 
 
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        (Clock(encoding=2.2, waiting=0.1, writing=0.7), "the codec; besides it writing"),
+        (Clock(encoding=1.6, waiting=1.2, writing=0.1), "the codec; besides it reading"),
+        (Clock(encoding=1.8), "the codec; besides it starting and handing out"),
+        (Clock(encoding=1.0, waiting=1.9, writing=0.1), "reading"),
+    ],
+)
+def test_what_works_most_of_the_time_is_the_bottleneck(clock: Clock, said: str):
+    assert Ran(clock=clock, wall=3.0).bottleneck == said
+
+
 def test_a_run_that_is_stopped_while_it_looks_encodes_nothing_and_may_be_no_main_thread(
     order: Orders,
 ):
@@ -524,16 +537,3 @@ def test_a_run_that_is_stopped_while_it_looks_encodes_nothing_and_may_be_no_main
     thread.start()
     thread.join()
     assert ran[0].done == 16
-@pytest.mark.parametrize(
-    ("clock", "said"),
-    [
-        (Clock(encoding=2.2, waiting=0.1, writing=0.7), "the codec; besides it writing"),
-        (Clock(encoding=1.6, waiting=1.2, writing=0.1), "the codec; besides it reading"),
-        (Clock(encoding=1.8), "the codec; besides it starting and handing out"),
-        (Clock(encoding=1.0, waiting=1.9, writing=0.1), "reading"),
-    ],
-)
-def test_what_works_most_of_the_time_is_the_bottleneck(clock: Clock, said: str):
-    assert Ran(clock=clock, wall=3.0).bottleneck == said
-
-

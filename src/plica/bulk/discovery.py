@@ -108,6 +108,16 @@ def discover(
     return True
 
 
+def look_through(archive: Path) -> Iterator[list[Found]]:
+    """The series of each folder in turn, of which nothing is kept.
+
+    Examples:
+        >>> sum(len(found) for found in look_through(Path("study"))) > 0
+        True
+    """
+    return (_look_into(archive, folder)[0] for folder in walk(archive))
+
+
 def _keep_new(archive: Path, folders: Sequence[Folder], look: Look) -> Iterator[Folder]:
     """Those to be looked into."""
     for folder in folders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import threading
 import time
@@ -16,10 +17,10 @@ from typing import Any
 
 from plica.bulk.crew import Crew
 from plica.bulk.discovery import discover
-from plica.bulk.ledger import BEGUN, LOOKING, Ledger, dump_facts
+from plica.bulk.ledger import BEGUN, LOOKING, Ledger
 from plica.bulk.lock import hold
 from plica.bulk.marker import FOLDER, count_begun, count_through, remove_marker
-from plica.bulk.naming import name_key
+from plica.bulk.moving import check_archive
 from plica.bulk.planning import MOST_BYTES, MOST_SERIES
 from plica.bulk.renewal import Kept, Renewals
 from plica.bulk.task import Clock, Death, Made, Order, Task, Unbegun
@@ -31,7 +32,6 @@ from plica.formats.store_facts import FACTS
 from plica.formats.store_paths import LEDGER
 
 MOST_DEATHS = 3
-ARCHIVE = "archive"
 PATHS = "paths"
 _PATIENCE_S = 0.5
 _LOOKING = 50  # times as long as looking how far workers are took, nobody looks again
@@ -169,9 +169,14 @@ def open_store(folder: Path, codec: Codec, dtype: StorageType, facts: dict[str, 
             **store.settings}  # fmt: skip
     asked = {"codec": identity.name, "weights": identity.fingerprint, "dtype": dtype, **facts}
     for name in sorted(here.keys() | asked.keys()):
-        if dump_facts({"": here.get(name)}) != dump_facts({"": asked.get(name)}):
+        if _dump(here.get(name)) != _dump(asked.get(name)):
             raise SettingsError(_say_other(folder, name, here.get(name), asked.get(name)))
     return store
+
+
+def _dump(value: object) -> str:
+    """As text in which equal values are equal, whatever became of them in JSON."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _say_other(folder: Path, name: str, here: Any, asked: Any) -> str:
@@ -212,7 +217,7 @@ def encode_archive(
     stop = _Stop(order.store, watcher)
     with hold(order.store), _open_ledger(order.store) as ledger, stop:
         begun = time.perf_counter()
-        _check_archive(order, ledger, moved=habits.moved)
+        check_archive(order, ledger, moved=habits.moved)
         ledger.note(LOOKING, "yes")
         clean(order.store, ledger)
         if habits.retry_failed:
@@ -261,17 +266,6 @@ def _open_ledger(folder: Path) -> Ledger:
     return Ledger(folder)
 
 
-def _check_archive(order: Order, ledger: Ledger, *, moved: bool) -> None:
-    """One store has one archive: with another, all that is not done would count as gone."""
-    here = name_key(str(order.archive.resolve()))
-    if ledger.facts().get(ARCHIVE, here) != here and not moved:
-        raise SettingsError(
-            f"{order.store} was begun with another archive than {order.archive}: give that one a "
-            "store of its own, or say that the archive was moved (--moved)"
-        )
-    ledger.note(ARCHIVE, here)
-
-
 def _work(
     ledger: Ledger,
     crew: Crew,
@@ -293,13 +287,13 @@ def _work(
         hands.give()
         if not stop.at:
             break
-                hands.left = True
         for event in crew.collect(_PATIENCE_S):
             stop.at.pop(event.shard, None)
             if isinstance(event, Made):
                 _book(renewals, order.store, event, ran, watcher)
                 gauge.look(stop.at, now=True)
             elif isinstance(event, Unbegun):
+                hands.left = True
                 remove_marker(order.store, event.shard)
             elif isinstance(event, Death):
                 ran.deaths += 1
@@ -317,13 +311,13 @@ def _work(
 
 
 class _Hands:
-        self.left = False  # whether a task came back that nobody had begun
     """Hands tasks out, until it is to stop: then takes back those nobody has begun."""
 
     def __init__(self, crew: Crew, coming: Iterator[Task], stop: _Stop) -> None:
         self._crew, self._coming, self._stop = crew, coming, stop
         self._halted = False
         self.again: list[Task] = []  # to be done again, and the one nobody was free for
+        self.left = False  # whether a task came back that nobody had begun
 
     def give(self) -> None:
         """Give the crew what it takes."""
@@ -333,15 +327,15 @@ class _Hands:
                 return
             if not self._crew.submit(task):
                 self.again.insert(0, task)
-    def has_more(self) -> bool:
-        """Whether anything is left that this run was to do, once the crew has ended."""
-        return self.left or bool(self.again) or next(self._coming, None) is not None
-
                 return
             self._stop.at[task.shard] = len(task.items)
         if not self._halted:
             self._halted = True
             self._crew.halt()
+
+    def has_more(self) -> bool:
+        """Whether anything is left that this run was to do, once the crew has ended."""
+        return self.left or bool(self.again) or next(self._coming, None) is not None
 
 
 def _limit(tasks: Iterator[Task], most: int | None) -> Iterator[Task]:

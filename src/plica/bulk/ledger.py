@@ -24,7 +24,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from plica.bulk.look import SPREAD, Look
 from plica.bulk.naming import name_shard
@@ -466,6 +465,15 @@ class Ledger:
         """Path and reason of each file that is no image."""
         yield from self._db.cursor().execute("SELECT path, reason FROM left_out ORDER BY path")
 
+    def places(self) -> Iterator[tuple[str, bool]]:
+        """Where each series lies or was met last, and whether UIDs tell it wherever it lies."""
+        yield from self._db.cursor().execute("SELECT path, instances != '' FROM series")
+
+    def knows(self, key: str) -> bool:
+        """Whether there is such a series."""
+        row = self._db.execute("SELECT 1 FROM series WHERE key = ?", (key,))
+        return row.fetchone() is not None
+
     def shards(self) -> Iterator[ShardRow]:
         """Finished shards that hold something."""
         rows = self._db.cursor().execute(
@@ -487,8 +495,3 @@ class Ledger:
             "SELECT key FROM series WHERE shard = ? AND state = 'done' ORDER BY key", (shard,)
         )
         return [key for (key,) in rows]
-
-
-def dump_facts(facts: Mapping[str, Any]) -> str:
-    """Facts as text in which equal ones are equal."""
-    return json.dumps(facts, sort_keys=True, ensure_ascii=False)

@@ -124,6 +124,10 @@ class Look:
                 "shard = CASE state WHEN 'waiting' THEN shard ELSE '' END WHERE key = ?",
                 (one.signature, one.bytes, json.dumps(one.files), one.instances, one.key),
             )
+        else:  # it may have been gone for a while: a disk that was not there, another folder given
+            self._db.execute(
+                "UPDATE series SET folder = ? WHERE key = ? AND folder = ''", (folder, one.key)
+            )
 
     def _insert(self, folder: str, one: Found, key: str = "", copy_of: str = "") -> None:
         self._db.execute(

@@ -174,7 +174,9 @@ def encode(
     moved: Annotated[
         bool,
         typer.Option(
-            "--moved", help="The archive lies elsewhere than before.", rich_help_panel=WORK
+            "--moved",
+            help="The archive lies elsewhere than before, its images in it as they were.",
+            rich_help_panel=WORK,
         ),
     ] = False,
     keep_paths: Annotated[
@@ -353,14 +355,14 @@ def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str
     ]
 
 
-def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
-    if renewable:
 def _say_pace(ran: Ran) -> str:
     if not ran.wall:
         return ""
     return f"{ran.wall:.1f} s" + (f", {format_rate(ran.done / ran.wall)}" if ran.done else "")
 
 
+def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
+    if renewable:
         print_note(
             f"{renewable} series have changed since they were encoded: `plica bulk status` lists "
             "them, and --renew encodes their shards again"
