@@ -7,10 +7,10 @@
 the finding as 0 or 1; without the column split, patients are divided 9 to 1. What is printed last
 is the area under the ROC curve on dev-test, which no step of the training has seen. A row
 whose image has no latent (it failed, or was never there) stops it, unless `--leave-out-missing`
-says to leave such rows out. With `--save
-run.pt` each epoch is kept, and `--resume` goes on after the last. Several processes: `torchrun
---nproc-per-node 2 examples/…`, whose streams share each epoch out; this file leaves out what wraps
-the network for that.
+says to leave such rows out; so does a split of which all images have the finding, or none. With
+`--save run.pt` each epoch is kept, and `--resume` goes on after the last. Several processes:
+`torchrun --nproc-per-node 2 examples/…`, whose streams share each epoch out; this file leaves out
+what wraps the network for that.
 """
 
 from __future__ import annotations
@@ -101,7 +101,21 @@ def open_split(asked: argparse.Namespace, cases: Cohort, split: str) -> StoredLa
     )
     if data.labels and data.labels.left_out:
         print(f"{split}: {data.labels.left_out} rows without a latent left out", file=sys.stderr)
+    check_finding(data, asked, split)
     return data
+
+
+def check_finding(data: StoredLatents, asked: argparse.Namespace, split: str) -> None:
+    """Refuse before the training a split of one kind, of which nothing is learnt or judged."""
+    values = np.array([data.labels_of(at)[asked.finding] for at in range(len(data))])
+    found = int((values > 0.5).sum())
+    if 0 < found < len(data):
+        return
+    raise InputError(
+        f"{found} of the {len(data)} images of {split} have {asked.finding} > 0.5, and an AUROC "
+        "compares images with the finding and without it: divide the patients otherwise, by "
+        "another --seed or a column 'split', or give more of them"
+    )
 
 
 def load(data: Dataset[Any], asked: argparse.Namespace) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import plica
+from plica.errors import InputError
 from plica.formats.store import Store
 from plica.formats.store_writing import ShardWriter
 
@@ -94,6 +95,21 @@ def test_a_training_on_a_store_says_in_a_sentence_what_is_wrong(tmp_path):
     assert "absent.png" in done.stderr
     assert "leave such rows out by --leave-out-missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("split", "value", "many"), [("dev-test", 0, "0 of the 15"), ("train", 1, "45 of the 45")]
+)
+def test_a_training_on_a_store_is_not_begun_where_a_split_is_of_one_kind(
+    tmp_path, split, value, many
+):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path)
+    rows = [line.rsplit(",", 1) for line in labels.read_text().splitlines()]
+    changed = [f"{row},{value if split in row else found}" for row, found in rows]
+    labels.write_text("\n".join([",".join(rows[0]), *changed[1:]]))
+    with pytest.raises(InputError, match=rf"{many} images of {split} .*AUROC.*another --seed"):
+        load_example("train_on_store").main([str(store), str(labels), "--side", "16"])
 
 
 def test_a_training_on_a_store_leaves_rows_without_a_latent_out(tmp_path, capsys):
