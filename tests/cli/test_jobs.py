@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from plica.cli.jobs import Existing, Job, Manner, find, find_latents, plan
 from plica.cli.main import app
-from plica.errors import OutputError
+from plica.errors import InputError, OutputError
 from plica.formats.sources import Source
 
 
@@ -157,6 +157,15 @@ def test_a_job_without_endings_keeps_its_own():
 
 
 # -- the work --------------------------------------------------------------------------------------
+
+
+def test_a_store_is_shown_the_command_that_decodes_it(tmp_path):
+    (tmp_path / "a.store").mkdir()
+    (tmp_path / "a.store" / "store.json").write_text("{}")
+    said = run("decode", tmp_path / "a.store", "-o", tmp_path / "out")
+    assert said.exit_code == 1
+    assert isinstance(said.exception, InputError)
+    assert f"is a store: `plica bulk decode {tmp_path / 'a.store'}`" in str(said.exception)
 
 
 def test_one_damaged_latent_stops_no_other(tmp_path):

@@ -27,6 +27,7 @@ from plica.codecs.running import Progress
 from plica.errors import InputError, OutputError, PlicaError, SettingsError
 from plica.formats.sniff import find_ending
 from plica.formats.sources import Skipped, Source, find_sources, strip_ending
+from plica.formats.store_facts import FACTS
 
 Localizers = Annotated[
     bool,
@@ -189,12 +190,14 @@ def find_latents(paths: Sequence[Path]) -> list[Source]:
     """The latent files named, and those in the folders named, in order.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or a store was given, which another command decodes.
     """
     sources = []
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no {path}: name latent files, or folders of them")
+        if (path / FACTS).is_file():
+            raise InputError(f"{path} is a store: `plica bulk decode {path}` decodes its latents")
         files = sorted(path.rglob("*.latent")) if path.is_dir() else [path]
         base = path if path.is_dir() else path.parent
         for file in files:
