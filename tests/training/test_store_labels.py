@@ -2,6 +2,8 @@
 
 import csv
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 
@@ -101,6 +103,17 @@ def test_labels_that_are_floats_are_as_wide_as_codes(store, tmp_path):
         batches = DataLoader(Subset(data, [0]), batch_size=1), DataLoader(data.stream())
         for loader in batches:
             assert next(iter(loader))["finding"].dtype == dtype
+
+
+def test_a_kind_that_is_no_type_is_refused_at_once():
+    code = (
+        "from plica.training.store_labels import Labels; Labels('a.csv', kinds={'view': 'float'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = (
+        "SettingsError: kinds says by a type what a column is, such as {'view': float}, but it has"
+    )
+    assert f"{said} 'float'" in done.stderr
 
 
 def test_without_ledger_and_paths_the_error_says_how_to_join_by_key(archive, tmp_path):

@@ -56,6 +56,17 @@ def test_items_hold_the_codes_that_a_reader_sees(tmp_path, dtype):
     assert torch.equal(kept.float(), data[0]["codes"])
 
 
+def test_an_item_asked_for_by_key_says_how_to_find_it(folder):
+    data = plica.open_store(folder)
+    with pytest.raises(InputError, match=r"from 0 to 4, but got .*data\.store\.codes\(key\)"):
+        data[key_of(3)]
+    with pytest.raises(InputError, match="Subset"):
+        data[1:3]
+    for at in (np.int64(3), torch.tensor(3)):
+        assert data[at]["key"] == key_of(3)
+    assert np.array_equal(data.store.codes(key_of(3)), data[3]["codes"].numpy())
+
+
 def test_items_are_the_readers_own_to_change(folder):
     data = plica.open_store(folder)
     before = data[0]["codes"].clone()

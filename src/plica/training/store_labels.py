@@ -63,6 +63,12 @@ class Labels:
     def __post_init__(self) -> None:
         if self.missing not in {"refuse", "leave-out"}:
             raise SettingsError(f"missing is 'refuse' or 'leave-out', but it is {self.missing!r}")
+        for name, kind in (self.kinds or {}).items():
+            if not isinstance(kind, type):
+                raise SettingsError(
+                    f"kinds says by a type what a column is, such as {{{name!r}: float}}, but it "
+                    f"has {kind!r} for {name!r}: give float, int, str or a type of NumPy"
+                )
 
     @property
     def name(self) -> str:

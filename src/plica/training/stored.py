@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -185,7 +186,15 @@ class StoredLatents(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.store) if self.labels is None else len(self.labels.numbers)
 
-    def __getitem__(self, at: int) -> Any:
+    def __getitem__(self, at: Any) -> Any:
+        try:
+            at = index(at)
+        except TypeError:
+            raise InputError(
+                f"items are asked for by number, from 0 to {len(self) - 1}, but got {at!r}: the "
+                "codes of a key are `data.store.codes(key)`, its latent `data.store.read(key)`; "
+                "for several items take torch.utils.data.Subset(data, numbers)"
+            ) from None
         if not -len(self) <= at < len(self):
             raise IndexError(f"there is no item {at} among {len(self)}")
         at %= len(self)
