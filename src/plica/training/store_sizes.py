@@ -14,7 +14,7 @@ from plica.errors import InputError, SettingsError
 CODES, MASK = "codes", "mask"
 
 
-def pad_batch(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def pad_batch(items: Sequence[Any]) -> dict[str, Any]:
     """A batch of items whose codes are of several sizes: `DataLoader(…, collate_fn=pad_batch)`.
 
     Codes get zeros at the far ends of their axes, up to the largest of the batch: no number of
@@ -22,7 +22,7 @@ def pad_batch(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     booleans, or of an axis less where the codes have one less.
 
     Args:
-        items: Of a store's dataset or stream, opened with any `dims` and `dtype`.
+        items: Dicts, of a store's dataset or stream opened with any `dims` and `dtype`.
 
     Raises:
         InputError: The codes are no plain tensors of equally many channels and axes, or a label is
