@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from plica.evaluation.report import Report, Section, Table
+from plica.evaluation.text import EVERYTHING, NOTHING, say_number
 from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.metrics.distribution import Distance
 
@@ -190,6 +193,43 @@ def _section(features: str, judged: Sequence[Judged]) -> Section:
     )
     extras = _tabulate_extras(own)
     return Section(features, tuple(prose), (table, *extras))
+
+
+def tabulate_draws(found: Sequence[tuple[str, int, Judged]]) -> tuple[Table, ...]:
+    """For a report of reconstructions: means over draws with their spread, group by group.
+
+    Args:
+        found: Group, draw and number.
+
+    Examples:
+        >>> tabulate_draws([])  # a table for each group that has distances
+        ()
+    """
+    groups: dict[str, dict[tuple[str, str], list[Judged]]] = {}
+    for group, _, one in found:
+        key = one.name, f"{one.distance.metric} ({one.features})"
+        groups.setdefault(group, {}).setdefault(key, []).append(one)
+    columns = ("codec", "distance", "value", "SD over draws", "real against real", "N", "warnings")
+    return tuple(
+        Table(
+            group or EVERYTHING,
+            columns,
+            tuple((*key, *_say_draws(draws)) for key, draws in rows.items()),
+        )
+        for group, rows in groups.items()
+    )
+
+
+def _say_draws(draws: Sequence[Judged]) -> tuple[str, ...]:
+    first = draws[0].distance
+    values = np.array([one.distance.value for one in draws])
+    return (
+        say_number(float(values.mean())),
+        say_number(float(values.std(ddof=1))) if len(values) > 1 else NOTHING,
+        NOTHING if first.floor is None else say_number(first.floor.median),
+        f"{first.n_real} / {first.n_other}",
+        " ".join(first.warnings),
+    )
 
 
 def _tabulate_extras(judged: Sequence[Judged]) -> tuple[Table, ...]:

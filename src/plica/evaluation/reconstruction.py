@@ -12,7 +12,7 @@ import numpy as np
 
 from plica.cohort import Key
 from plica.evaluation.against import Paired, compare_with, show_comparisons
-from plica.evaluation.distances import HOW_TO_READ
+from plica.evaluation.distances import HOW_TO_READ, tabulate_draws
 from plica.evaluation.distances import Judged as Distance
 from plica.evaluation.estimates import Estimate, summarise
 from plica.evaluation.quality import (
@@ -26,6 +26,7 @@ from plica.evaluation.quality import (
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Results
 from plica.evaluation.text import (
+    EVERYTHING,
     NOTHING,
     PER_CODE,
     head,
@@ -37,7 +38,6 @@ from plica.evaluation.text import (
 from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.metrics.metric import Value
 
-EVERYTHING = "All images"
 FEW = 10
 """Patients below which an interval says little."""
 
@@ -258,19 +258,20 @@ def _say_best(summaries: tuple[Summary, ...]) -> tuple[str, ...]:
         return ()
     metric = summaries[0].like.metric
     said = []
-    for group in dict.fromkeys(summary.group for summary in summaries):
-        ranked = sorted(
-            (s for s in summaries if s.group == group and s.like.metric == metric), key=_badness
-        )
-        best = ", ".join(f"{s.codec} {s.estimate}" for s in ranked[:1])
-        rest = ", ".join(
-            f"{s.codec} {say_number(s.estimate.value)}"
-            + (f" on {say_count(s.estimate.n, 'image')}" if s.estimate.n != most.n else "")
-            for most in (ranked[0].estimate,)
-            for s in ranked[1:]
-        )
-        said.append(f"{group or EVERYTHING}, {metric}: {best}{'; then ' + rest if rest else ''}.")
+    for group in _groups(summaries):
+        of_group = (s for s in summaries if s.group == group and s.like.metric == metric)
+        if ranked := sorted(of_group, key=_badness):
+            best, rest = ranked[0], ", ".join(_say_beside(one, ranked[0]) for one in ranked[1:])
+            then = f"; then {rest}" if rest else ""
+            said.append(f"{group or EVERYTHING}, {metric}: {best.codec} {best.estimate}{then}.")
     return tuple(said)
+
+
+def _say_beside(one: Summary, best: Summary) -> str:
+    """A codec that is not the best, and on how many images where these are others."""
+    n = one.estimate.n
+    on = f" on {say_count(n, 'image')}" if n != best.estimate.n else ""
+    return f"{one.codec} {say_number(one.estimate.value)}{on}"
 
 
 def _badness(summary: Summary) -> float:
@@ -312,7 +313,7 @@ def _sections(
     if spectra := (*draw_spectra(judged.results), *draw_bands(judged.results)):
         yield Section("Which detail is kept", figures=spectra)
     if judged.distances:
-        yield Section("Between the sets", HOW_TO_READ, tables=tuple(_tabulate_distances(judged)))
+        yield Section("Between the sets", HOW_TO_READ, tables=tabulate_draws(judged.distances))
     if judged.pictures:
         yield Section(
             "Worst cases",
@@ -441,34 +442,6 @@ def _say_draws(summary: Summary) -> str:
         return say_number(summary.estimate.value)
     mean, spread = summary.over_draws
     return f"{say_number(mean)} ± {say_number(spread)}"
-
-
-def _tabulate_distances(judged: Judged) -> Iterator[Table]:
-    """Mean over the draws with their spread, and what equal sets would show."""
-    for group in dict.fromkeys(group for group, _, _ in judged.distances):
-        rows: dict[tuple[str, str], list[Distance]] = {}
-        for other, _, found in judged.distances:
-            if other == group:
-                key = found.name, f"{found.distance.metric} ({found.features})"
-                rows.setdefault(key, []).append(found)
-        yield Table(
-            group or EVERYTHING,
-            ("codec", "distance", "value", "SD over draws", "real against real", "N", "warnings"),
-            tuple((*key, *_say_distance(found)) for key, found in rows.items()),
-        )
-
-
-def _say_distance(draws: Sequence[Distance]) -> tuple[str, ...]:
-    first = draws[0].distance
-    values = np.array([one.distance.value for one in draws])
-    floor = first.floor
-    return (
-        say_number(float(values.mean())),
-        say_number(float(values.std(ddof=1))) if len(values) > 1 else NOTHING,
-        NOTHING if floor is None else f"{say_number(floor.median)}",
-        f"{first.n_real} / {first.n_other}",
-        " ".join(first.warnings),
-    )
 
 
 def _tabulate_costs(judged: Judged) -> Table:

@@ -14,6 +14,7 @@ MEANINGS: dict[str, str] = {
     "↑": "higher is better", "↓": "lower is better", "→0": "nearer zero is better",
     "→ 0": "nearer zero is better",
 }  # fmt: skip
+EVERYTHING = "All images"
 NOTHING = "–"
 PER_CODE = "voxels per code"
 """What codecs are compared at: voxels of the image for each number of the latent."""
