@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from plica.cli.listing import survey_export
 from plica.cli.main import app
-from plica.formats.doors import read
+from plica.formats.doors import read, write
+from plica.grid import Grid
+from plica.image import Image
 
 
 def run(*words: object):
@@ -38,7 +40,7 @@ def test_an_export_is_inspected_as_a_table_of_its_series(tree, zipped):
     assert ".1, .2" not in done.stderr
     assert "Doe" not in said
     assert "follow-up" not in said
-    assert "identity: the files name a patient (name, ID, descriptions, UIDs)" in done.stderr
+    assert "identity: the files name a patient (name, ID, UIDs, free texts)" in done.stderr
 
 
 def test_files_that_are_damaged_are_named_below_the_table(tree):
@@ -69,7 +71,15 @@ def test_of_one_file_the_kinds_of_identity_are_said_and_never_values(tmp_path):
     assert machine["provenance"]["identity"] == {}
     for word in ("Doe", "secret-7", "1901", "1904"):
         assert word not in said + json.dumps(machine)
-    assert "no name, ID or birth date, but UIDs" in " ".join(run("inspect", bare).stdout.split())
+    said = " ".join(run("inspect", bare).stdout.split())
+    assert "no name, ID, birth date or address of a patient found, but UIDs; what pixels" in said
+
+
+def test_of_other_files_it_is_said_that_identity_is_not_looked_for(tmp_path):
+    write(Image(np.zeros((1, 4, 4, 2), np.int16), Grid((4, 4, 2), np.eye(4))), tmp_path / "a.nii")
+    said = " ".join(run("inspect", tmp_path / "a.nii").stdout.split())
+    assert "identity not looked for; of this format, descrip, aux_file" in said
+    assert json.loads(run("inspect", tmp_path / "a.nii", "--json").stdout)["identity"] is None
 
 
 def test_descriptions_are_said_where_they_were_asked_for(tree):

@@ -26,7 +26,7 @@ from plica.cli.several import list_latents, list_store
 from plica.errors import NotAnImage, PlicaError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
-from plica.formats.naming import say_named
+from plica.formats.naming import say_named, say_unsearched
 from plica.formats.sources import Source, find_sources
 from plica.grid import Grid
 from plica.image import Image
@@ -96,6 +96,9 @@ def inspect(
         if image.provenance.reader.startswith("dicom"):
             named = find_identity(file, image.provenance.series, max_bytes=max_bytes)
             facts["identity"], record["identity"] = say_named(named), list(named)
+        else:
+            facts["identity"] = say_unsearched(image.provenance.reader)
+            record["identity"] = None  # an empty list would say that there is none
     if as_json:
         print_json(record)
         return

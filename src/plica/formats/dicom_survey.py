@@ -11,11 +11,12 @@ from plica.errors import AmbiguousSource, NotAVolume, PlicaError
 from plica.formats.dicom_assembly import find_modality
 from plica.formats.dicom_file import Header, open_header
 from plica.formats.dicom_inside import opened
+from plica.formats.dicom_named import list_kinds
 from plica.formats.dicom_pixels import read_layout
 from plica.formats.dicom_placing import list_all_frames, place, place_series
 from plica.formats.dicom_series import DicomSeries
 from plica.formats.limits import DEFAULT_MAX_BYTES
-from plica.formats.naming import KINDS, list_named
+from plica.formats.naming import order_kinds
 
 NOTES: tuple[tuple[type[PlicaError], str], ...] = (
     (AmbiguousSource, "it holds several volumes, of which one is chosen when it is read"),
@@ -41,7 +42,7 @@ class Listed:
         description: SeriesDescription, where it was asked for.
         patient: A letter for whose it is: A for the first patient there, B for the next.
         plane: "axial", "sagittal", "coronal" or "oblique"; "" where slices have no place.
-        identity: Which kinds of it are filled, as `naming.list_named` calls them; never values.
+        identity: Which kinds of it are filled, as `naming.KINDS` calls them; never values.
     """
 
     number: int
@@ -147,18 +148,8 @@ def _list(series: DicomSeries, number: int, descriptions: bool, patient: str) ->
         description=headers[0].text("SeriesDescription") if descriptions else "",
         patient=patient,
         plane=_find_plane(headers),
-        identity=list_named(
-            keyword for keyword in KINDS if any(_is_filled(one, keyword) for one in headers)
-        ),
+        identity=order_kinds(kind for one in headers for kind in list_kinds(one)),
     )
-
-
-def _is_filled(header: Header, keyword: str) -> bool:
-    """Whether something stands there, be it damaged."""
-    try:
-        return bool(header.text(keyword))
-    except PlicaError:
-        return True
 
 
 def _measure(

@@ -1,65 +1,89 @@
-"""Which kinds of identity a DICOM file has, in words that tell none of it."""
+"""Which kinds of identity a file has, in words that tell none of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
-PATIENT = {"PatientName": "name", "PatientID": "ID", "PatientBirthDate": "birth date"}
-KINDS = {
-    **PATIENT,
-    "PatientSex": "sex",
-    "PatientAge": "age",
-    "AccessionNumber": "accession number",
-    "StudyID": "study's ID",
-    "StudyDate": "dates",
-    "StudyTime": "dates",
-    "SeriesDate": "dates",
-    "ReferringPhysicianName": "physician",
-    "InstitutionName": "institution",
-    "StudyDescription": "descriptions",
-    "SeriesDescription": "descriptions",
-    "StudyInstanceUID": "UIDs",
-    "SeriesInstanceUID": "UIDs",
-    "FrameOfReferenceUID": "UIDs",
+PATIENT = ("name", "ID", "birth date", "address")
+FREE_TEXTS, PRIVATE = "free texts", "private or unknown elements"
+KINDS = (
+    *PATIENT,
+    "sex",
+    "age",
+    "facts about the patient",
+    "accession number",
+    "study's ID",
+    "numbers of visits and requests",
+    "dates",
+    "physicians or staff",
+    "institution",
+    "device",
+    "UIDs",
+    "icons or overlays",
+    FREE_TEXTS,
+    PRIVATE,
+)
+"""What is called so, in this order; `dicom_named` says which attributes are of each kind."""
+
+TEXTS = {
+    "nifti": "descrip, aux_file, intent_name, db_name and header extensions",
+    "nrrd": "content, comments and keys of its maker's",
+    "metaimage": "Comment and keys of its maker's",
+    "mgh": "the tags after its voxels",
+    "minc": "its attributes",
+    "picture": "text chunks, comments and EXIF",
 }
-"""What each attribute that may tell who a patient is, is called."""
-
-
-def list_named(keywords: Iterable[str]) -> tuple[str, ...]:
-    """The kinds of identity among attributes that are filled, each once.
-
-    Examples:
-        >>> list_named(["StudyDate", "PatientName", "StudyTime"])
-        ('name', 'dates')
-    """
-    return order_kinds(KINDS[keyword] for keyword in keywords)
+"""Where files that are not DICOM keep words, by the first word of their reader's name."""
 
 
 def order_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
-    """Kinds of several files, each once, in the order that `list_named` has.
+    """Kinds of one file or several, each once, in the order of `KINDS`.
 
     Examples:
         >>> order_kinds(["dates", "ID", "dates"])
         ('ID', 'dates')
     """
     found = set(kinds)
-    return tuple(kind for kind in dict.fromkeys(KINDS.values()) if kind in found)
+    return tuple(kind for kind in KINDS if kind in found)
 
 
 def say_named(named: Iterable[str], what: str = "the file names") -> str:
-    """Those kinds as a sentence.
+    """Those kinds as a sentence, which says as well what nobody looked at.
 
     Args:
-        named: As `list_named` gives them.
+        named: As `order_kinds` gives them.
         what: Begins it.
 
     Examples:
         >>> say_named(("name", "dates"))
-        'the file names a patient (name, dates)'
-        >>> say_named(("dates",))
-        'no name, ID or birth date, but dates'
+        'the file names a patient (name, dates); what pixels say is not looked at'
+        >>> say_named(("dates",)).partition(";")[0]
+        'no name, ID, birth date or address of a patient found, but dates'
     """
     kinds = list(named)
-    if set(kinds) & set(PATIENT.values()):
-        return f"{what} a patient ({', '.join(kinds)})"
-    return "no name, ID or birth date" + (f", but {', '.join(kinds)}" if kinds else "")
+    unread = ["pixels", *(kind for kind in (FREE_TEXTS, PRIVATE) if kind in kinds)]
+    rest = f"; what {_join(unread, 'and')} say is not looked at"
+    if set(kinds) & set(PATIENT):
+        return f"{what} a patient ({', '.join(kinds)}){rest}"
+    said = f"no {_join(PATIENT, 'or')} of a patient found"
+    return said + (f", but {', '.join(kinds)}" if kinds else "") + rest
+
+
+def say_unsearched(reader: str) -> str:
+    """What is said of the identity in a file that is not DICOM: it is not looked for.
+
+    Args:
+        reader: As `Provenance.reader` has it.
+
+    Examples:
+        >>> say_unsearched("mgh")
+        'not looked for; of this format, the tags after its voxels may name a patient'
+    """
+    places = TEXTS.get(re.split("[ -]", reader)[0])
+    return "not looked for" + (f"; of this format, {places} may name a patient" if places else "")
+
+
+def _join(words: Sequence[str], last: str) -> str:
+    before = ", ".join(words[:-1])
+    return f"{before} {last} {words[-1]}" if before else words[-1]
