@@ -57,7 +57,7 @@ def test_its_blocks_run_one_after_another(made, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.chdir(made)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 9
     seen, sizes = {}, []
     for block in blocks:
         code = block.replace("num_workers=4", "num_workers=0").replace("range(10)", "range(2)")
@@ -66,12 +66,33 @@ def test_its_blocks_run_one_after_another(made, monkeypatch):
 
     assert seen["batch"]["codes"].shape == (12, 1, 18, 16, 1)
     assert seen["batch"]["mask"].sum((1, 2, 3, 4)).unique().tolist() == [16 * 16, 17 * 16, 18 * 16]
-    assert sizes == [12, 10, 10, 12, 12, 12, 12]
+    assert sizes == [12, 10, 10, 12, 12, 12, 12, 12, 12]
     assert len(seen["train"]) + len(seen["held_out"]) == 12
     assert {type(seen["data"][0]["finding"]), type(seen["data"][0]["patient"])} == {np.float32, str}
     assert seen["image"].grid.shape in {(side, 64, 1) for side in (64, 68, 72)}
+    check_bare(seen["store"])
+    check_rest(seen["store"], seen["gone"])
     stored = seen["store"].codes(seen["row"]["key"])
     assert np.array_equal(seen["numbers"].numpy(), np.asarray(stored, np.float32))
+
+
+def check_bare(store):
+    """Latents that were written one by one are the store's, and say of none which it is."""
+    bare = [plica.read_latent(path) for path in sorted(Path("bare").iterdir())]
+    assert len(bare) == 12
+    assert {(one.provenance.series, one.provenance.content) for one in bare} == {("", "")}
+    known = {store.read(key).codes.tobytes() for key in store.keys}
+    assert {one.codes.tobytes() for one in bare} == known
+
+
+def check_rest(store, gone):
+    """Of one patient nothing is left, and of the others all."""
+    rest = Store.open("rest.store")
+    assert len(gone) == 2
+    assert set(rest.keys) == set(store.keys) - gone
+    for key in rest.keys:
+        assert np.array_equal(rest.read(key).codes, store.read(key).codes)
+        assert rest.check(key)
 
 
 def test_a_copy_without_the_ledger_opens_and_names_nobody(made, tmp_path):
