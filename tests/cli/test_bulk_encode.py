@@ -126,6 +126,15 @@ def test_what_a_limit_left_is_foretold_to_machines_too(archive: Path):
     assert json.loads(encode(archive, "--json").stdout)["remaining"] is None
 
 
+@pytest.mark.parametrize("words", [(), ("--keep-paths",)])
+def test_where_paths_are_is_said_at_the_end_and_asked_again(archive: Path, words):
+    said = plain(encode(archive, *words).output)
+    assert ("leave it behind when you pass the store on" in said) == (not words)
+    assert ("index/ and ledger.sqlite hold the images' paths (--keep-paths)" in said) == bool(words)
+    checked = plain(call("verify", archive.parent / "store", "--decode", 0).output)
+    assert ("the index holds the images' paths" in checked) == bool(words)
+
+
 def test_cards_for_one_worker_of_this_process_are_refused(archive: Path):
     refused = encode(archive, "--gpus", 1)
     assert isinstance(refused.exception, SettingsError)

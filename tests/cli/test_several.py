@@ -77,6 +77,14 @@ def test_a_store_says_what_it_is_and_which_commands_look_into_it(tmp_path):
         assert f"`plica bulk {command} " in done.stderr
     record = json.loads(run(tmp_path / "rx.store", "--json").stdout)
     assert (record["codec"], record["dtype"], record["shards"]) == ("linear", "float16", 0)
+    assert record["paths"] == ""
     assert "plica bulk verify" in str(run(tmp_path / "rx.store", "--check").exception)
     (tmp_path / "rx.store" / "store.json").write_text("{}")
     assert isinstance(run(tmp_path / "rx.store").exception, UnreadableFile)
+
+
+def test_a_store_says_where_it_holds_paths(tmp_path):
+    Store.create(tmp_path / "kp.store", codec=CODEC, settings={"paths": True})
+    (tmp_path / "kp.store" / "ledger.sqlite").touch()
+    said = " ".join(run(tmp_path / "kp.store").stdout.split())
+    assert "paths, which may name patients in index/ and ledger.sqlite" in said

@@ -29,10 +29,9 @@ from plica.errors import OutputError, SettingsError
 from plica.formats.codes import StorageType
 from plica.formats.store import Store
 from plica.formats.store_facts import FACTS
-from plica.formats.store_paths import LEDGER
+from plica.formats.store_paths import LEDGER, PATHS
 
 MOST_DEATHS = 3
-PATHS = "paths"
 _PATIENCE_S = 0.5
 _LOOKING = 50  # times as long as looking how far workers are took, nobody looks again
 

@@ -46,8 +46,9 @@ from plica.codecs.budget import PROCESS_BYTES, choose_memory
 from plica.codecs.codec import Codec
 from plica.errors import SettingsError, TooLarge
 from plica.formats.limits import DEFAULT_MAX_BYTES
+from plica.formats.store import Store
 from plica.formats.store_index import import_arrow
-from plica.formats.store_paths import LEDGER
+from plica.formats.store_paths import LEDGER, PATHS
 
 WORK = "Work"
 EXIT_INTERRUPTED = 130
@@ -321,6 +322,7 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
         print_table("Encoded", ("what", ""), [(k, v) for k, v in _rows(ran, counts, seconds) if v])
         _say_changed(ran, changed, renewable)
         _say_notes(ran, left_out, len(failures))
+        _say_private(store, ran)
         _say_rest(ran, counts)
     if nothing:
         print_error(nothing)
@@ -387,7 +389,19 @@ def _say_notes(ran: Ran, left_out: int, failed: int) -> None:
         print_note("failed series are tried again with --retry-failed")
     if ran.interrupted:
         print_note("interrupted; the same command goes on")
-    if ran.shards:
+
+
+def _say_private(store: Path, ran: Ran) -> None:
+    """What of the store may name patients."""
+    if not ran.shards:
+        return
+    if Store.open(store).settings.get(PATHS):
+        print_note(
+            f"index/ and {LEDGER} hold the images' paths (--keep-paths), which may name patients: "
+            f"to leave {LEDGER} behind does not take them out. Pass on a store that was encoded "
+            "without --keep-paths"
+        )
+    else:
         print_note(
             f"{LEDGER} holds the images' paths: leave it behind when you pass the store on "
             "(readers need it only to join labels by path)"

@@ -26,7 +26,7 @@ from plica.cli.console import (
 )
 from plica.cli.reading import refuse_missing
 from plica.formats.store import Store
-from plica.formats.store_paths import LEDGER
+from plica.formats.store_paths import LEDGER, PATHS
 
 _ALONE = (
     f"{LEDGER} is not here, without which `plica bulk encode` makes no shard again: copy these "
@@ -89,6 +89,9 @@ def verify(
             if alone:
                 print_note(f"{LEDGER} is not here: whether a shard is missing, or an index was "
                            "changed, only it can say")  # fmt: skip
+            if opened.settings.get(PATHS):
+                print_note("the index holds the images' paths (--keep-paths), which may name "
+                           "patients")  # fmt: skip
     raise typer.Exit(EXIT_FAILED if problems else 0)
 
 

@@ -19,6 +19,7 @@ from plica.cli.reading import refuse_missing
 from plica.errors import PlicaError, SettingsError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.store_facts import FACTS, read_facts
+from plica.formats.store_paths import say_paths
 
 ENDING = ".latent"
 COLUMNS = ("latent", "codec", "codes", "file", "series mark", "identity", "checksums")
@@ -67,19 +68,21 @@ def list_store(folder: Path, *, check: bool, as_json: bool) -> bool:
     """
     if not (folder / FACTS).is_file():
         return False
-    codec, dtype, _ = read_facts(folder / FACTS)
+    codec, dtype, settings = read_facts(folder / FACTS)
     if check:
         raise SettingsError(
             f"{folder.name} is a store: `plica bulk verify {folder}` checks its latents; leave "
             "--check out"
         )
     shards = sum(1 for _ in (folder / "shards").glob("*.safetensors"))
+    paths = say_paths(folder, settings)
     if as_json:
         print_json({"store": folder.name, "codec": codec.name, "fingerprint": codec.fingerprint,
-                    "dtype": dtype, "shards": shards})  # fmt: skip
+                    "dtype": dtype, "shards": shards, "paths": paths})  # fmt: skip
         return True
     facts = [("a store of latents of", codec.name), ("weights", codec.fingerprint),
-             ("kept as", dtype), ("shards", str(shards))]  # fmt: skip
+             ("kept as", dtype), ("shards", str(shards)),
+             ("paths, which may name patients", f"in {paths}" if paths else "none")]  # fmt: skip
     print_table("", ("fact", folder.name), facts)
     print_note(
         f"`plica bulk status {folder}` counts its series, `plica bulk verify {folder}` checks "

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from plica.errors import LatentError
 
 LEDGER = "ledger.sqlite"
 LEDGER_SCHEMA = 1
+PATHS = "paths"
+"""The setting of a store that says whether its index holds the images' paths, too."""
 
 
 class StorePaths:
@@ -53,6 +56,21 @@ class StorePaths:
         """The path of one image that has a latent; empty where there is none."""
         row = self._db.execute("SELECT path FROM series WHERE state = 'done' LIMIT 1").fetchone()
         return "" if row is None else str(row[0])
+
+
+def say_paths(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Where a store holds the paths of its images, which may name patients; "" where nowhere.
+
+    Args:
+        folder: The store's.
+        settings: Its settings, as store.json has them.
+
+    Examples:
+        >>> say_paths(Path("nowhere"), {"paths": True})
+        'index/'
+    """
+    kept = ["index/"] if settings.get(PATHS) else []
+    return " and ".join(kept + ([LEDGER] if (folder / LEDGER).is_file() else []))
 
 
 @contextmanager
