@@ -9,6 +9,7 @@ import pytest
 from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save
 from typer.testing import CliRunner
 
+from plica.cli.joining import _say_doubt
 from plica.cli.main import app
 from plica.formats.doors import read, write
 
@@ -197,3 +198,39 @@ def test_each_slice_names_the_slice_it_was_made_of(export, tmp_path):
         assert series.SeriesInstanceUID == source.SeriesInstanceUID
         instance = series.ReferencedInstanceSequence[0]
         assert instance.ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+def decode_like(tmp_path: Path, like: str, *words: str) -> str:
+    """What is said of a latent of `own.dcm` that joins the study of another file."""
+    made = run("encode", tmp_path / "own.dcm", "-o", tmp_path / "a.latent", "-c", "identity", "-q",
+               "--overwrite", *words)  # fmt: skip
+    assert made.exit_code == 0, made.output
+    done = run("decode", tmp_path / "a.latent", "-o", tmp_path / "out.dcm", "--overwrite",
+               "--like", tmp_path / like)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_that_the_grid_alone_was_compared_is_said(tmp_path, placed):
+    where = {} if placed else {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+    save(make_slice(**where), tmp_path / "own.dcm")
+    values = np.arange(ROWS * COLUMNS, dtype=np.int16).tobytes()
+    save(make_slice(PatientName="Roe^Richard", StudyInstanceUID="1.2.7", SeriesInstanceUID="1.2.8",
+                    PixelData=values, **where), tmp_path / "other.dcm")  # fmt: skip
+    alone = "voxels that lie in the same places" if placed else "as many voxels (it has no place)"
+    said = decode_like(tmp_path, "other.dcm", "--no-marks")
+    assert "a: neither a series' mark nor equal pixels say that the source given is its" in said
+    assert f"only {alone}: another patient's image may have these too" in said
+    assert "neither a series' mark" not in decode_like(tmp_path, "own.dcm")
+
+
+def test_equal_pixels_of_another_series_are_the_source_without_a_doubt(tmp_path):
+    save(make_slice(), tmp_path / "own.dcm")
+    save(make_slice(StudyInstanceUID="1.2.7", SeriesInstanceUID="1.2.8"), tmp_path / "copy.dcm")
+    assert "neither a series' mark" not in decode_like(tmp_path, "copy.dcm")
+
+
+def test_of_many_without_marks_some_are_named_and_all_counted():
+    said = _say_doubt(["a", "b", "c", "d", "e"], "as many voxels")
+    assert said.startswith("a, b, c and 2 more: neither")

@@ -25,6 +25,20 @@ NAMED = (
 )
 
 
+_NAMED_DOUBTS = 3
+
+
+def _say_doubt(names: Sequence[str], doubt: str) -> str:
+    """That a source was found by its grid alone."""
+    said = ", ".join(names[:_NAMED_DOUBTS])
+    said += f" and {len(names) - _NAMED_DOUBTS} more" if len(names) > _NAMED_DOUBTS else ""
+    return (
+        f"{said}: neither a series' mark nor equal pixels say that the source given is its own, "
+        f"only {doubt}: another patient's image may have these too; "
+        "compare them before you trust the name written"
+    )
+
+
 @dataclass
 class Joining:
     """Finds for each output the series it was made of, and gives it a number of its own.
@@ -78,19 +92,25 @@ class Joining:
                         f"{target}: only DICOM is written --like another: let its name end in "
                         ".dcm, or leave --like out"
                     )
+        doubts: dict[str, list[str]] = {}
         for job in jobs if latents else ():
             try:
                 record = read_header(job.source.path)
             except (PlicaError, OSError):
                 continue  # decoding it says what is wrong
-            self._refuse_stranger(job, record)
+            if doubt := self._refuse_stranger(job, record):
+                doubts.setdefault(doubt, []).append(job.source.name)
         if jobs and not quiet:
             print_note(NAMED)
+            for doubt, names in doubts.items():
+                print_note(_say_doubt(names, doubt))
 
-    def _refuse_stranger(self, job: Job, record: dict[str, Any]) -> None:
-        """Refuse a latent of another series, by name."""
+    def _refuse_stranger(self, job: Job, record: dict[str, Any]) -> str:
+        """Refuse a latent of another series, by name; say what little speaks for its own."""
+        provenance = Provenance.from_json(record["provenance"])
+        grid = Grid.from_json(record["source"])
         try:
-            self._find(Provenance.from_json(record["provenance"]), Grid.from_json(record["source"]))
+            return "" if self._templates is None else self._templates.doubt(provenance, grid)
         except AmbiguousSource as error:
             raise AmbiguousSource(f"{job.source.name}: {error}") from error
 

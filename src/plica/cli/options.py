@@ -379,7 +379,9 @@ Quiet = Annotated[
 Like = Annotated[
     Path | None,
     typer.Option(
-        help="For DICOM output: the source, whose patient and study are taken over.",
+        help="For DICOM output: the source, whose patient and study are taken over. It is known by "
+        "its series' mark or by equal pixels; where a latent has neither, by its grid, and a note "
+        "says so.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),

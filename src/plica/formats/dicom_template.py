@@ -110,6 +110,11 @@ class Template:
     def _places(self) -> _Places:
         return _Places.of(list_all_frames(self._headers)[0])
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether it says where in the patient or scanner its voxels are."""
+        return bool(len(self._places.placed)) and self.grid is not None and self.grid.calibrated
+
     def lies_like(self, grid: Grid) -> bool:
         """Whether its voxels are in the same places, in whatever order they are counted."""
         own = self.grid
@@ -231,7 +236,7 @@ class Templates:
         if marked:
             return next((one for one in marked if one.lies_like(grid)), marked[0])
         if not mark and len(found) == 1 and (not provenance.reader or found[0].lies_like(grid)):
-            return found[0]  # made by hand, or without marks: its place alone can speak against it
+            return found[0]  # made by hand, or without marks: see `doubt`
         placed = [one for one in found if one.lies_like(grid)]
         alike = [one for one in placed if provenance.content and one.holds(provenance.content)]
         if len(alike) == 1:
@@ -239,6 +244,26 @@ class Templates:
         if len(placed) == 1 and (not mark or not _is_dicom(provenance)):
             return placed[0]
         raise AmbiguousSource(self._refuse(provenance, grid, placed))
+
+    def doubt(self, provenance: Provenance, grid: Grid) -> str:
+        """What of `find`'s answer rests on the grid alone, in a few words; "" where more proves it.
+
+        Args:
+            provenance: The image's.
+            grid: The image's.
+
+        Raises:
+            AmbiguousSource: None of them is the source, or several are.
+        """
+        found = self.find(provenance, grid)
+        mark, content = provenance.series, provenance.content
+        if mark and found.series.series.partition(".")[0] == mark:
+            return ""
+        if content and found.holds(content):
+            return ""
+        if found.is_placed and grid.calibrated:
+            return "voxels that lie in the same places"
+        return "as many voxels (it has no place)"
 
     def _refuse(self, provenance: Provenance, grid: Grid, placed: Sequence[Template]) -> str:
         advice = "name that series"
