@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.bulk.conftest import CODEC
 from tests.bulk.test_mishaps import make_volume
+from tests.formats.dicom_scenes import make_slice, save
 from typer.testing import CliRunner, Result
 
 from plica.bulk import worker
@@ -133,6 +134,19 @@ def test_where_paths_are_is_said_at_the_end_and_asked_again(archive: Path, words
     assert ("index/ and ledger.sqlite hold the images' paths (--keep-paths)" in said) == bool(words)
     checked = plain(call("verify", archive.parent / "store", "--decode", 0).output)
     assert ("the index holds the images' paths" in checked) == bool(words)
+
+
+def test_text_that_is_burnt_in_is_counted_at_the_end_and_listed_when_asked(tmp_path: Path):
+    for number, said in enumerate(("YES", "NO")):
+        save(make_slice(SeriesInstanceUID=f"1.2.{number}", BurnedInAnnotation=said),
+             tmp_path / "archive" / said / "a.dcm")  # fmt: skip
+    done = plain(encode(tmp_path / "archive").output)
+    assert "1 of the series encoded now say that text is burnt into their pixels" in done
+    record = json.loads(status(tmp_path / "archive", "--burned-in", "--json").stdout)
+    assert [Path(one["path"]).parts[0] for one in record["burned_in"]] == ["YES"]
+    listed = plain(status(tmp_path / "archive", "--burned-in").output)
+    assert record["burned_in"][0]["key"][:8] in listed
+    assert "burned_in" not in json.loads(status(tmp_path / "archive", "--json").stdout)
 
 
 def test_cards_for_one_worker_of_this_process_are_refused(archive: Path):

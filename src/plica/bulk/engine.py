@@ -85,6 +85,7 @@ class Ran:
         shards: Shards written.
         kept: Series that could not be encoded again, for which their shards stay as they were.
         image_bytes: Pixels that were encoded.
+        burned_in: Series of which their files say that text is burnt into their pixels.
         shard_bytes: Of the shards written.
         deaths: Workers that died.
         wall: Seconds from the first task to the last.
@@ -100,6 +101,7 @@ class Ran:
     shards: int = 0
     kept: list[Kept] = field(default_factory=list)
     image_bytes: int = 0
+    burned_in: int = 0
     shard_bytes: int = 0
     deaths: int = 0
     wall: float = 0.0
@@ -387,6 +389,7 @@ def _book(renewals: Renewals, store: Path, made: Made, ran: Ran, watcher: Watche
         ran.failed += sum(bool(one.error) for one in made.outcomes)
     ran.shards += made.bytes > 0
     ran.image_bytes += sum(one.image_bytes for one in made.outcomes)
+    ran.burned_in += sum(one.burned_in for one in made.outcomes)
     ran.shard_bytes += made.bytes
     ran.clock += made.clock
     watcher.booked(made)

@@ -128,6 +128,7 @@ class Outcome:
         changed: Whether it failed because its files changed while they were read.
         seconds: Of its encoding.
         image_bytes: Of its pixels.
+        burned_in: Whether the file says that text is burnt into its pixels.
     """
 
     key: str
@@ -135,6 +136,7 @@ class Outcome:
     changed: bool = False
     seconds: float = 0.0
     image_bytes: int = 0
+    burned_in: bool = False
 
 
 @dataclass

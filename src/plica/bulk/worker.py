@@ -18,6 +18,7 @@ from plica.errors import LatentError, OutputError, PlicaError, UnreadableFile
 from plica.formats.latent_record import compose
 from plica.formats.store import Store
 from plica.formats.store_writing import ShardWriter
+from plica.formats.terms import BURNED_IN
 from plica.image import Image
 from plica.latent import Latent
 
@@ -255,7 +256,10 @@ class Worker:
             "source": item.path if self.order.keep_paths else "",
             "source_hash": image.provenance.content,
         }
-        outcome = Outcome(item.key, seconds=seconds, image_bytes=image.pixels.nbytes)
+        outcome = Outcome(
+            item.key, seconds=seconds, image_bytes=image.pixels.nbytes,
+            burned_in=BURNED_IN in image.provenance.notes,
+        )  # fmt: skip
         return _Encoded(latent, row, outcome)
 
     # -- writing -----------------------------------------------------------------------------

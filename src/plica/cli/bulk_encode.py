@@ -393,6 +393,11 @@ def _say_notes(ran: Ran, left_out: int, failed: int) -> None:
 
 def _say_private(store: Path, ran: Ran) -> None:
     """What of the store may name patients."""
+    if ran.burned_in:
+        print_note(
+            f"{ran.burned_in} of the series encoded now say that text is burnt into their pixels, "
+            "which may name patients: `plica bulk status --burned-in` lists all that do"
+        )
     if not ran.shards:
         return
     if Store.open(store).settings.get(PATHS):
@@ -445,6 +450,7 @@ def to_json(
             "failed": ran.failed,
             "shards": ran.shards,
             "image_bytes": ran.image_bytes,
+            "burned_in": ran.burned_in,
             "shard_bytes": ran.shard_bytes,
             "deaths": ran.deaths,
             "workers": ran.workers,

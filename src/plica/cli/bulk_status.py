@@ -18,6 +18,9 @@ from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
 from plica.cli.reading import refuse_missing
 from plica.formats.atomic import new_file
+from plica.formats.store import Store
+from plica.formats.store_checking import find_noted
+from plica.formats.terms import BURNED_IN
 
 SHOWN = 20
 StorePath = Annotated[
@@ -29,6 +32,14 @@ def status(
     store: StorePath,
     left_out: Annotated[
         bool, typer.Option("--left-out", help="List the files that are no images.")
+    ] = False,
+    burned_in: Annotated[
+        bool,
+        typer.Option(
+            "--burned-in",
+            help="List the series in the store whose files say that text is burnt into their "
+            "pixels; every shard's header is read for it.",
+        ),
     ] = False,
     out: Annotated[
         Path | None,
@@ -57,6 +68,7 @@ def status(
         changed, deleted = ledger.count_changed(), ledger.count_deleted()
         renewable = ledger.count_renewable()
         stale = list(ledger.changed())
+        burnt = _list_burned_in(opened, ledger) if burned_in else []
         driver = find_driver(store)
         through = count_through(store)[0] if driver else 0
         rate = ledger.rate(through, working=bool(driver))
@@ -72,6 +84,7 @@ def status(
                        for state, rows in others.items() for k, p, _ in rows],
             "stale": [{"key": k, "path": p, "reason": r} for k, p, r in stale],
             "left_out": [{"path": p, "reason": r} for p, r in skipped],
+            **({"burned_in": [{"key": k, "path": p} for k, p in burnt]} if burned_in else {}),
         })  # fmt: skip
         return
     files, kept = totals["source_bytes"], totals["shard_bytes"]
@@ -95,8 +108,16 @@ def status(
         print_table("In the store, and no longer what lies in the archive", ("path", "why"), shown)
         if renewable:
             print_note("`plica bulk encode … --renew` encodes shards with changed series again")
+    if burned_in:
+        print_table(f"Text burnt in, as {len(burnt)} files say", ("key", "path"), burnt)
     if listed:
         print_table("Not in the store", ("path", "what", "why"), listed)
+
+
+def _list_burned_in(store: Store, ledger: Ledger) -> list[tuple[str, str]]:
+    """Key and path of each latent whose notes say that text is burnt into its pixels."""
+    paths = {key: path for key, path, _ in ledger.others("done")}
+    return [(key, paths.get(key, "")) for key in find_noted(store, BURNED_IN)]
 
 
 def _write_table(path: Path, ledger: Ledger, *, overwrite: bool) -> None:

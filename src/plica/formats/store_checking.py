@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from plica.errors import LatentError, PlicaError
 from plica.formats.codes import unpack
+from plica.formats.latent_record import parse_record
 from plica.formats.store import Store
 from plica.formats.store_index import COLUMNS, GIVEN, describe, read_rows
 from plica.formats.store_places import Place
 from plica.formats.store_shard import Shard
 from plica.formats.tensors import CHECKSUM
+from plica.image import Provenance
 
 
 def check_shard(store: Store, name: str) -> list[PlicaError]:
@@ -44,6 +46,27 @@ def check_shard(store: Store, name: str) -> list[PlicaError]:
         except PlicaError as error:
             problems.append(error)
     return problems
+
+
+def find_noted(store: Store, note: str) -> Iterator[str]:
+    """The keys of the latents that bear a note, shard after shard; of the shards, headers are read.
+
+    Args:
+        store: Where they are.
+        note: As the readers write it, such as `terms.BURNED_IN`.
+
+    Raises:
+        LatentError: A shard is damaged.
+
+    Examples:
+        >>> list(find_noted(store, "The file says that text is burnt into its pixels."))
+        []
+    """
+    for name in store.shards:
+        for key, part in store.shard(name).parts.items():
+            record = parse_record(part, f"shard {name}, key {key}")
+            if note in Provenance.from_json(record["provenance"]).notes:
+                yield key
 
 
 def _check_latent(store: Store, shard: Shard, row: Mapping[str, Any]) -> None:
