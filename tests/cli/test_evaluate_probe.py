@@ -149,12 +149,12 @@ def test_folds_test_every_patient_once():
 
 
 def test_any_codec_can_be_the_baseline_and_decoded_images_can_be_shown():
-    write_directory("kept", make_codec())
+    write_directory("own", make_codec())
     done = probe(
         "--codec",
         "area-4x-2d",
         "--baseline",
-        "./kept",
+        "./own",
         "--decoded",
         "--label",
         "texture",
