@@ -269,7 +269,7 @@ def test_places_that_cannot_be_made_are_told_of(monkeypatch):
 # -- a share of the sweep --------------------------------------------------------------------------
 
 SHARE = ("--only", "damage", "strangers", "places", "identity", "--cuts", "1", "--flips", "1",
-         "--every", "11", "--jobs", "1")  # fmt: skip
+         "--every", "7", "--jobs", "1")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
