@@ -3,26 +3,16 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.inside import plica as run
 
 import plica
 from plica.formats.store import Store
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "stores.md").read_text(encoding="utf-8")
-
-
-def run(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "plica", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +33,12 @@ def make_store(folder):
         split = "dev-test" if n // 2 == 5 else "train"
         lines.append(f"{path.removeprefix('images/')},p{n // 2},{split},{n % 2}")
     (folder / "labels.csv").write_text("\n".join(lines))
-    run("bulk", "encode", folder / "images", "-o", folder / "archive.store", "-c", "linear-4x1-2d")
-    run("bulk", "status", folder / "archive.store", "-o", folder / "keys.csv")
+    store = folder / "archive.store"
+    for words in (
+        ("encode", folder / "images", "-o", store, "-c", "linear-4x1-2d"),
+        ("status", store, "-o", folder / "keys.csv"),
+    ):
+        assert run("bulk", *words).returncode == 0
 
 
 def save(pixels, path):
