@@ -16,6 +16,7 @@ from tests.contracts.small_cohorts import make_cohort
 from tests.networks.published import make_kl, make_weights_dir
 
 import plica
+from plica.codecs import latentdiffusion
 from plica.codecs.directory import NETWORKS, PREPARATIONS, make_network
 from plica.training import recipe as recipe_module
 from plica.training.assembly import Places, run_recipe
@@ -35,10 +36,10 @@ COMPACT = {
     f"compact-{size}"
     for size in ("4x1-2d", "4x3-2d", "8x1-2d", "8x4-2d", "4x1-3d", "8x1-3d", "4x4-3d")
 }
-# One size walks at the full width of the published weights it begins from; the other, which goes
-# the same way, from weights of the same layout and a quarter of the width.
-NARROW = {f"medvae-4x3-2d-stage{stage}" for stage in (1, 2)}
-WIDTHS = (32, 64, 128)
+# They begin from published weights of natural images, and walk from weights of the same layout and
+# a quarter of the width.
+NARROW = {"kl-f4": (32, 64, 128), "kl-f8": (32, 64, 128, 128)}
+BEGUN = {"medvae-4x3-2d": "kl-f4", "medvae-8x4-2d": "kl-f8"}
 
 
 # -- what they say -------------------------------------------------------------------------------
@@ -73,6 +74,20 @@ def test_a_published_network_has_its_published_shape(name):
 
     assert (network.factor, network.code_channels) == (int(factor), int(channels))
     assert network.dims == (3 if name.endswith("3d") else 2)
+
+
+@pytest.mark.parametrize("size", BEGUN)
+def test_at_its_full_width_it_takes_the_weights_it_begins_from(size):
+    recipe, began = read_recipe(f"{size}-stage1"), BEGUN[size]
+    with torch.device("meta"):
+        network = make_network(recipe.network, of=size)
+        theirs = latentdiffusion._make(latentdiffusion._MODELS[began])
+
+    assert recipe.start.weights == began
+    assert read_recipe(f"{size}-stage2").network == {**recipe.network, "projection": True}
+    assert {key: value.shape for key, value in network.state_dict().items()} == {
+        key: value.shape for key, value in theirs.state_dict().items()
+    }
 
 
 def test_the_published_numbers_stand_in_the_recipes():
@@ -121,8 +136,9 @@ def test_rates_are_the_published_ones_for_each_image_of_a_step(name):
 @pytest.fixture(scope="session")
 def weights_dir(once):
     def make(folder: Path) -> None:
-        make_weights_dir(folder, ("vgg16", "lpips-vgg16", "biomedclip", "kl-f8"))
-        make_kl(folder / "kl-f4" / "model.ckpt", widths=WIDTHS, codes=3)
+        make_weights_dir(folder)
+        for name, codes in (("kl-f4", 3), ("kl-f8", 4)):
+            make_kl(folder / name / "model.ckpt", widths=NARROW[name], codes=codes)
 
     return once("pretrained-of-recipes", make)
 
@@ -134,8 +150,8 @@ def smoke(once, shared, weights_dir):
     def prepare(name: str, folder: Path) -> Recipe:
         recipe = shrink(read_recipe(name))
         changes = {"data.cohort": str(folder / COHORT)}
-        if name in NARROW:
-            changes["network.widths"] = list(WIDTHS)
+        if began := BEGUN.get(name.rpartition("-stage")[0]):
+            changes["network.widths"] = list(NARROW[began])
         if recipe.start.weights.startswith(RUNS):
             changes["start.weights"] = str(walk(recipe.start.weights.removeprefix(RUNS))[1])
         return change(recipe, changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ class Batches:
             stop = min(k, start + thick)
             slices = self._read(start, stop)
             for first in range(0, len(slices), self._batch):
-                yield slices[first : first + self._batch], self._layer(out, start, first)
+                yield slices[first : first + self._batch], partial(self._lay, out, start, first)
 
     def _read(self, start: int, stop: int) -> Codes:
         channels, i, j, _ = self._pixels.shape
@@ -143,16 +144,13 @@ class Batches:
         slices = grouped.transpose(4, 0, 1, 3, 2)  # k, group, channel, j, i
         return np.ascontiguousarray(slices).reshape(-1, *slices.shape[2:])
 
-    def _layer(self, out: Any, start: int, first: int) -> Callable[[Codes], None]:
-        def lay(results: Codes) -> None:
-            for offset, result in enumerate(results):
-                k, group = divmod(first + offset, self._groups)
-                channels, j, i = result.shape
-                own = slice(group * channels, (group + 1) * channels)
-                box = (own, slice(0, i), slice(0, j), slice(start + k, start + k + 1))
-                out[box] = result.transpose(0, 2, 1)[..., None]
-
-        return lay
+    def _lay(self, out: Any, start: int, first: int, results: Codes) -> None:
+        for offset, result in enumerate(results):
+            k, group = divmod(first + offset, self._groups)
+            channels, j, i = result.shape
+            own = slice(group * channels, (group + 1) * channels)
+            box = (own, slice(0, i), slice(0, j), slice(start + k, start + k + 1))
+            out[box] = result.transpose(0, 2, 1)[..., None]
 
 
 def resize_k(codes: Codes, slices: int) -> Codes:

@@ -114,17 +114,17 @@ def parse_json(text: str | bytes, what: str, error: type[PlicaError]) -> dict[st
     Raises:
         PlicaError: Of the type given: it is not one.
     """
-
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        record = json.loads(text, parse_constant=refuse)
+        record = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as problem:
         raise error(f"{what} is not valid JSON ({problem}); it is damaged") from problem
     if not isinstance(record, dict):
         raise error(f"{what} should be a JSON object, but is {type(record).__name__}")
     return record
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -214,16 +215,17 @@ def _plan_with(part: Part, stages: list[Stage], held: float, *, memory: int, fix
 def _fit(stage: Stage, allowed: float) -> tuple[Sides, float]:
     """The largest tile that is allowed, or else the one that needs least; and its need."""
     tried: dict[Sides, float] = {}
-
-    def need(tile: Sides) -> float:
-        crowded = math.prod(tile) > stage.most_cells
-        tried[tile] = math.inf if crowded else stage.need(tile)
-        return tried[tile]
-
-    tile = choose_tile(stage.sides, need, allowed)
+    tile = choose_tile(stage.sides, partial(_weigh, stage, tried), allowed)
     if tile is None:
         tile = min(tried, key=lambda one: tried[one])
     return tile, tried[tile]
+
+
+def _weigh(stage: Stage, tried: dict[Sides, float], tile: Sides) -> float:
+    """What a tile needs, which is noted."""
+    crowded = math.prod(tile) > stage.most_cells
+    tried[tile] = math.inf if crowded else stage.need(tile)
+    return tried[tile]
 
 
 def _guess_seconds(stage: Stage, tile: Sides, *, files: bool) -> float:

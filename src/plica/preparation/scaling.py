@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,15 @@ def intensity_undo(view: View | Image, low: float, high: float) -> dict[str, Any
 
 def recall_linear(view: View, undo: Undo, *, clip: bool) -> View:
     """Undo `scale` as `intensity_undo` says: values in the type and unit they had before."""
-    low, high = _read_range(undo)
-    dtype = undo.pixel_type()
-
-    def restore(values: Pixels) -> NDArray[Any]:
-        return to_type(unscale(values, low, high, clip=clip), dtype)
-
+    limits, dtype = _read_range(undo), undo.pixel_type()
+    restore = partial(_restore, limits=limits, clip=clip, dtype=dtype)
     return replace(view.map(restore, dtype), unit=undo.unit())
+
+
+def _restore(
+    values: Pixels, *, limits: tuple[float, float], clip: bool, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    return to_type(unscale(values, *limits, clip=clip), dtype)
 
 
 def revert_linear(values: Pixels, undo: Undo, *, clip: bool) -> NDArray[Any]:

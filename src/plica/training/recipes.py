@@ -57,10 +57,9 @@ def find_recipe(name: str | Path) -> Path:
         if path.is_file():
             return path
         raise UnknownName(f"no recipe at {path}; `plica train --list` shows those of plica")
-    paths = {file.stem: file for file, _ in _shipped()}
-    if str(name) not in paths:
-        raise UnknownName(_unknown(str(name), sorted(paths)))
-    return paths[str(name)]
+    for file, _ in _shipped(f"{name}{SUFFIX}"):
+        return file
+    raise UnknownName(_unknown(str(name), sorted(file.stem for file, _ in _shipped())))
 
 
 def read_recipe(name: str | Path) -> Recipe:
@@ -129,10 +128,12 @@ def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
     return changes
 
 
-def _shipped() -> Iterator[tuple[Path, dict[str, Any]]]:
+def _shipped(name: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
     """Files of training recipes: other commands' recipes lie beside them and have no network."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
-    for path in sorted(folder.glob("*.toml")) if folder else ():
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder else ():
+        if name not in {"", path.name}:
+            continue
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         if "network" in table:
             yield path, table
