@@ -35,11 +35,12 @@ DICOM = {
     "DICOM JPEG-LS": "MR_small_jpeg_ls_lossless.dcm",
     "DICOM multi-frame": "rtdose.dcm",
 }
+SEGMENTS = "DICOM segments"  # labels, which codecs that would blend them refuse
 ODD_DICOM = {
     "DICOM HTJ2K": "HTJ2KLossless_08_RGB.dcm",
     "DICOM lossless JPEG": "JPEG-LL.dcm",
     "DICOM enhanced": "emri_small_RLE.dcm",
-    "DICOM segments": "seg_image_ct_binary.dcm",
+    SEGMENTS: "seg_image_ct_binary.dcm",
 }
 
 
@@ -117,17 +118,19 @@ def images(folder: Path, data: Path | None = None) -> list[Sample]:
     return [*_dicom(folder, data), *_volumes(folder), *_pictures(folder), *_packages(folder)]
 
 
-def _image_uses(name: str, *more: str) -> tuple[Use, ...]:
+def _image_uses(name: str, *more: str, codec: str) -> tuple[Use, ...]:
     source = f"{PLACE}/{name}"
     return (
         Use("inspect", ("inspect", source, *more)),
-        Use("encode", ("encode", source, "-o", "out/a.latent", "-c", CODEC, "-q", *more),
+        Use("encode", ("encode", source, "-o", "out/a.latent", "-c", codec, "-q", *more),
             ("out/*.latent",)),
     )  # fmt: skip
 
 
-def _sample(kind: str, path: Path, *more: str, checksum: bool = False) -> Sample:
-    uses = _image_uses(path.name, *more)
+def _sample(
+    kind: str, path: Path, *more: str, checksum: bool = False, codec: str = CODEC
+) -> Sample:
+    uses = _image_uses(path.name, *more, codec=codec)
     return Sample(kind, path, uses, checksum=checksum, names=(path.name,))
 
 
@@ -138,7 +141,8 @@ def _dicom(folder: Path, data: Path | None) -> Iterator[Sample]:
             found[kind] = next(iter((data / "odd-formats").rglob(name)), None)
     for kind, path in found.items():
         if path is not None:
-            yield _sample(kind, Path(shutil.copy(path, folder / f"{NAME}-{Path(path).name}")))
+            target = Path(shutil.copy(path, folder / f"{NAME}-{Path(path).name}"))
+            yield _sample(kind, target, codec="identity" if kind == SEGMENTS else CODEC)
     slice_ = Path(
         shutil.copy(get_testdata_file("CT_small.dcm", download=False), folder / f"{NAME}.dcm")
     )

@@ -306,6 +306,11 @@ def test_a_constructor_of_anothers_that_fails_is_said_in_a_sentence(bring):
         directory.make_network({"kind": "particular", "each": 0}, of="a card")
 
 
+def test_a_kind_that_nobody_brings_is_said_with_whose_it_is():
+    with pytest.raises(UnknownName, match=r"the recipe small: no network 'conv'; .* compact, kl"):
+        directory.make_network({"kind": "conv"}, of="the recipe small")
+
+
 @pytest.mark.parametrize("kind", ["unstated", "package", "hub", "none"])
 def test_whatever_a_card_said_its_folder_says_the_checksum(tmp_path, kind):
     codec = make_codec()

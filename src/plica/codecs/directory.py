@@ -227,7 +227,7 @@ def make_network(
         2
     """
     given = dict(settings)
-    kind = NETWORKS.get_thing(str(given.pop("kind", "")))
+    kind = _find_kind(str(given.pop("kind", "")), of)
     parameters = _parameters(kind)
     needed = {name for name, one in parameters.items() if one.default is one.empty}
     unknown, missing = sorted(set(given) - set(parameters)), sorted(needed - set(given))
@@ -255,6 +255,13 @@ def make_network(
             f"{of} describes a network that {kind.__qualname__} cannot make: "
             f"{type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def _find_kind(name: str, of: str) -> Any:
+    try:
+        return NETWORKS.get_thing(name)
+    except UnknownName as error:
+        raise UnknownName(f"{of}: {error}") from error
 
 
 def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
