@@ -39,8 +39,8 @@ print(json.dumps(found))
 VOLUMES = [
     ("linear-4x1-3d", 448, (320, 320, 300)),
     ("linear-4x3-2d", 480, (2900, 2700, 3)),
-    pytest.param("compact-4x1-3d", 448, (192, 192, 144), marks=pytest.mark.slow),
-    pytest.param("compact-4x3-2d", 480, (1700, 1500, 2), marks=pytest.mark.slow),
+    pytest.param("compact-4x1-3d", 448, (160, 160, 112), marks=pytest.mark.slow),
+    pytest.param("compact-4x3-2d", 480, (1000, 900, 2), marks=pytest.mark.slow),
 ]
 
 

@@ -36,7 +36,7 @@ ELSEWHERE = [name for name in NETWORKS if offer(name).card.weights.kind in {"hub
 EXACT_RMS = 1e-5
 """Of the output's deviation: what rounding of float32 may do."""
 # Odd in every side, and thin.
-SHAPES = {2: ((37, 27, 2), (67, 9, 1)), 3: ((29, 14, 11), (37, 6, 9))}
+SHAPES = {2: ((37, 27, 1), (67, 9, 2)), 3: ((29, 14, 11), (37, 6, 9))}
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +102,12 @@ def test_pieces_of_any_size_give_what_the_whole_gives_there_and_back(name, codec
         latent = whole.encode(image)
         decoded = whole.decode_prepared(latent)
         asked = list(ways(codec, image).items())
-        for way, pieces in asked if codec.tiles else asked[number : number + 1]:
-            encoded = Difference.between(latent.codes, pieces.encode(image).codes)
-            unfolded = Difference.between(decoded, pieces.decode_prepared(latent))
+        way, pieces = asked[number]
+        encoded = Difference.between(latent.codes, pieces.encode(image).codes)
+        unfolded = Difference.between(decoded, pieces.decode_prepared(latent))
 
-            assert encoded.rms <= EXACT_RMS, (shape, way)
-            assert unfolded.rms <= EXACT_RMS, (shape, way)
+        assert encoded.rms <= EXACT_RMS, (shape, way)
+        assert unfolded.rms <= EXACT_RMS, (shape, way)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -49,11 +49,11 @@ def test_codes_are_as_coarse_as_the_factor_says(name):
 
 
 @pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("cells", [1, 3])
-def test_passes_in_tiles_give_what_the_whole_gives(name, cells):
+@pytest.mark.parametrize(("cells", "across"), [(1, 2), (3, 5)])
+def test_passes_in_tiles_give_what_the_whole_gives(name, cells, across):
     network = make(name)
     side = network.factor
-    x = noise(1, 3, 23 * side if side == 8 else 9 * side, 5 * side)
+    x = noise(1, 3, 23 * side if side == 8 else 9 * side, across * side)
     z = network.encode(x)
 
     for passes, given, whole, unit in (
