@@ -311,10 +311,8 @@ def _tabulate(
     ]
     head = (HEAD[0], HEAD[1].replace("compact", name.split("-")[0]), *HEAD[2:])
     rule = "| --- " + "| ---: " * (len(head) - 1) + "|"
-    lines = [f"### {name}\n", f"| {' | '.join(head)} |", rule, *rows, ""]
     say("")
-    sys.stderr.write("\n".join(lines) + "\n")
-    return lines
+    return [f"### {name}\n", f"| {' | '.join(head)} |", rule, *rows, ""]
 
 
 FACTS_HEAD = (

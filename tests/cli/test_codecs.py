@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from tests.codecs.test_directory import make_codec
 
 from plica.cli import codecs
 from plica.codecs.catalogue import find_offer
+from plica.codecs.directory import write_directory
 
 CHOSE = "· chose the checkpoint; not trained on: data "
 
@@ -31,3 +33,17 @@ def test_a_card_that_tells_no_parts_is_shown_as_it_stands(training, capsys, monk
     lines = show(card, capsys, monkeypatch)
     assert any(line.startswith("· training") for line in lines)
     assert not any(line.startswith(CHOSE) for line in lines)
+
+
+def test_weights_of_a_folder_lie_in_it_and_those_of_a_name_are_to_be_given(
+    tmp_path, capsys, monkeypatch
+):
+    folder = write_directory(tmp_path / "mine", make_codec())
+    said = {
+        name: next(line for line in show(find_offer(name).card, capsys, monkeypatch)
+                   if line.startswith("weights"))
+        for name in (str(folder), "kl-f4")
+    }  # fmt: skip
+    assert "beside its card, filename weights.safetensors" in said[str(folder)]
+    assert "--weights" not in said[str(folder)]
+    assert "--weights, filename kl-f4/model.ckpt" in said["kl-f4"]

@@ -37,6 +37,17 @@ def test_the_other_modes_continue_the_image():
     assert Pad((5, 1, 1), "reflect").apply(image)[0].pixels.ravel().tolist() == [0, 1, 2, 1, 0]
 
 
+@pytest.mark.parametrize(("side", "becomes"), [(1, 8), (4, 8), (5, 8), (8, 8), (9, 12)])
+def test_a_side_can_have_a_least_number_of_multiples(side, becomes):
+    image = make(np.arange(1.0 * side).reshape(1, 1, side))
+
+    prepared, _, back = there_and_back(Pad((1, 1, 4), "edge", least=2), image)
+
+    assert prepared.grid.shape == (2, 2, becomes)
+    assert prepared.pixels[0, 1, 1, side:].tolist() == [side - 1] * (becomes - side)
+    np.testing.assert_array_equal(back.pixels, image.pixels)
+
+
 def test_an_image_that_fits_is_passed_on():
     image = make(np.zeros((4, 8, 12)))
 
@@ -47,6 +58,11 @@ def test_an_image_that_fits_is_passed_on():
 def test_settings_that_make_no_sense_are_refused(multiple, mode):
     with pytest.raises(SettingsError):
         Pad(multiple, mode)
+
+
+def test_a_least_number_that_makes_no_sense_is_refused():
+    with pytest.raises(SettingsError, match="1 to 64 multiples at least, but got 0"):
+        Pad(least=0)
 
 
 def test_more_is_never_cut_out_than_there_is():

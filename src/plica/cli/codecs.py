@@ -13,7 +13,7 @@ from plica.cli.console import print_json, print_note, print_table
 from plica.cli.spelling import spell, spell_rows
 from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import find_offer, listing
-from plica.codecs.modelcard import CHOSE, part_sources
+from plica.codecs.modelcard import CHOSE, is_folder, part_sources
 from plica.codecs.presence import find_lacking, name_needs
 from plica.errors import UnknownName
 
@@ -72,7 +72,8 @@ def _show(card: CodecCard, as_json: bool) -> None:
     weights["SHA-256 of the file"] = weights.pop("sha256", "")
     told = [f"{key} {value}" for key, value in weights.items() if value and key != "kind"]
     record["voxels per code"] = f"{card.voxels_per_code:.3g}"
-    record["weights"] = ", ".join([WEIGHTS[card.weights.kind], *told])
+    where = "beside its card" if is_folder(card) else WEIGHTS[card.weights.kind]
+    record["weights"] = ", ".join([where, *told])
     record["receptive_field"] = {None: "not stated", 0: "the whole image"}.get(
         card.receptive_field, card.receptive_field
     )

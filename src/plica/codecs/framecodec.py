@@ -27,6 +27,7 @@ from plica.networks.frames import Framed
 from plica.networks.heap import keeping_freed
 from plica.networks.sending import send
 from plica.preparation.leadin import LeadIn
+from plica.preparation.pad import Pad
 from plica.preparation.trail import foresee, recall, recalls
 from plica.preparation.view import View
 
@@ -123,9 +124,8 @@ class FrameCodec:
             image,
             intensity=self.steps,
             in_channels=self.card.in_channels,
-            factor=(self.card.factor, self.card.factor, 1),
             sliced=True,
-            padding=self.padding,
+            pad=Pad((self.card.factor, self.card.factor, 1), self.padding),
         )
         view, trail = foresee(View.of(image), (*steps, self._lead_in))
         if view.channels % self.card.in_channels:

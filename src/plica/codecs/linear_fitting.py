@@ -143,9 +143,7 @@ def see(image: Image, dims: int) -> Iterator[Array]:
     from plica.preparation.pipelines import full_range
     from plica.preparation.trail import prepare
 
-    steps = Preparing().steps(
-        image, intensity=full_range, in_channels=1, factor=(1, 1, 1), sliced=dims == 2
-    )
+    steps = Preparing().steps(image, intensity=full_range, in_channels=1, sliced=dims == 2)
     pixels = prepare(image, steps)[0].pixels
     if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
         pixels = pixels[:1]

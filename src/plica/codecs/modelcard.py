@@ -133,7 +133,7 @@ def _say_order(card: CodecCard) -> str:
 
 def _use(card: CodecCard) -> str:
     wanted = {0: "what is read", 2: "a picture or a volume", 3: "a volume"}[card.dims]
-    name = json.dumps("the folder of this card" if _is_folder(card) else _plain(card.name))
+    name = json.dumps("the folder of this card" if is_folder(card) else _plain(card.name))
     return (
         "## What it is for\n\n"
         "Research: keeping images in fewer numbers, and training classifiers, diffusion models or "
@@ -148,7 +148,7 @@ def _use(card: CodecCard) -> str:
 def _data(card: CodecCard, told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Training data", "")
     sources = _records(told.get("data"))
-    if card.weights.kind == "none" and not _is_folder(card):
+    if card.weights.kind == "none" and not is_folder(card):
         yield "Nothing was learned from data."
     elif card.training_data:
         yield from (_plain(card.training_data), "")
@@ -267,16 +267,21 @@ def _place(card: CodecCard) -> str:
     source = card.weights
     if source.kind == "hub":
         return f"{source.repo}@{source.revision or 'newest'}: {source.filename}"
-    return "weights.safetensors, beside this card" if _is_folder(card) else _WEIGHTS[source.kind]
+    return "weights.safetensors, beside this card" if is_folder(card) else _WEIGHTS[source.kind]
 
 
-def _is_folder(card: CodecCard) -> bool:
-    """Whether the codec is a folder of card and weights, which no table names."""
+def is_folder(card: CodecCard) -> bool:
+    """Whether the codec is a folder of card and weights, which no table names.
+
+    Examples:
+        >>> is_folder(plica.load("my-codec").card), is_folder(plica.load("compact-4x1-3d").card)
+        (True, False)
+    """
     return card.weights.kind in {"file", "none", "unstated"} and "network" in card.extras
 
 
 def _has_weights(card: CodecCard) -> bool:
-    return card.weights.kind not in {"none", "unstated"} or _is_folder(card)
+    return card.weights.kind not in {"none", "unstated"} or is_folder(card)
 
 
 def _cite(card: CodecCard) -> str:

@@ -39,6 +39,7 @@ from plica.networks.autoencoder import Autoencoder, Local, Pass, Passing, Projec
 from plica.networks.heap import keeping_freed
 from plica.networks.precision import Precision, set_precision
 from plica.networks.sending import send
+from plica.preparation.pad import Pad
 from plica.preparation.step import Step
 from plica.preparation.trail import foresee, recall, recalls
 from plica.preparation.view import Behind, View
@@ -234,9 +235,8 @@ class NetworkCodec:
             image,
             intensity=self.steps,
             in_channels=self.card.in_channels,
-            factor=self._factor,
             sliced=self._sliced,
-            padding=self.padding,
+            pad=Pad(self._factor, self.padding, getattr(self.network, "least_cells", 1)),
         )
 
     @property

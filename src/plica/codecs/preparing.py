@@ -27,6 +27,7 @@ SliceAxis = Literal["acquired", "axial", "coronal", "sagittal"]
 Steps = Callable[[Image], tuple[Step, ...]]
 """Gives the intensity steps for an image."""
 LARGEST_MM = 1e4
+_AS_IT_IS = Pad((1, 1, 1))
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,16 @@ class Preparing:
         *,
         intensity: Steps,
         in_channels: int,
-        factor: tuple[int, int, int],
         sliced: bool,
-        padding: PadMode = "background",
+        pad: Pad = _AS_IT_IS,
     ) -> tuple[Step, ...]:
         """The steps for one image, in order.
 
         Args:
             intensity: The codec's own steps.
             in_channels: Image channels the network takes.
-            factor: Sides are padded to multiples of it.
             sliced: Whether the network sees slices along k.
-            padding: What fills incomplete cells.
+            pad: What fills incomplete cells.
         """
         steps: list[Step] = [Finite("background" if self.fill_nonfinite else "refuse"), Cast()]
         if self.spacing_mm is not None:
@@ -92,7 +91,7 @@ class Preparing:
         if sliced and image.is_volume:
             steps.append(Planes(self.axis))
         steps += [self._keep(step, image) for step in self._choose(intensity, image)]
-        return (*steps, Channels(in_channels), Pad(factor, padding))
+        return (*steps, Channels(in_channels), pad)
 
     def _choose(self, own: Steps, image: Image) -> tuple[Step, ...]:
         """The intensity steps; which way up a network wants its volumes stays its own business."""

@@ -158,9 +158,7 @@ class Reconstructor:
     def _own_window(self, image: Image) -> Range | None:
         """Beyond which the codec's own steps cut values off; None where they cut none."""
         codec = self._runnable
-        steps = codec.preparing.steps(
-            image, intensity=codec.steps, in_channels=1, factor=(1, 1, 1), sliced=False
-        )
+        steps = codec.preparing.steps(image, intensity=codec.steps, in_channels=1, sliced=False)
         return next(((one.low, one.high) for one in steps if isinstance(one, Window)), None)
 
     # -- passes ------------------------------------------------------------------------------

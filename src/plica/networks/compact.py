@@ -199,6 +199,15 @@ class Compact(nn.Module):
     # -- facts -----------------------------------------------------------------------------------
 
     @property
+    def least_cells(self) -> int:
+        """How many code cells a side has at least.
+
+        None of the volumes it is trained on ends on both sides of a cell: where one does, whole
+        slices come back too light or too dark.
+        """
+        return 2 if self.dims == 3 else 1
+
+    @property
     def encoder_reach(self) -> int:
         """How many code cells away a voxel may lie, per axis, for a code to see it."""
         return -(-self._reach_voxels // self.factor)

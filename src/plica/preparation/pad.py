@@ -24,10 +24,12 @@ class Pad:
         multiple: What the sides along i, j, k become multiples of.
         mode: "background" (−1 in a network's range, else the image's smallest value), "edge"
             (the last voxel again) or "reflect" (the image mirrored at its last voxel).
+        least: How many times its number a side is at least.
     """
 
     multiple: tuple[int, int, int] = (4, 4, 4)
     mode: str = "background"
+    least: int = 1
 
     def __post_init__(self) -> None:
         if len(self.multiple) != 3 or not all(1 <= one <= 4096 for one in self.multiple):
@@ -36,6 +38,8 @@ class Pad:
             )
         if self.mode not in MODES:
             raise SettingsError(f"padding is one of {', '.join(MODES)}, but got '{self.mode}'")
+        if not 1 <= self.least <= 64:
+            raise SettingsError(f"padding makes 1 to 64 multiples at least, but got {self.least}")
 
     def apply(self, image: Image) -> tuple[Image, Record]:
         """Add what is missing; an image that fits is passed on as it is."""
@@ -44,7 +48,10 @@ class Pad:
     def foresee(self, view: View) -> tuple[View, Record]:
         """What `apply` would give."""
         record = Record("pad", {"grid": view.grid.to_json()})
-        missing = [-side % n for side, n in zip(view.grid.shape, self.multiple, strict=True)]
+        missing = [
+            max(-side % n, self.least * n - side)
+            for side, n in zip(view.grid.shape, self.multiple, strict=True)
+        ]
         if not any(missing):
             return view, record
         grid = view.grid.window(

@@ -53,7 +53,6 @@ def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array,
         image,
         intensity=PREPARATIONS.get_thing(preparation),
         in_channels=1,
-        factor=(1, 1, 1),
         sliced=sliced,
     )
     prepared = prepare(image, steps)[0]

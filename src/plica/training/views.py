@@ -247,9 +247,7 @@ def _describe_misfit(subject: Subject, sight: Sight) -> str:
 
 
 def _to_range(image: Image) -> NDArray[Any]:
-    steps = Preparing().steps(
-        image, intensity=full_range, in_channels=1, factor=(1, 1, 1), sliced=False
-    )
+    steps = Preparing().steps(image, intensity=full_range, in_channels=1, sliced=False)
     return prepare(image, steps)[0].pixels
 
 
