@@ -26,6 +26,24 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 KEPT = runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))  # schemas end with what holds them
 
 
+@pytest.fixture(scope="session", autouse=True)
+def letters_as_drawings() -> int:
+    """Cutting its part out of a font for each of hundreds of charts takes minutes; this does not."""
+    from plica.evaluation import drawing
+
+    own = drawing.STYLE["pdf.fonttype"]
+    drawing.STYLE["pdf.fonttype"] = 3
+    return own
+
+
+@pytest.fixture
+def own_fonts(letters_as_drawings, monkeypatch) -> None:
+    """Charts as plica makes them, letters and all."""
+    from plica.evaluation import drawing
+
+    monkeypatch.setitem(drawing.STYLE, "pdf.fonttype", letters_as_drawings)
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: a tenth of the time went into looking."""
     gc.freeze()
