@@ -28,7 +28,7 @@ KEPT = runpy.run_path(str(BESIDE_CPU / "sitecustomize.py"))  # schemas end with 
 
 @pytest.fixture(scope="session", autouse=True)
 def letters_as_drawings() -> int:
-    """Cutting its part out of a font for each of hundreds of charts takes minutes; this does not."""
+    """Cutting parts out of a font, for each of hundreds of charts, takes minutes; this does not."""
     from plica.evaluation import drawing
 
     own = drawing.STYLE["pdf.fonttype"]

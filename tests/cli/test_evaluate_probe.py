@@ -194,7 +194,7 @@ def test_a_table_for_people_names_the_report_which_names_what_was_used(place, mo
 def test_an_interrupted_command_goes_on(place, judged):
     words = [
         sys.executable, "-m", "plica", "evaluate", "probe", "pictures.csv", "--label", "texture",
-        "--codec", "area-4x-2d", "--probe", "small-2d", "--mode", "full", "--epochs", "6",
+        "--codec", "area-4x-2d", "--probe", "small-2d", "--mode", "full", "--epochs", "4",
         "--seeds", "1", "--cache", "cache", "-o", "cut",
     ]  # fmt: skip
     running = subprocess.Popen(words, cwd=place, stderr=subprocess.PIPE, text=True)
