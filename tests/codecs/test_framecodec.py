@@ -227,7 +227,17 @@ def test_an_outline_is_the_latent_but_for_its_codes():
 def test_channels_that_do_not_fill_a_networks_are_refused():
     grid = Grid((4, 4, 4), OBLIQUE)
     with pytest.raises(UnusablePixels, match="folding takes 3 channels, but the image has 2"):
-        codec_of(Folding()).encode(Image(np.zeros((2, 4, 4, 4), np.uint8), grid))
+        codec_of(Folding()).encode(Image(np.arange(128, dtype="u1").reshape(2, 4, 4, 4), grid))
+
+
+def test_grey_stored_as_colour_is_folded_once_and_comes_back_as_colour():
+    grey, codec = make_ct((6, 6, 9)), codec_of(Folding())
+    image = grey.with_pixels(np.repeat(grey.pixels, 2, axis=0))
+    latent, alone = codec.encode(image), codec.encode(grey)
+
+    np.testing.assert_array_equal(latent.codes, alone.codes)
+    expected = np.repeat(codec.decode(alone).pixels, 2, axis=0)
+    np.testing.assert_array_equal(codec.decode(latent).pixels, expected)
 
 
 def test_codes_of_another_number_are_damaged():

@@ -120,6 +120,32 @@ def test_each_channel_of_a_colour_image_is_folded_alone_where_the_network_sees_o
     assert latent.codes.shape[1:] == red.codes.shape[1:]
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_grey_stored_as_colour_costs_what_grey_costs_and_comes_back_as_colour(dims, in_channels):
+    grey, codec = scan(), make(dims, in_channels)
+    image = grey.with_pixels(np.repeat(grey.pixels, 3, axis=0))
+
+    latent, alone = codec.encode(image), codec.encode(grey)
+    (together, _) = codec.encode_together([image, grey])
+    decoded = codec.decode(latent)
+
+    np.testing.assert_array_equal(latent.codes, alone.codes)
+    np.testing.assert_allclose(together.codes, alone.codes, rtol=1e-5)
+    assert codec.outline_latent(image).codes.shape == alone.codes.shape
+    expected = np.repeat(codec.decode(alone).pixels, 3, axis=0)
+    np.testing.assert_array_equal(decoded.pixels, expected)
+
+
+def test_a_latent_of_before_that_holds_grey_three_times_comes_back():
+    grey, codec = scan(), make(2)
+    latent = codec.encode(grey)
+    before = dataclasses.replace(latent, codes=np.repeat(latent.codes, 3, axis=0))
+
+    expected = np.repeat(codec.decode(latent).pixels, 3, axis=0)
+    np.testing.assert_array_equal(codec.decode(before).pixels, expected)
+
+
 def test_encoding_twice_gives_the_same_codes_and_a_seed_others():
     image, codec = scan(), make(3)
 
@@ -283,10 +309,8 @@ def test_a_seed_that_is_none_is_refused(seed):
 
 
 def test_every_slice_and_every_channel_draws_its_own_chance():
-    still = scan((16, 16, 1), channels=3)
-    image = Image(
-        np.repeat(still.pixels[:1], 3, axis=0).repeat(4, axis=3), Grid((16, 16, 4), AFFINE)
-    )
+    still = scan((16, 16, 1)).pixels + np.arange(3).reshape(3, 1, 1, 1)
+    image = Image(still.repeat(4, axis=3), Grid((16, 16, 4), AFFINE))
     codec = make(2)
 
     noise = codec.encode(image, seed=3).codes - codec.encode(image).codes

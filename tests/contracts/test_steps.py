@@ -41,19 +41,24 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     "pad": ({}, {"multiple": (8, 3, 5), "mode": "edge"}, {"mode": "reflect"}),
 }
 EVERY = [(name, settings) for name, all_of in SETTINGS.items() for settings in all_of]
-KINDS = ("ct", "mr", "radiograph", "curve", "table", "colour", "mask")
+KINDS = ("ct", "mr", "radiograph", "curve", "table", "colour", "grey-as-colour", "mask")
 
 
 def make_image(kind: str) -> Image:
     """A constant background and one bright voxel, which is where the landmark is."""
     radiograph = kind in {"radiograph", "curve", "table"}
     shape = (29, 23, 1) if radiograph else (21, 17, 11)
-    dtype = {"ct": "i2", "mr": "f4", "colour": "u1", "mask": "?"}.get(kind, "u2")
-    low, high = {"ct": (-1000, 2500), "colour": (3, 250), "mask": (0, 1)}.get(kind, (20, 1100))
-    pixels = np.full((3 if kind == "colour" else 1, *shape), low, dtype)
+    coloured = kind in {"colour", "grey-as-colour"}
+    dtype = "u1" if coloured else {"ct": "i2", "mr": "f4", "mask": "?"}.get(kind, "u2")
+    low, high = {"ct": (-1000, 2500), "mask": (0, 1)}.get(kind, (20, 1100))
+    low, high = (3, 250) if coloured else (low, high)
+    pixels = np.full((3 if coloured else 1, *shape), low, dtype)
+    if kind == "colour":
+        pixels[1] += 1
     i, j, k = LANDMARK
     pixels[:, i, j, 0 if radiograph else k] = high
-    unit = {"ct": Unit.HU, "colour": Unit.DISPLAY, "mask": Unit.LABEL}.get(kind, Unit.RELATIVE)
+    unit = {"ct": Unit.HU, "mask": Unit.LABEL}.get(kind, Unit.RELATIVE)
+    unit = Unit.DISPLAY if coloured else unit
     display = {"radiograph": CONES, "curve": CURVE, "table": RISING}.get(kind, Display())
     return Image(pixels, Grid(shape, SHEARED), unit, display=display)
 

@@ -31,8 +31,9 @@ PIPELINES = {
 }
 
 
-def make_image(seed: int = 0, channels: int = 1) -> Image:
+def make_image(seed: int = 0, channels: int = 1, copies: int = 1) -> Image:
     pixels = np.random.default_rng(seed).integers(-1000, 2000, (channels, 13, 11, 6))
+    pixels = np.repeat(pixels, copies, axis=0)
     return Image(pixels.astype(np.int16), Grid((13, 11, 6), SHEARED), Unit.HU)
 
 
@@ -45,11 +46,12 @@ def boxes(draw, shape):
     return tuple(spans)
 
 
+@pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("name", PIPELINES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_a_box_of_the_view_is_that_of_the_prepared_image(name, data):
-    image = make_image()
+def test_a_box_of_the_view_is_that_of_the_prepared_image(name, copies, data):
+    image = make_image(copies=copies)
     prepared, trail = prepare(image, PIPELINES[name])
     view, foreseen = foresee(View.of(image), PIPELINES[name])
 
@@ -62,11 +64,12 @@ def test_a_box_of_the_view_is_that_of_the_prepared_image(name, data):
     assert [r.undo for r in foreseen.records] == [r.undo for r in trail.records]
 
 
+@pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("name", PIPELINES)
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_boxes_pushed_in_any_order_are_the_reverted_image(name, data):
-    prepared, trail = prepare(make_image(), PIPELINES[name])
+def test_boxes_pushed_in_any_order_are_the_reverted_image(name, copies, data):
+    prepared, trail = prepare(make_image(copies=copies), PIPELINES[name])
     noise = np.random.default_rng(1).normal(0, 1e-3, prepared.pixels.shape)
     decoded = prepared.with_pixels((prepared.pixels + noise).astype(np.float32))
     expected = revert(decoded, trail)

@@ -137,7 +137,7 @@ def _read_arrays(case: Case, dims: int) -> Iterator[Array]:
 def see(image: Image, dims: int) -> Iterator[Array]:
     """The planes (row, column) or volumes (i, j, k) a network of `dims` axes sees of an image.
 
-    Grey stored as three equal channels is one image.
+    Grey stored as three equal channels is one image, as it is to every codec.
     """
     from plica.codecs.preparing import Preparing
     from plica.preparation.pipelines import full_range
@@ -145,8 +145,6 @@ def see(image: Image, dims: int) -> Iterator[Array]:
 
     steps = Preparing().steps(image, intensity=full_range, in_channels=1, sliced=dims == 2)
     pixels = prepare(image, steps)[0].pixels
-    if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
-        pixels = pixels[:1]
     for volume in pixels.astype(np.float32, copy=False):
         if dims == 3:
             yield volume

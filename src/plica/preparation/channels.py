@@ -1,4 +1,4 @@
-"""Channels: one grey channel three times, for networks that expect colour."""
+"""Channels: grey as one channel, or as often as a network takes, however often it was stored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plica.boxes import Readable, read_slabs
 from plica.errors import SettingsError
 from plica.image import Image, Pixels
 from plica.latent import Record
@@ -21,7 +22,10 @@ LARGEST_COUNT = 64
 class Channels:
     """Repeat a single channel; reverted as the mean of the copies.
 
-    An image of several channels is left as it is: the codec encodes them one by one.
+    Channels that are all equal, as of grey pictures saved as RGB, are one: codes of each would say
+    the same again, and be more than those of the same picture saved as grey. On the way back
+    there are as many as there were. An image of channels that differ is left as it is: the codec
+    encodes them one by one.
 
     Args:
         wanted: How many channels the network takes.
@@ -36,12 +40,17 @@ class Channels:
             )
 
     def apply(self, image: Image) -> tuple[Image, Record]:
-        """Repeat the channel, as a view of the same memory."""
+        """Take equal channels as one and repeat it, as a view of the same memory."""
         return apply_whole(self, image)
 
     def foresee(self, view: View) -> tuple[View, Record]:
         """What `apply` would give."""
-        undo = {"repeated": 1, "dtype": name_type(view.pixels.dtype)}
+        undo: dict[str, object] = {"repeated": 1, "dtype": name_type(view.pixels.dtype)}
+        if 1 < view.channels <= LARGEST_COUNT and _are_equal(view.pixels):
+            # said only where it is so: records of other images stay what they were
+            undo["equal"] = view.channels
+            view = replace(view, pixels=Repeated(view.pixels, 1))
+            view = view.after(f"{undo['equal']} equal channels taken as one")
         if view.channels != 1 or self.wanted == 1:
             return view, Record("channels", undo)
         repeated = replace(view, pixels=Repeated(view.pixels, self.wanted))
@@ -50,28 +59,46 @@ class Channels:
 
     @staticmethod
     def revert(image: Image, record: Record) -> Image:
-        """Take the mean of the copies."""
+        """Take the mean of the copies, and as many of it as the image had equal channels."""
         return Channels.recall(View.of(image), record).collect()
 
     @staticmethod
     def recall(view: View, record: Record) -> View:
         """What `revert` would give."""
         undo = Undo(record)
-        repeated = undo.whole("repeated", 1, LARGEST_COUNT)
-        if repeated == 1:
-            return view
-        if view.channels != repeated:
-            raise undo.damage(f"it repeated {repeated} channels, but {view.channels} came back")
-        came = view.pixels.dtype
-        work = np.float64 if came.itemsize > 4 else np.float32
-        dtype = came if came.kind == "f" else undo.pixel_type()
-
-        def join(values: Pixels) -> Pixels:
-            return to_type(values.mean(axis=0, keepdims=True, dtype=work), dtype)
-
-        return replace(view, pixels=Joined(view.pixels, join, dtype))
+        joined = _join(view, undo)
+        if "equal" not in record.undo:
+            return joined
+        equal = undo.whole("equal", 2, LARGEST_COUNT)
+        if joined.channels != 1:
+            raise undo.damage(
+                f"it took {equal} equal channels as one, but {joined.channels} came back"
+            )
+        return replace(joined, pixels=Repeated(joined.pixels, equal))
 
     @staticmethod
     def recalls(record: Record) -> bool:
         """All that `revert` does."""
         return True
+
+
+def _are_equal(pixels: Readable) -> bool:
+    """Whether each channel holds what the first one does; read no further than to a difference."""
+    return all((slab[1:] == slab[:1]).all() for slab in read_slabs(pixels))
+
+
+def _join(view: View, undo: Undo) -> View:
+    """The one channel of which there are copies."""
+    repeated = undo.whole("repeated", 1, LARGEST_COUNT)
+    if repeated == 1:
+        return view
+    if view.channels != repeated:
+        raise undo.damage(f"it repeated {repeated} channels, but {view.channels} came back")
+    came = view.pixels.dtype
+    work = np.float64 if came.itemsize > 4 else np.float32
+    dtype = came if came.kind == "f" else undo.pixel_type()
+
+    def join(values: Pixels) -> Pixels:
+        return to_type(values.mean(axis=0, keepdims=True, dtype=work), dtype)
+
+    return replace(view, pixels=Joined(view.pixels, join, dtype))

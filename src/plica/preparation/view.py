@@ -361,7 +361,7 @@ class Inner(_Part):
 
 @dataclass(frozen=True, eq=False)
 class Repeated(_Part):
-    """One channel several times."""
+    """The first channel so many times; of what is yet to be decoded there is one alone."""
 
     times: int
 
@@ -374,6 +374,11 @@ class Repeated(_Part):
         """A box, as a view of the same memory."""
         one = self.base[(slice(0, 1), *box[1:])]
         return np.broadcast_to(one, (box[0].stop - box[0].start, *one.shape[1:]))
+
+    def carry(self, box: Box, values: Pixels) -> tuple[Box, Pixels]:
+        """A box of the base's one channel, and its place here: in each of the copies."""
+        copies = np.broadcast_to(values, (self.times, *values.shape[1:]))
+        return (slice(0, self.times), *box[1:]), copies
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ VERSION = 2
 def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array, dict[str, Any]]:
     """What a codec with this preparation shows its network, without padding, and facts about it.
 
-    Grey stored as several equal channels is one channel.
+    Grey stored as several equal channels is one channel, as it is to every codec.
 
     Args:
         sliced: Whether the network sees slices along k.
@@ -57,8 +57,6 @@ def see(image: Image, preparation: Preparation, *, sliced: bool) -> tuple[Array,
     )
     prepared = prepare(image, steps)[0]
     pixels = prepared.pixels
-    if all(np.array_equal(pixels[0], channel) for channel in pixels[1:]):
-        pixels = pixels[:1]
     facts = {
         "shape": list(pixels.shape),
         "orientation": prepared.grid.orientation,

@@ -37,7 +37,7 @@ from plica.training.cache import Cache, Entry, identify, open_pixels
 from plica.training.cohorts import SERIES_LABEL, SPACING_LABEL, read_case
 
 FULL = "full-resolution"
-VERSION = 1
+VERSION = 2
 """Of what is done here; entries of another version are made anew."""
 
 _MARGIN = 0.1  # of a volume at either end, where slices hold little of the body
