@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,24 @@ def check_finding(data: StoredLatents, asked: argparse.Namespace, split: str) ->
     )
 
 
+def check_channels(splits: Sequence[StoredLatents], asked: argparse.Namespace) -> None:
+    """Refuse before the training codes of unequal channels: images in colour have more."""
+    channels = [
+        data.store.places[int(number)].shape[0]
+        for data in splits
+        for number in (range(len(data)) if data.labels is None else data.labels.numbers)
+    ]
+    fewest = min(channels)
+    more = [count for count in channels if count > fewest]
+    if more:
+        raise InputError(
+            f"{len(more)} of the {len(channels)} latents have codes of {max(more)} channels, as of "
+            f"images in colour, and the others of {fewest}, but a network takes equally many: name "
+            f"images of one kind alone in {asked.labels}, or let the Resize of this file take the "
+            f"first {fewest} of each"
+        )
+
+
 def load(data: Dataset[Any], asked: argparse.Namespace) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of codes and findings."""
     loader = DataLoader(data, asked.batch, num_workers=asked.workers)
@@ -207,6 +225,7 @@ def main(words: list[str] | None = None) -> float:
     torch.manual_seed(asked.seed)
     table = read_cases(asked)
     cases, held_out = (open_split(asked, table, split) for split in ("train", "dev-test"))
+    check_channels((cases, held_out), asked)
     network = Classifier(len(cases[0]["codes"]), dims=asked.dims).to(asked.device)
     train(network, cases, asked)
     area = judge(network, held_out, asked)

@@ -35,11 +35,15 @@ def make_picture(chance, *, found):
     return plica.Image(pixels.clip(0, 255).astype(np.uint8), grid, unit=plica.Unit.DISPLAY)
 
 
-def make_archive(folder, count=60):
+def make_archive(folder, count=60, coloured=()):
     """A store of radiographs' latents, and the table of what is on them."""
     codec = plica.load("linear-4x1-2d")
     chance = np.random.default_rng(0)
-    latents = [codec.encode(make_picture(chance, found=n // 3 % 2 == 1)) for n in range(count)]
+    pictures = [make_picture(chance, found=n // 3 % 2 == 1) for n in range(count)]
+    for n in coloured:
+        fainter = [pictures[n].pixels // by for by in (1, 2, 3)]
+        pictures[n] = pictures[n].with_pixels(np.concatenate(fainter))
+    latents = [codec.encode(picture) for picture in pictures]
     store = Store.create(folder / "a.store", codec=latents[0].codec, dtype="float16")
     for shard in range(3):
         with ShardWriter(store) as writer:
@@ -109,6 +113,15 @@ def test_a_training_on_a_store_is_not_begun_where_a_split_is_of_one_kind(
     changed = [f"{row},{value if split in row else found}" for row, found in rows]
     labels.write_text("\n".join([",".join(rows[0]), *changed[1:]]))
     with pytest.raises(InputError, match=rf"{many} images of {split} .*AUROC.*another --seed"):
+        load_example("train_on_store").main([str(store), str(labels), "--side", "16"])
+
+
+@pytest.mark.parametrize("coloured", [(1,), (0,)], ids=["train", "dev-test"])
+def test_a_training_on_a_store_of_grey_and_colour_is_not_begun(tmp_path, coloured):
+    pytest.importorskip("pyarrow")
+    store, labels = make_archive(tmp_path, count=24, coloured=coloured)
+    said = r"1 of the 24 latents have codes of 3 channels, .*colour.* others of 1, .*a\.csv"
+    with pytest.raises(InputError, match=said):
         load_example("train_on_store").main([str(store), str(labels), "--side", "16"])
 
 

@@ -103,8 +103,22 @@ def test_sides_that_hold_nothing_are_refused(sides):
 def test_what_does_not_fit_is_said():
     with pytest.raises(InputError, match=r"2 sides, and the codes are \(1, 4, 4, 1\).* it 3"):
         CropOrPad(3, 3)({"codes": torch.ones(1, 4, 4, 1)})
-    odd = [{"codes": torch.ones(channels, 2, 2)} for channels in (1, 3)]
-    with pytest.raises(InputError, match=r"equally many.*\(1, 2, 2\) and \(3, 2, 2\)"):
+    odd = [{"codes": torch.ones(1, *[2] * axes)} for axes in (2, 3)]
+    with pytest.raises(InputError, match=r"equally many axes.*\(1, 2, 2\) and \(1, 2, 2, 2\)"):
         pad_batch(odd)
     with pytest.raises(InputError, match=r'"mask" into the batch.*another name'):
         pad_batch([{"codes": torch.ones(1, 2, 2), "mask": 1}])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_codes_of_grey_and_colour_say_why_they_differ_and_what_to_do(named):
+    items = [{"codes": torch.ones(channels, 2, 2)} for channels in (3, 9, 3)]
+    if named:
+        items = [item | {"key": f"k{number}"} for number, item in enumerate(items)]
+    with pytest.raises(InputError, match=r"have 3 and 9(, as those of k1)?: .*colour") as found:
+        pad_batch(items)
+    assert ("those of k1" in str(found.value)) is named
+    assert 'item["codes"][:3]' in str(found.value)
+    assert "a store of their own" in str(found.value)
+    first = [item | {"codes": item["codes"][:3]} for item in items]
+    assert pad_batch(first)["codes"].shape == (3, 3, 2, 2)

@@ -35,11 +35,7 @@ def pad_batch(items: Sequence[Any]) -> dict[str, Any]:
         (torch.Size([2, 3, 5, 4]), [8, 20])
     """
     codes = [_take_codes(item, "pad_batch") for item in items]
-    if len({(len(one), one.ndim) for one in codes}) > 1:
-        raise InputError(
-            "codes of one batch have equally many channels and axes, but these are "
-            + " and ".join(map(str, sorted({tuple(one.shape) for one in codes})))
-        )
+    _refuse_unlike(codes, items)
     if MASK in items[0]:
         raise InputError(
             f'pad_batch puts "{MASK}" into the batch, and the items have that already: give that '
@@ -101,6 +97,26 @@ class CropOrPad:
             (slice(None), *(since for since, _ in cuts))
         ]
         return item | {CODES: made}
+
+
+def _refuse_unlike(codes: Sequence[Tensor], items: Sequence[Any]) -> None:
+    """Refuse codes of unequal axes, which no padding mends, or channels, as colour has more."""
+    if len({one.ndim for one in codes}) > 1:
+        raise InputError(
+            "codes of one batch have equally many axes, but these are "
+            + " and ".join(map(str, sorted({tuple(one.shape) for one in codes})))
+        )
+    counts = [len(one) for one in codes]
+    fewest, most = min(counts), max(counts)
+    if fewest != most:
+        key = items[counts.index(most)].get("key")
+        raise InputError(
+            f"codes of one batch have equally many channels, but these have {fewest} and {most}"
+            f"{f', as those of {key}' if key else ''}: an image of several channels that differ, "
+            "such as one in colour, has codes of each, one after the other; take those of the "
+            f'first by a transform that leaves item["codes"][:{fewest}], or keep such images in '
+            "a store of their own"
+        )
 
 
 def _align(here: int, there: int) -> tuple[slice, slice]:
