@@ -100,7 +100,7 @@ def open_split(asked: argparse.Namespace, cases: Cohort, split: str) -> StoredLa
         asked.store, labels=labels, dims=asked.dims, transform=Resize(asked.side)
     )
     if data.labels and data.labels.left_out:
-        print(f"{split}: {data.labels.left_out} rows without a latent left out", file=sys.stderr)
+        print(f"{split}: rows left out, without a latent: {data.labels.left_out}", file=sys.stderr)
     check_finding(data, asked, split)
     return data
 
@@ -180,7 +180,7 @@ def restore(network: nn.Module, optimiser: torch.optim.Optimizer, asked: argpars
     kept = torch.load(asked.save, map_location=asked.device, weights_only=True)
     network.load_state_dict(kept["network"])
     optimiser.load_state_dict(kept["optimiser"])
-    print(f"{kept['epochs']} epochs are done already", file=sys.stderr)
+    print(f"epochs that are done already: {kept['epochs']}", file=sys.stderr)
     return int(kept["epochs"])
 
 

@@ -82,7 +82,7 @@ def test_a_training_on_a_store_divides_patients_and_goes_on(tmp_path, capsys):
     (tmp_path / "run.pt").unlink()
     train.main([str(store), str(labels), *options, "--epochs", "1"])
     again = train.main([str(store), str(labels), *options, "--epochs", "2", "--resume"])
-    assert "1 epochs are done already" in capsys.readouterr().err
+    assert "epochs that are done already: 1\n" in capsys.readouterr().err
     assert again == whole
 
 
@@ -135,7 +135,7 @@ def test_a_training_on_a_store_leaves_rows_without_a_latent_out(tmp_path, capsys
     labels.write_text(labels.read_text() + "\nabsent.png,q,train,1")
     again = train.main([str(store), str(labels), *options, "--leave-out-missing"])
     assert again == area
-    assert "train: 1 rows without a latent left out" in capsys.readouterr().err
+    assert "train: rows left out, without a latent: 1\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

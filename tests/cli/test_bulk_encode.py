@@ -146,6 +146,7 @@ def test_text_that_is_burnt_in_is_counted_at_the_end_and_listed_when_asked(tmp_p
     assert [Path(one["path"]).parts[0] for one in record["burned_in"]] == ["YES"]
     listed = plain(status(tmp_path / "archive", "--burned-in").output)
     assert record["burned_in"][0]["key"][:8] in listed
+    assert "Text burnt in, as 1 file says" in listed
     assert "burned_in" not in json.loads(status(tmp_path / "archive", "--json").stdout)
 
 
@@ -189,7 +190,7 @@ def test_a_sound_store_is_verified_without_a_word_where_that_is_asked(archive: P
     encode(archive, "--quiet")
     said = call("verify", archive.parent / "store", "--decode", 1, *words)
     assert said.exit_code == 0
-    assert ("as written" in said.stderr) is not bool(words)
+    assert ("1 shard, 5 series: as written" in said.stderr) is not bool(words)
 
 
 def test_an_archive_without_an_image_is_an_error_to_machines_too(tmp_path: Path):

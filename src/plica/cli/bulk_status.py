@@ -17,6 +17,7 @@ from plica.bulk.marker import count_through
 from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
 from plica.cli.reading import refuse_missing
+from plica.evaluation.text import say_count
 from plica.formats.atomic import new_file
 from plica.formats.store import Store
 from plica.formats.store_checking import find_noted
@@ -109,7 +110,8 @@ def status(
         if renewable:
             print_note("`plica bulk encode … --renew` encodes shards with changed series again")
     if burned_in:
-        print_table(f"Text burnt in, as {len(burnt)} files say", ("key", "path"), burnt)
+        say = f"{say_count(len(burnt), 'file')} {'says' if len(burnt) == 1 else 'say'}"
+        print_table(f"Text burnt in, as {say}", ("key", "path"), burnt)
     if listed:
         print_table("Not in the store", ("path", "what", "why"), listed)
 

@@ -25,6 +25,7 @@ from plica.cli.console import (
     speak_shell,
 )
 from plica.cli.reading import refuse_missing
+from plica.evaluation.text import say_count
 from plica.formats.store import Store
 from plica.formats.store_paths import LEDGER, PATHS
 
@@ -84,8 +85,8 @@ def verify(
             print_note(_ALONE if alone else "missing shards are made again by `plica bulk encode`; "
                        "remove damaged ones (shards/ and index/) first")  # fmt: skip
         elif not quiet:
-            print_note(f"{shards} shards, {series} series: as written; {min(decode, series)} "
-                       "decoded")  # fmt: skip
+            print_note(f"{say_count(shards, 'shard')}, {series} series: as written; "
+                       f"{min(decode, series)} decoded")  # fmt: skip
             if alone:
                 print_note(f"{LEDGER} is not here: whether a shard is missing, or an index was "
                            "changed, only it can say")  # fmt: skip
