@@ -54,17 +54,18 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plica needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
+# Compiled is what is imported, when it is, and not every module of every package.
 # torch first: later packages then find it there, instead of choosing a build of their own.
 $(VENV)/torch.installed: ci/constraints.txt | $(BIN)/python
-	$(PIP) install --constraint ci/constraints.txt torch
+	$(PIP) install --no-compile --constraint ci/constraints.txt torch
 	touch $@
 
 $(VENV)/demo.installed: pyproject.toml $(VENV)/torch.installed
-	$(PIP) install --constraint ci/constraints.txt --editable '.[demo]'
+	$(PIP) install --no-compile --constraint ci/constraints.txt --editable '.[demo]'
 	touch $@
 
 $(VENV)/test.installed: pyproject.toml $(VENV)/torch.installed
-	$(PIP) install --constraint ci/constraints.txt --editable '.[all,test,dev]'
+	$(PIP) install --no-compile --constraint ci/constraints.txt --editable '.[all,test,dev]'
 	touch $@
 
 # Hours, on a machine that does nothing else. REFERENCE names a checkout of MedVAE's repository and

@@ -51,8 +51,8 @@ ASKED = (
 
 SHORTEST = 7  # letters; shorter values stand among pixels by chance: 49, 50, … is "123456"
 SHORTEST_NAME = 6  # letters of a part of a person's name: five stand in texts and codes by chance
-# Within: nobody's name, and words of ours.
-NOBODY = ("anonym", "patient", "physician", "unknown", "nobody", "sample", "modality")
+# Within: nobody's name, and words of ours and of pages ("modality", "stroke").
+NOBODY = ("anonym", "patient", "physician", "unknown", "nobody", "sample", "modality", "stroke")
 DISTINCT = 3  # fewer letters or digits, as in 000000000, stand in many numbers
 NO_PERSONS = ("InstitutionName", "StationName")
 PERSONAL = (
