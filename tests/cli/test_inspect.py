@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -130,6 +131,27 @@ def test_images_of_a_folder_are_listed(decoded, monkeypatch):
     assert [one["file"] for one in listed["images"]] == ["ct.nii.gz", "deep/ct.nrrd"]
     assert listed["images"][0]["range"] == [-1024, -984]
     assert listed["failed"] == []
+
+
+def test_of_images_in_a_folder_it_is_said_where_names_may_be(decoded):
+    done = run("inspect", decoded)
+    said = " ".join(done.stderr.split())
+    assert "note: identity in nifti files: not looked for; of this format, descrip" in said
+    assert "note: identity in nrrd files: not looked for; of this format, content" in said
+    listed = json.loads(run("inspect", decoded, "--json").stdout)
+    assert [one["identity"] for one in listed["images"]] == [None, None]
+
+
+def test_of_zips_of_dicom_in_a_folder_the_kinds_of_identity_are_said(scan, decoded):
+    with zipfile.ZipFile(decoded / "ct.zip", "w") as packed:
+        for file in scan.iterdir():
+            packed.write(file, file.name)
+    assert "identity in dicom files: the files name a patient (name, ID" in run(
+        "inspect", decoded
+    ).stderr.replace("\n", " ")
+    listed = {one["file"]: one for one in json.loads(
+        run("inspect", decoded, "--json").stdout)["images"]}  # fmt: skip
+    assert listed["ct.zip"]["identity"][:2] == ["name", "ID"]
 
 
 def test_an_image_of_a_folder_that_cannot_be_read_is_named_and_hides_no_other(decoded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from plica.cli.console import (
     format_shape,
     print_error,
     print_json,
+    print_note,
     print_table,
     progress,
     speak_shell,
@@ -26,7 +28,7 @@ from plica.cli.several import list_latents, list_store
 from plica.errors import NotAnImage, PlicaError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
-from plica.formats.naming import say_named, say_unsearched
+from plica.formats.naming import find_format, order_kinds, say_named, say_unsearched
 from plica.formats.sources import Source, find_sources
 from plica.grid import Grid
 from plica.image import Image
@@ -36,6 +38,8 @@ _CHECKED_BELOW = 32 << 20
 FINGERPRINTED = "of the numbers; a codec's card has the SHA-256 of their file"
 
 COLUMNS = ("image", "voxels", "spacing mm", "axes", "unit", "type", "values")
+Named = tuple[str, ...] | None
+"""Kinds of identity that a file has; None where they are not looked for."""
 _OF_THE_CODEC = "what the codec itself loses: plica compare, plica card {}"
 
 
@@ -92,13 +96,10 @@ def inspect(
             if not (images := _find_images(file, series)):
                 raise
             raise typer.Exit(_list_images(file, images, reading, as_json)) from None
-        facts, record = _describe_image(image), _record_image(image)
-        if image.provenance.reader.startswith("dicom"):
-            named = find_identity(file, image.provenance.series, max_bytes=max_bytes)
-            facts["identity"], record["identity"] = say_named(named), list(named)
-        else:
-            facts["identity"] = say_unsearched(image.provenance.reader)
-            record["identity"] = None  # an empty list would say that there is none
+        named = _find_named(file, image, max_bytes)
+        facts, record = _describe_image(image), _record_image(image, named)
+        reader = image.provenance.reader
+        facts["identity"] = say_unsearched(reader) if named is None else say_named(named)
     if as_json:
         print_json(record)
         return
@@ -119,12 +120,14 @@ def _list_images(folder: Path, images: list[Source], reading: Reading, as_json: 
     rows: list[tuple[str, ...]] = []
     records: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
+    kinds: dict[str, Named] = {}
     with progress(quiet=as_json) as bar:
         for source in bar.track(images, description="reading"):
             series = "" if source.number is None else f", series {source.number}"
             name = source.path.relative_to(folder).as_posix() + series
             try:
                 image = reading.read(source)
+                named = _find_named(source.path, image, reading.max_bytes)
             except PlicaError as error:
                 failed.append((name, speak_shell(str(error))))
                 rows.append((name, *[""] * (len(COLUMNS) - 2), "cannot be read"))
@@ -132,15 +135,37 @@ def _list_images(folder: Path, images: list[Source], reading: Reading, as_json: 
             facts = _describe_image(image)
             spacing = facts["spacing"].removesuffix(" mm")
             rows.append((name, facts["voxels"], spacing, *(facts[key] for key in COLUMNS[3:])))
-            records.append({"file": name, **_record_image(image)})
+            records.append({"file": name, **_record_image(image, named)})
+            reader = image.provenance.reader
+            kinds[reader] = None if named is None else (*(kinds.get(reader) or ()), *named)
     if as_json:
         errors = [{"file": name, "error": error} for name, error in failed]
         print_json({"images": records, "failed": errors})
     else:
         print_table(count_kind("image", len(images)), COLUMNS, rows)
+        for line in _say_identity(kinds):
+            print_note(line)
         for _, why in failed:
             print_error(why)
     return EXIT_FAILED if failed else 0
+
+
+def _find_named(file: Path, image: Image, max_bytes: int) -> Named:
+    """Which kinds of identity an image's file has; of what is not DICOM nobody looks."""
+    if find_format(image.provenance.reader) != "dicom":
+        return None  # an empty tuple would say that there is none
+    return find_identity(file, image.provenance.series, max_bytes=max_bytes)
+
+
+def _say_identity(kinds: Mapping[str, Named]) -> list[str]:
+    """Of the readers of a table's images, a line for each format on the identity in its files."""
+    said = {
+        find_format(reader): say_unsearched(reader)
+        if named is None
+        else say_named(order_kinds(named), "the files name")
+        for reader, named in kinds.items()
+    }
+    return [f"identity in {form} files: {line}" for form, line in sorted(said.items())]
 
 
 def _describe_grid(grid: Grid) -> dict[str, Any]:
@@ -173,7 +198,7 @@ def _describe_image(image: Image) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _record_image(image: Image) -> dict[str, Any]:
+def _record_image(image: Image, named: Named) -> dict[str, Any]:
     """The same facts for machines: numbers as numbers, the affine whole."""
     return {
         "grid": image.grid.to_json(),
@@ -186,6 +211,7 @@ def _record_image(image: Image) -> dict[str, Any]:
         "not_finite": image.count_nonfinite(),
         "display": image.display.to_json(),
         "provenance": image.provenance.to_json(),
+        "identity": None if named is None else list(named),
     }
 
 

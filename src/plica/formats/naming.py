@@ -80,8 +80,21 @@ def say_unsearched(reader: str) -> str:
         >>> say_unsearched("mgh")
         'not looked for; of this format, the tags after its voxels may name a patient'
     """
-    places = TEXTS.get(re.split("[ -]", reader)[0])
+    places = TEXTS.get(find_format(reader))
     return "not looked for" + (f"; of this format, {places} may name a patient" if places else "")
+
+
+def find_format(reader: str) -> str:
+    """The format that a reader reads: the first word of its name.
+
+    Args:
+        reader: As `Provenance.reader` has it.
+
+    Examples:
+        >>> find_format("minc (nibabel 5.3.2)"), find_format("nifti-1")
+        ('minc', 'nifti')
+    """
+    return re.split("[ -]", reader)[0]
 
 
 def _join(words: Sequence[str], last: str) -> str:
