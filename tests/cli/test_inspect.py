@@ -133,6 +133,32 @@ def test_images_of_a_folder_are_listed(decoded, monkeypatch):
     assert listed["failed"] == []
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_images_beside_series_are_listed_with_them(scan, decoded, several):
+    shutil.move(scan, decoded / "dicom")
+    if several:
+        save(make_slice(SeriesInstanceUID="1.2.8"), decoded / "scout" / "0.dcm")
+    done = run("inspect", decoded)
+    said = " ".join(done.stdout.split())
+    assert f"decoded: {1 + several} series of 1 patient" in said
+    assert "2 other images" in said
+    assert "deep/ct.nrrd 5×6×3" in said
+    assert "besides: 1 other file (notes.txt: not DICOM)" in said
+    assert "note: identity in nrrd files: not looked for" in " ".join(done.stderr.split())
+    listed = json.loads(run("inspect", decoded, "--json").stdout)
+    assert [one["file"] for one in listed["images"]] == ["ct.nii.gz", "deep/ct.nrrd"]
+    assert (len(listed["series"]), listed["failed"]) == (1 + several, [])
+    assert facts(decoded, "--series", 1)["grid"]["shape"] == [5, 6, 3]
+
+
+def test_damaged_dicom_beside_images_is_named(decoded):
+    (decoded / "IM9").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL\x04")
+    done = run("inspect", decoded)
+    assert done.exit_code == 1
+    assert "3 images" in done.stdout
+    assert "error: IM9" in done.stderr
+
+
 def test_of_images_in_a_folder_it_is_said_where_names_may_be(decoded):
     done = run("inspect", decoded)
     said = " ".join(done.stderr.split())

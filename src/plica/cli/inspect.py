@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,14 +23,14 @@ from plica.cli.console import (
     speak_shell,
 )
 from plica.cli.jobs import count_kind
-from plica.cli.listing import Descriptions, find_identity, list_export
+from plica.cli.listing import Descriptions, find_identity, print_export, survey_dicom
 from plica.cli.reading import Reading
 from plica.cli.several import list_latents, list_store
-from plica.errors import NotAnImage, PlicaError
+from plica.errors import PlicaError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.naming import find_format, order_kinds, say_named, say_unsearched
-from plica.formats.sources import Source, find_sources
+from plica.formats.sources import Source, find_named, find_sources
 from plica.grid import Grid
 from plica.image import Image
 
@@ -66,7 +67,7 @@ def inspect(
     """Say what a file holds; a latent's header is read without loading its codes or any network.
 
     Of a folder or zip of several series each is listed, unless one is chosen; and so are latents,
-    where several are given, or a folder of them, and the images of a folder without DICOM. Damage
+    where several are given, or a folder of them, and a folder's images that are not DICOM. Damage
     to a latent's header is an error, and to the numbers of one below 32 MB; --check looks at
     larger ones, too.
 
@@ -81,21 +82,16 @@ def inspect(
     code = list_latents(files, check_below=below, as_json=as_json)
     if code is not None:
         raise typer.Exit(code)
-    if series is None and volume is None and list_export(
-        file, descriptions=descriptions, as_json=as_json, max_bytes=max_bytes
-    ):  # fmt: skip
-        return
+    reading = Reading(volume, series, spacing, unit, max_bytes)
+    if series is None and volume is None:
+        code = _list_folder(file, reading, descriptions=descriptions, as_json=as_json)
+        if code is not None:
+            raise typer.Exit(code)
     if file.is_file() and is_latent(file):
         header = read_header(file, check_below=below)
         facts, record = _describe_latent(header, file.stat().st_size), header
     else:
-        reading = Reading(volume, series, spacing, unit, max_bytes)
-        try:
-            image = reading.read(Source(name=file.name, path=file))
-        except NotAnImage:
-            if not (images := _find_images(file, series)):
-                raise
-            raise typer.Exit(_list_images(file, images, reading, as_json)) from None
+        image = reading.read(Source(name=file.name, path=file))
         named = _find_named(file, image, max_bytes)
         facts, record = _describe_image(image), _record_image(image, named)
         reader = image.provenance.reader
@@ -106,22 +102,56 @@ def inspect(
     print_table("", ("fact", file.name), [(key, str(value)) for key, value in facts.items()])
 
 
-def _find_images(folder: Path, series: str | None) -> list[Source]:
-    """The images of a folder that holds no series to read; none where a series was asked for."""
-    return find_sources([folder]).sources if folder.is_dir() and series is None else []
-
-
-def _list_images(folder: Path, images: list[Source], reading: Reading, as_json: bool) -> int:
-    """The table or the records, one image after the other; what cannot be read on stderr, too.
+def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: bool) -> int | None:
+    """Say what `plica encode` would find in a folder or zip: its series, and images beside them.
 
     Returns:
-        The exit code.
+        The exit code; None where it is one image, or none.
+
+    Raises:
+        InputError: It is damaged.
     """
-    rows: list[tuple[str, ...]] = []
-    records: list[dict[str, Any]] = []
-    failed: list[tuple[str, str]] = []
-    kinds: dict[str, Named] = {}
-    with progress(quiet=as_json) as bar:
+    found = survey_dicom(file, descriptions=descriptions, max_bytes=reading.max_bytes)
+    if found is None:
+        return None
+    beside = find_named(file, found.others).sources if file.is_dir() else []
+    if not beside and len(found.series) < 2:
+        return None
+    if not found.series:  # its damaged DICOM files are named, too
+        beside = find_sources([file]).sources
+    looked = _look_at(file, beside, reading, quiet=as_json)
+    failed = [{"file": name, "error": error} for name, error in looked.failed]
+    if as_json:
+        images = {"images": looked.records, "failed": failed}
+        print_json({**(found.to_json() if found.series else {}), **(images if beside else {})})
+        return EXIT_FAILED if failed else 0
+    if found.series:
+        shown = {one.path.relative_to(file).as_posix() for one in beside}
+        others = tuple(name for name in found.others if name not in shown)
+        print_export(file, replace(found, others=others), descriptions=descriptions)
+    if beside:
+        kind = "other image" if found.series else "image"
+        print_table(count_kind(kind, len(beside)), COLUMNS, looked.rows)
+    for line in _say_identity(looked.kinds):
+        print_note(line)
+    for _, why in looked.failed:
+        print_error(why)
+    return EXIT_FAILED if failed else 0
+
+
+class _Looked(NamedTuple):
+    """What came of images, one after the other: for a table, for machines, and what failed."""
+
+    rows: list[tuple[str, ...]]
+    records: list[dict[str, Any]]
+    failed: list[tuple[str, str]]
+    kinds: dict[str, Named]
+
+
+def _look_at(folder: Path, images: list[Source], reading: Reading, *, quiet: bool) -> _Looked:
+    """Read images of a folder one after the other."""
+    rows, records, failed, kinds = looked = _Looked([], [], [], {})
+    with progress(quiet=quiet) as bar:
         for source in bar.track(images, description="reading"):
             series = "" if source.number is None else f", series {source.number}"
             name = source.path.relative_to(folder).as_posix() + series
@@ -138,16 +168,7 @@ def _list_images(folder: Path, images: list[Source], reading: Reading, as_json: 
             records.append({"file": name, **_record_image(image, named)})
             reader = image.provenance.reader
             kinds[reader] = None if named is None else (*(kinds.get(reader) or ()), *named)
-    if as_json:
-        errors = [{"file": name, "error": error} for name, error in failed]
-        print_json({"images": records, "failed": errors})
-    else:
-        print_table(count_kind("image", len(images)), COLUMNS, rows)
-        for line in _say_identity(kinds):
-            print_note(line)
-        for _, why in failed:
-            print_error(why)
-    return EXIT_FAILED if failed else 0
+    return looked
 
 
 def _find_named(file: Path, image: Image, max_bytes: int) -> Named:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plica.cli.console import format_shape, print_json, print_note, print_table
+from plica.cli.console import format_shape, print_note, print_table
 from plica.cli.jobs import count_kind, describe_left
 from plica.cli.options import READING
 from plica.formats.limits import DEFAULT_MAX_BYTES
@@ -40,24 +40,14 @@ Descriptions = Annotated[
 ]
 
 
-def list_export(
-    path: Path,
-    *,
-    descriptions: bool = False,
-    as_json: bool = False,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-) -> bool:
-    """Say which series a folder or zip holds; False where it is one image, or none.
+def print_export(path: Path, found: Survey, *, descriptions: bool = False) -> None:
+    """Say which series a folder or zip holds.
 
-    Raises:
-        InputError: It is damaged.
+    Args:
+        path: Its name is the title's.
+        found: What is there.
+        descriptions: Whether the survey has each series' own description.
     """
-    found = survey_export(path, descriptions=descriptions, max_bytes=max_bytes)
-    if found is None:
-        return False
-    if as_json:
-        print_json(found.to_json())
-        return True
     rows = [_row(one) for one in found.series]
     people = "1 patient" if found.patients == 1 else f"{found.patients} patients"
     columns: tuple[str, ...] = (*COLUMNS[:-1], "description") if descriptions else COLUMNS
@@ -73,13 +63,24 @@ def list_export(
         print_note(PARTS)
     if not descriptions:
         print_note(DESCRIBED)
-    return True
 
 
 def survey_export(
     path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> Survey | None:
     """What a folder, zip or DICOMDIR of several series holds; None for everything else.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    found = survey_dicom(path, descriptions=descriptions, max_bytes=max_bytes)
+    return found if found and len(found.series) > 1 else None
+
+
+def survey_dicom(
+    path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Survey | None:
+    """What a folder, zip or DICOMDIR holds, be it one series; None for everything else.
 
     Raises:
         InputError: It is damaged.
@@ -91,8 +92,7 @@ def survey_export(
 
     if identify(path) != "dicom":
         return None
-    found = survey(path, descriptions=descriptions, max_bytes=max_bytes)
-    return found if len(found.series) > 1 else None
+    return survey(path, descriptions=descriptions, max_bytes=max_bytes)
 
 
 def fits(one: Listed, grid: Grid) -> bool:
@@ -158,7 +158,8 @@ def describe_rest(found: Survey) -> str:
     rest = [describe_left(members)] if members else []
     rest += [count_kind("damaged DICOM file", len(found.damaged))] if found.damaged else []
     beside = f"besides: {', '.join(rest)}; " if rest else ""
-    return f"{beside}one of them: --series 1, or the beginning of its mark"
+    them = "one of them" if len(found.series) > 1 else "it alone"
+    return f"{beside}{them}: --series 1, or the beginning of its mark"
 
 
 def _row(one: Listed) -> tuple[str, ...]:

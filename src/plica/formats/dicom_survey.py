@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from plica.errors import AmbiguousSource, NotAVolume, PlicaError
@@ -75,7 +75,8 @@ class Survey:
             the record there is only their number.
         foreign: How many files are not DICOM.
         patients: How many there are.
-        others: The names of the files that are not DICOM; not in the record, since they are free.
+        others: The files that are not DICOM, below the place; not in the record, since their names
+            are free.
     """
 
     series: tuple[Listed, ...]
@@ -120,7 +121,7 @@ def survey(path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_M
         tuple(reason for _, reason in found.damaged),
         len(inside.foreign),
         len(people),
-        tuple(PurePosixPath(name).name for name in inside.foreign),
+        inside.foreign,
     )
 
 

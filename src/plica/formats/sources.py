@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,16 +147,10 @@ def strip_ending(name: str) -> str:
 
 
 def _walk(tree: Path, found: Found) -> None:
-    folders: dict[Path, list[Path]] = defaultdict(list)
-    for file in sorted(tree.rglob("*")):
-        if file.is_file():
-            folders[file.parent].append(file)
-    sources: list[Source] = []
-    for folder, files in folders.items():
-        inside = find_in_folder(tree, folder, files)
-        sources.extend(inside.sources)
-        found.skipped.extend(inside.skipped)
-    found.sources.extend(sorted(sources, key=lambda source: (source.name, str(source.path))))
+    files = (file for file in tree.rglob("*") if file.is_file())
+    inside = find_named(tree, (file.relative_to(tree).as_posix() for file in files))
+    found.sources.extend(inside.sources)
+    found.skipped.extend(inside.skipped)
 
 
 def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
@@ -183,6 +177,29 @@ def find_in_folder(tree: Path, folder: Path, files: Sequence[Path]) -> Found:
             found.sources.extend(_look_inside(_name_below(tree, file), file, found.skipped))
     if slices:
         found.sources.extend(_find_series(tree, folder, slices, found.skipped))
+    return found
+
+
+def find_named(tree: Path, names: Iterable[str]) -> Found:
+    """The images among some files of a tree, and none of the rest of it.
+
+    Args:
+        tree: The folder.
+        names: Files below it, "/" between folders.
+
+    Examples:
+        >>> [source.name for source in find_named(Path("."), ["brain.nii.gz"]).sources]
+        ['brain']
+    """
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for file in sorted(tree / name for name in names):
+        folders[file.parent].append(file)
+    found = Found([], [])
+    for folder, files in folders.items():
+        inside = find_in_folder(tree, folder, files)
+        found.sources.extend(inside.sources)
+        found.skipped.extend(inside.skipped)
+    found.sources.sort(key=lambda source: (source.name, str(source.path)))
     return found
 
 
