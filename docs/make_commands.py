@@ -88,7 +88,7 @@ def describe(words: tuple[str, ...], command: Any) -> Iterator[str]:
     if examples:
         yield from ("```console", *examples, "```", "")
     sections: dict[str, list[Any]] = {}
-    for param in command.params:
+    for param in (one for one in command.params if not getattr(one, "hidden", False)):
         panel = getattr(param, "rich_help_panel", None) or "Options"
         section = "Arguments" if param.param_type_name == "argument" else panel
         if param.name != "help":

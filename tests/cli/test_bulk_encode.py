@@ -239,3 +239,12 @@ def test_the_table_says_where_all_of_the_time_went():
     assert none["encoding"] == "51.1 s"  # it was stopped before the first image
     own = dict(bulk_encode._rows(Ran(done=10, wall=51.1), dict.fromkeys(STATES, 0), 52.0))
     assert own["starting workers"] == ""  # and is left out
+
+
+def test_marks_cannot_be_left_out_and_it_is_said_how_they_are(archive: Path) -> None:
+    done = encode(archive, "--no-marks")
+    assert isinstance(done.exception, SettingsError)
+    assert "plica encode FOLDER -o LATENTS --no-marks" in str(done.exception)
+    assert "docs/stores.md" in str(done.exception)
+    assert not (archive.parent / "store").exists()
+    assert "--no-marks" not in call("encode", "--help").output

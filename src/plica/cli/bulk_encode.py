@@ -60,6 +60,17 @@ LINE_OF_HOURS = 60.0
 _LEAST_WORK = 2**26
 
 
+def _refuse_no_marks(asked: bool) -> None:
+    """Say how latents lose their marks to who knows the option from `plica encode`."""
+    if asked:
+        raise SettingsError(
+            "--no-marks is of `plica encode`: latents of a store have marks, by which it is known "
+            "what is encoded. To pass latents on without marks, write them with `plica encode "
+            "FOLDER -o LATENTS --no-marks`, or encode a store and write its latents one by one, "
+            "as docs/stores.md shows under 'Passed on without marks'"
+        )
+
+
 def encode(
     archive: Annotated[
         Path, typer.Argument(help="A tree of images and DICOM series.", show_default=False)
@@ -187,6 +198,9 @@ def encode(
             help="Put paths within the archive into the index; they may name patients.",
             rich_help_panel=o.OUTPUT,
         ),
+    ] = False,
+    no_marks: Annotated[  # its callback answers
+        bool, typer.Option("--no-marks", hidden=True, callback=_refuse_no_marks)
     ] = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
