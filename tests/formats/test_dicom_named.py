@@ -47,7 +47,53 @@ def test_a_name_within_a_sequence_is_found(tmp_path):
     within, between, outer = Dataset(), Dataset(), make_bare()
     within.PatientName, between.OtherPatientIDsSequence = "A^B", [within]
     outer.RequestAttributesSequence = [between]
-    assert find(outer, tmp_path) == {"name"}
+    assert find(outer, tmp_path) == {"name", "ID"}
+
+
+CODED = {
+    "physicians or staff": """ActualHumanPerformersSequence ScheduledHumanPerformersSequence
+        AuthorObserverSequence ParticipantSequence VerifyingObserverSequence ROICreatorSequence
+        ConsultingPhysicianIdentificationSequence InterpretationApproverSequence
+        ROIInterpreterSequence IntendedRecipientsOfResultsIdentificationSequence
+        OperatorIdentificationSequence
+        PerformingPhysicianIdentificationSequence PhysiciansOfRecordIdentificationSequence
+        PhysiciansReadingStudyIdentificationSequence ReferringPhysicianIdentificationSequence
+        ResultsDistributionListSequence ScheduledPerformingPhysicianIdentificationSequence
+        ReferencedDigitalSignatureSequence ReferencedSOPInstanceMACSequence""",
+    "ID": "OtherPatientIDsSequence IssuerOfPatientIDQualifiersSequence",
+    "accession number": "IssuerOfAccessionNumberSequence",
+    "numbers of visits and requests": """IssuerOfAdmissionIDSequence OrderPlacerIdentifierSequence
+        IssuerOfServiceEpisodeIDSequence IssuerOfTheContainerIdentifierSequence
+        IssuerOfTheSpecimenIdentifierSequence""",
+    "facts about the patient": "PatientPrimaryLanguageModifierCodeSequence"
+    " ReferencedPatientPhotoSequence",
+    "institution": "OtherClinicalTrialProtocolIDsSequence",
+    "free texts": "SpecimenPreparationSequence PrescriptionNotesSequence",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_what_a_sequence_is_about_is_found_where_it_holds_codes_alone(tmp_path, kind):
+    for word in CODED[kind].split():
+        code = Dataset()
+        code.CodeMeaning = "anything"
+        assert find(make_bare(**{word: [code]}), tmp_path) == {kind}, word
+
+
+def test_a_coded_performer_is_found_within_other_sequences(tmp_path):
+    code, person, outer = Dataset(), Dataset(), Dataset()
+    code.CodeMeaning, person.HumanPerformerCodeSequence = "Dr A", [code]
+    outer.HumanPerformerCodeSequence = [code]
+    found = find(make_bare(OriginalAttributesSequence=[outer]), tmp_path)
+    assert found == {"physicians or staff"}
+    assert find(make_bare(ActualHumanPerformersSequence=[person]), tmp_path) == found
+
+
+def test_references_tell_nobody_but_by_what_they_hold(tmp_path):
+    code = Dataset()
+    code.CodeMeaning = "for anatomy"
+    within = {"ReferencedImageSequence": [code], "ReferencedPatientSequence": [Dataset()]}
+    assert find(make_bare(**within), tmp_path) == set()
 
 
 def test_a_private_name_may_be_the_patients_and_other_private_elements_are_unknown(tmp_path):

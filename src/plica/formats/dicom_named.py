@@ -28,13 +28,16 @@ _BY_VR = {
 _BY_KEYWORD = {
     "name": """PatientName OtherPatientNames PatientBirthName PatientMotherBirthName PersonName
         ResponsiblePerson SelectorPNValue""",
-    "ID": "PatientID OtherPatientIDs IssuerOfPatientID MedicalRecordLocator"
-    " InsurancePlanIdentification ClinicalTrialSubjectID ClinicalTrialSubjectReadingID",
+    "ID": """PatientID OtherPatientIDs OtherPatientIDsSequence IssuerOfPatientID
+        MedicalRecordLocator IssuerOfPatientIDQualifiersSequence InsurancePlanIdentification
+        ClinicalTrialSubjectID ClinicalTrialSubjectReadingID""",
     "birth date": "PatientBirthDate PatientBirthTime PatientBirthDateInAlternativeCalendar",
     "address": """PatientAddress PatientTelephoneNumbers PatientTelecomInformation
         CountryOfResidence RegionOfResidence PatientInstitutionResidence CurrentPatientLocation
         ScheduledPatientInstitutionResidence PersonAddress PersonTelephoneNumbers AddressTrial
-        PersonTelecomInformation TelephoneNumberTrial GPSLatitude GPSLongitude""",
+        PersonTelecomInformation TelephoneNumberTrial GPSLatitude GPSLongitude
+        GPSDestLatitude GPSDestLongitude GPSAltitude GPSDestBearing GPSDestDistance GPSImgDirection
+        GPSTrack GPSSpeed""",
     "sex": "PatientSex",
     "age": "PatientAge",
     "facts about the patient": """PatientSize PatientWeight EthnicGroup Occupation
@@ -43,21 +46,35 @@ _BY_KEYWORD = {
         PatientTransportArrangements AdmittingDiagnosesDescription DischargeDiagnosisDescription
         PreMedication AdmittingDiagnosesCodeSequence PatientPrimaryLanguageCodeSequence
         PatientInsurancePlanCodeSequence ReasonForVisitCodeSequence ReasonForVisit
-        ReasonForRequestedProcedureCodeSequence SelectorASValue PatientComments""",
-    "accession number": "AccessionNumber SpecimenAccessionNumber",
+        ReasonForRequestedProcedureCodeSequence SelectorASValue PatientComments
+        PatientPrimaryLanguageModifierCodeSequence ReferencedPatientPhotoSequence""",
+    "accession number": "AccessionNumber SpecimenAccessionNumber IssuerOfAccessionNumberSequence",
     "study's ID": "StudyID StudyIDIssuer",
     "numbers of visits and requests": """AdmissionID IssuerOfAdmissionID ServiceEpisodeID
         IssuerOfServiceEpisodeID RequestedProcedureID ScheduledProcedureStepID ResultsID
         PerformedProcedureStepID InterpretationID InterpretationIDIssuer ResultsIDIssuer
         FillerOrderNumberImagingServiceRequest PlacerOrderNumberImagingServiceRequest
         ContainerIdentifier ContainerComponentID SpecimenIdentifier SlideIdentifier BarcodeValue
-        SourceIdentifier FlowIdentifier FlowIdentifierSequence""",
+        SourceIdentifier FlowIdentifier FlowIdentifierSequence
+        IssuerOfAdmissionIDSequence IssuerOfServiceEpisodeIDSequence OrderPlacerIdentifierSequence
+        OrderFillerIdentifierSequence IssuerOfTheContainerIdentifierSequence
+        IssuerOfTheSpecimenIdentifierSequence""",
     "dates": "TimezoneOffsetFromUTC FrameOriginTimestamp CertifiedTimestamp",
     "physicians or staff": """ReferringPhysicianAddress ReferringPhysicianTelephoneNumbers
         OrderCallbackPhoneNumber OrderCallbackTelecomInformation PersonIdentificationCodeSequence
         ContentCreatorIdentificationCodeSequence CameraOwnerName TopicAuthor CertificateOfSigner
         DigitalSignaturesSequence VerifyingObserverIdentificationCodeSequence
-        VerbalSourceIdentifierCodeSequenceTrial DistributionAddress""",
+        VerbalSourceIdentifierCodeSequenceTrial DistributionAddress ActualHumanPerformersSequence
+        ScheduledHumanPerformersSequence HumanPerformerCodeSequence AuthorObserverSequence
+        AuthorIdentificationSequence AsserterIdentificationSequence ParticipantSequence
+        VerifyingObserverSequence ConsultingPhysicianIdentificationSequence
+        IntendedRecipientsOfResultsIdentificationSequence InterpretationApproverSequence
+        OperatorIdentificationSequence PerformingPhysicianIdentificationSequence
+        PhysiciansOfRecordIdentificationSequence PhysiciansReadingStudyIdentificationSequence
+        ReferringPhysicianIdentificationSequence ResultsDistributionListSequence
+        ScheduledPerformingPhysicianIdentificationSequence ROICreatorSequence
+        ROIInterpreterSequence MAC ReferencedDigitalSignatureSequence
+        ReferencedSOPInstanceMACSequence""",
     "institution": """InstitutionName InstitutionAddress InstitutionalDepartmentName
         InstitutionCodeSequence InstitutionalDepartmentTypeCodeSequence HumanPerformerOrganization
         ResponsibleOrganization VerifyingOrganization CustodialOrganizationSequence
@@ -68,7 +85,8 @@ _BY_KEYWORD = {
         ClinicalTrialSiteName ClinicalTrialSponsorName ClinicalTrialTimePointID
         IssuerOfClinicalTrialProtocolID IssuerOfClinicalTrialSeriesID IssuerOfClinicalTrialSiteID
         IssuerOfClinicalTrialSubjectID IssuerOfClinicalTrialSubjectReadingID
-        IssuerOfClinicalTrialTimePointID PerformedStationGeographicLocationCodeSequence
+        IssuerOfClinicalTrialTimePointID OtherClinicalTrialProtocolIDsSequence
+        PerformedStationGeographicLocationCodeSequence
         ScheduledStationGeographicLocationCodeSequence""",
     "device": """StationName DeviceSerialNumber DeviceLabel DeviceDescription DetectorID GantryID
         GeneratorID PlateID CassetteID TreatmentMachineName PerformedStationName ModifyingSystem
@@ -96,8 +114,12 @@ _BY_KEYWORD = {
         TreatmentPositionGroupLabel TreatmentSite TreatmentSites UserContentLabel
         UserContentLongLabel GraphicAnnotationSequence AcquisitionContextSequence ContentSequence
         NonconformingDataElementValue EncapsulatedDocument GPSAreaInformation
-        GPSProcessingMethod""",
+        GPSProcessingMethod DataSetTrailingPadding PrescriptionNotesSequence
+        SpecimenPreparationSequence""",
 }
+# Of that table stand nowhere here: references, requests and records of what was modified, whose
+# items are judged one by one; what GPS says beside the place; and terms (InstanceOriginStatus,
+# ReasonForTheAttributeModification), which cannot hold a word.
 _KINDS = {word: kind for kind, words in _BY_KEYWORD.items() for word in words.split()}
 
 
