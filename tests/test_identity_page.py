@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import plica
 from plica.cli.main import app
 from plica.formats import latents
+from plica.formats.dicom_template import SERIES_STEP
 from plica.formats.dicom_writing import COPIED
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,8 @@ WORDS = {
     "SeriesDescription": "Sample d.", "StudyInstanceUID": "1.2.826.77.1",
     "FrameOfReferenceUID": "1.2.826.77.2", "SeriesInstanceUID": "1.2.826.77.3",
 }  # fmt: skip
+
+NUMBER = 7
 
 
 def run(*words: object):
@@ -43,7 +46,7 @@ def study(tmp_path_factory):
     for k in range(8):
         pixels = np.random.default_rng(k).integers(0, 900, (16, 16)).astype(np.int16)
         save(
-            make_slice(2.0 * k, InstanceNumber=k + 1, Rows=16, Columns=16,
+            make_slice(2.0 * k, InstanceNumber=k + 1, SeriesNumber=NUMBER, Rows=16, Columns=16,
                        PixelData=pixels.tobytes(), **WORDS),
             folder / f"{k}.dcm",
         )  # fmt: skip
@@ -83,6 +86,7 @@ def test_a_decoded_image_says_nothing_of_who(latent, ending, tmp_path):
 def test_like_copies_patient_and_study_and_says_so(latent, study, tmp_path):
     done = run("decode", latent, "-o", tmp_path / "out.dcm", "--like", study)
     assert "--like writes who the patient is" in done.output
+    assert "series' number is counted on from its" in " ".join(done.output.split())
     written = pydicom.dcmread(sorted((tmp_path / "out.dcm").iterdir())[0])
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyDate",
                     "StudyDescription", "StudyInstanceUID", "FrameOfReferenceUID"):  # fmt: skip
@@ -90,6 +94,9 @@ def test_like_copies_patient_and_study_and_says_so(latent, study, tmp_path):
     for keyword in ("InstitutionName", "DeviceSerialNumber", "StationName"):
         assert keyword not in written
         assert keyword not in COPIED
+    assert written.SeriesNumber == NUMBER + SERIES_STEP
+    assert {"InstanceCreationDate", "InstanceCreationTime"} <= {one.keyword for one in written}
+    assert "the day and the time it was written" in PAGE
     assert written.SeriesInstanceUID != WORDS["SeriesInstanceUID"]
     assert written.ReferencedSeriesSequence[0].SeriesInstanceUID == WORDS["SeriesInstanceUID"]
     quiet = run("decode", latent, "-o", tmp_path / "quiet.dcm", "--like", study, "-q")

@@ -109,6 +109,19 @@ def test_a_latent_without_marks_joins_the_one_series_that_lies_where_it_lies(sca
     assert not (tmp_path / "b.dcm").exists()
 
 
+def test_facts_that_say_nothing_have_no_row_and_notes_a_line_each(scan, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    write(read(scan), tmp_path / "a.nii.gz")
+    save(make_slice(InstanceNumber=1, BurnedInAnnotation="YES"), tmp_path / "one.dcm")
+    rows = run("inspect", tmp_path / "a.nii.gz").stdout.splitlines()
+    assert not [row for row in rows if row.strip() in ("window", "notes", "modality")]
+    notes = facts(tmp_path / "one.dcm")["provenance"]["notes"]
+    rows = [row.strip() for row in run("inspect", tmp_path / "one.dcm").stdout.splitlines()]
+    assert len(notes) > 1
+    assert sum(row.removeprefix("notes").strip() in notes for row in rows) == len(notes)
+    assert facts(tmp_path / "a.nii.gz")["display"]["center"] is None
+
+
 @pytest.fixture
 def decoded(scan, tmp_path):
     """A folder of images that plica wrote, one of them below another folder."""

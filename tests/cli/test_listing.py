@@ -210,3 +210,15 @@ def test_several_series_are_asked_about_in_the_words_of_the_help(tree):
     with pytest.raises(Exception, match="by its number or the beginning of its mark") as caught:
         read(tree)
     assert "  " not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_who_names_one_file_for_several_series_is_told_how_to_choose_one(tree, zipped):
+    export, out = pack(tree) if zipped else tree, tree.parent / "ct.latent"
+    said = str(run("encode", export, "-o", out, "-c", "identity").exception)
+    assert f"2 series of {export} cannot be written to the one file {out}" in said
+    assert f"choose one with --series (`plica inspect {export}` lists them)" in said
+    for words in ((tree / "SE0", tree / "SE1"), (export, tree / "SE0")):
+        said = str(run("encode", *words, "-o", out, "-c", "identity").exception)
+        assert "sources cannot be written to the one file" in said
+        assert "--series" not in said

@@ -77,7 +77,9 @@ def encode(
     how: dict[str, Any] = {"kind": latent or None, "seed": drawn}
     manner = Manner(as_json, quiet)
     found = find(sources, manner, series, localizers=localizers)
-    jobs = plan(found, out, endings=(".latent",), existing=Existing(overwrite, resume))
+    jobs = plan(
+        found, out, endings=(".latent",), existing=Existing(overwrite, resume), given=sources
+    )
     if resume:
         everything = plan(found, out, endings=(".latent",), existing=Existing(overwrite=True))
         refuse_others(everything, reading.read, chosen=series is not None)

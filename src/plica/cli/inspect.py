@@ -99,7 +99,8 @@ def inspect(
     if as_json:
         print_json(record)
         return
-    print_table("", ("fact", file.name), [(key, str(value)) for key, value in facts.items()])
+    rows = [(key, str(value)) for key, value in facts.items() if value != ""]
+    print_table("", ("fact", file.name), rows)
 
 
 def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: bool) -> int | None:
@@ -215,7 +216,7 @@ def _describe_image(image: Image) -> dict[str, Any]:
         "inverted": "yes" if window.inverted else "no",
         "modality": image.provenance.modality,
         "reader": image.provenance.reader,
-        "notes": "; ".join(image.provenance.notes),
+        "notes": "\n".join(image.provenance.notes),
     }  # fmt: skip
 
 
@@ -248,7 +249,7 @@ def _find_range(image: Image) -> tuple[float, float] | None:
 def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
     source, prepared = Grid.from_json(header["source"]), Grid.from_json(header["prepared"])
     codec, provenance = header["codec"], header["provenance"]
-    facts = {
+    return {
         "codec": codec["name"],
         "weights": f"{codec['fingerprint']} ({FINGERPRINTED})",
         "kind": header["kind"],
@@ -268,11 +269,10 @@ def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
             for record in header["trail"]["records"] if record["loss"]
         ) or f"nothing; {_OF_THE_CODEC.format(codec['name'])}",
         "modality": provenance["modality"],
-        "notes": " ".join(provenance["notes"]),
+        "notes": "\n".join(provenance["notes"]),
         "series mark": provenance["series"] or "none",
         "content hash": provenance["content"] or "none",
         "identity": "none",  # a header with any is refused
         "checksums": ", ".join(f"{part} {said}" for part, said in header["checksums"].items()),
         "schema": header["schema"],
     }  # fmt: skip
-    return {key: value for key, value in facts.items() if value != ""}

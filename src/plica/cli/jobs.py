@@ -213,18 +213,26 @@ def find_latents(paths: Sequence[Path]) -> list[Source]:
 
 
 def plan(
-    sources: Sequence[Source], out: Path, *, endings: tuple[str, ...], existing: Existing
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    endings: tuple[str, ...],
+    existing: Existing,
+    given: Sequence[Path] = (),
 ) -> list[Job]:
     """Give each source its output; with `resume`, only those whose output is not there.
 
     `out` is a file (one source only), a folder, or a pattern such as "decoded/*.nii.gz", whose
-    star becomes each source's name.
+    star becomes each source's name. Where the sources were looked for in one path that was
+    `given`, and are series of it, one of them may have been meant.
 
     Raises:
         OutputError: Two sources would write one output, an output is there already or would
             replace a source or cannot be written, or one file was named for several sources.
     """
-    jobs = [_place(source, out, endings, len(sources)) for source in sources]
+    if len(sources) > 1 and "*" not in str(out) and _is_file(out):
+        raise OutputError(_say_one_file(sources, out, given))
+    jobs = [_place(source, out, endings) for source in sources]
     _refuse_sharing(jobs)
     read = {source.path.resolve() for source in sources}
     for job in jobs:
@@ -266,7 +274,25 @@ def refuse_place(target: Path, read: set[Path]) -> None:
         raise OutputError(f"{target} cannot be written: the folder {above} is read-only")
 
 
-def _place(source: Source, out: Path, endings: tuple[str, ...], count: int) -> Job:
+def _is_file(out: Path) -> bool:
+    """Whether an output is one file, or one series of DICOM, and no folder of several."""
+    # a series is a folder that ends in .dcm, and stays one when it is written again
+    known = out.name.lower().endswith(SUFFIXES)
+    return known and (not out.is_dir() or out.name.lower().endswith(".dcm"))
+
+
+def _say_one_file(sources: Sequence[Source], out: Path, given: Sequence[Path]) -> str:
+    """Why several sources cannot be written to one file, and what to name instead."""
+    pattern = out.parent / ("*" + "".join(out.suffixes[-2:]))
+    advice = f"name a folder, or a pattern such as {pattern}"
+    what = "sources"
+    if len(given) == 1 and all(source.mark for source in sources):
+        what = f"series of {given[0]}"
+        advice += f"; or choose one with --series (`plica inspect {given[0]}` lists them)"
+    return f"{len(sources)} {what} cannot be written to the one file {out}: {advice}"
+
+
+def _place(source: Source, out: Path, endings: tuple[str, ...]) -> Job:
     known = out.name.lower().endswith(SUFFIXES)
     if not known and not out.is_dir() and (ending := find_ending(out.name)):
         raise OutputError(
@@ -274,13 +300,7 @@ def _place(source: Source, out: Path, endings: tuple[str, ...], count: int) -> J
         )
     if "*" in str(out):
         return Job(source, name_after(out, source), () if known else endings)
-    # a series is a folder that ends in .dcm, and stays one when it is written again
-    if known and (not out.is_dir() or out.name.lower().endswith(".dcm")):
-        if count > 1:
-            raise OutputError(
-                f"{count} sources cannot be written to the one file {out}: name a folder, "
-                f"or a pattern such as {out.parent / ('*' + ''.join(out.suffixes[-2:]))}"
-            )
+    if _is_file(out):
         return Job(source, out)
     return Job(source, out / source.name, endings)
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 NAMED = (
     "--like writes who the patient is: name, number, birth date, accession number, the study's "
-    "dates, texts and UIDs, and more (docs/identity.md) are those of the source"
+    "dates, texts and UIDs, and more (docs/identity.md) are those of the source, and the "
+    "series' number is counted on from its"
 )
 
 

@@ -184,7 +184,7 @@ def reconstruct(
     manner, existing = Manner(as_json, quiet), Existing(overwrite, resume)
     extras = Extras(residual, panel, existing, Showing(display, at_slice, residual_range))
     found = find(sources, manner, series, localizers=localizers)
-    jobs = plan(found, out, endings=endings(like), existing=existing)
+    jobs = plan(found, out, endings=endings(like), existing=existing, given=sources)
     extras.check(jobs)
     joining = Joining(like)
 
