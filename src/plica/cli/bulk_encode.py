@@ -60,7 +60,7 @@ LINE_OF_HOURS = 60.0
 _LEAST_WORK = 2**26
 
 
-def _refuse_no_marks(asked: bool) -> None:
+def _refuse_no_marks(asked: bool) -> bool:
     """Say how latents lose their marks to who knows the option from `plica encode`."""
     if asked:
         raise SettingsError(
@@ -69,6 +69,7 @@ def _refuse_no_marks(asked: bool) -> None:
             "FOLDER -o LATENTS --no-marks`, or encode a store and write its latents one by one, "
             "as docs/stores.md shows under 'Passed on without marks'"
         )
+    return asked
 
 
 def encode(
