@@ -201,7 +201,13 @@ def encode(
         ),
     ] = False,
     no_marks: Annotated[  # its callback answers
-        bool, typer.Option("--no-marks", hidden=True, callback=_refuse_no_marks)
+        bool,
+        typer.Option(
+            "--no-marks",
+            hidden=True,
+            callback=_refuse_no_marks,
+            help="Refused: latents of a store have marks.",
+        ),
     ] = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
