@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -152,6 +153,7 @@ def _can_mount() -> bool:
 
 def _limit_files() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python has it: the write fails instead
+    sys.dont_write_bytecode = True  # half of a module may be kept for the next process
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_FILE, MOST_FILE))
 
 

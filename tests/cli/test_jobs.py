@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from tests.formats.dicom_scenes import make_slice, save_all
 from typer.testing import CliRunner
 
+import plica
 from plica.cli.jobs import Existing, Job, Manner, find, find_latents, plan
 from plica.cli.main import app
 from plica.errors import InputError, OutputError
@@ -310,3 +311,20 @@ def test_what_could_not_be_done_is_refused_before_the_work(tmp_path, monkeypatch
 
     assert why in str(done.exception)
     assert outputs(tmp_path) == ["in/a.nii.gz", "in/b.nii.gz"]
+
+
+def test_grey_saved_as_colour_is_no_merit_of_the_codec(tmp_path):
+    write_picture(tmp_path / "grey.png")
+    pixels = plica.read(tmp_path / "grey.png").pixels
+    Pillow.fromarray(np.repeat(pixels[0, :, :, 0].T[..., None], 3, -1)).save(
+        tmp_path / "colour.png"
+    )
+    found = {}
+    for name in ("grey", "colour"):
+        words = ("encode", tmp_path / f"{name}.png", "-o", tmp_path / f"{name}.latent", "--json",
+                 "--codec", "linear-4x3-2d")  # fmt: skip
+        (found[name],) = json.loads(run(*words).stdout)["results"]
+
+    assert plica.read(tmp_path / "colour.png").channels == 3
+    assert found["grey"]["voxels_per_code"] == found["colour"]["voxels_per_code"]
+    assert found["grey"]["codes"] == found["colour"]["codes"]

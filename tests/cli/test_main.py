@@ -95,7 +95,11 @@ def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(tmp_path):
 def test_a_full_disk_is_one_sentence_and_nothing_half_written(tmp_path, uncounted):
     array = np.random.default_rng(0).integers(0, 900, (64, 64, 60)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "ct.nii.gz")
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
+    # Python keeps what it compiles even where half of it fits: the next process would stumble.
+    limit = (
+        "import resource, sys; sys.dont_write_bytecode = True; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
+    )
     quiet = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     code = limit + quiet + PLICA[2]
 

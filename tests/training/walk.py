@@ -52,6 +52,7 @@ def main(arguments=None):
         Run.start(options.folder, recipe)
     engine.wait()
     if options.most_bytes:
+        sys.dont_write_bytecode = True  # else half of a module may be kept for the next process
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.most_bytes,) * 2)
     batches = Signalling(recipe, options.send, options.after, options.rank)
     try:

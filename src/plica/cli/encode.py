@@ -114,7 +114,13 @@ def encode(
 
 def count_fewer(image: Image, latent: Latent) -> float | None:
     """How many voxels share one code; None for streams of bytes, which are no codes."""
-    return None if latent.kind == "bitstream" else image.pixels.size / latent.codes.size
+    return None if latent.kind == "bitstream" else count_voxels(image, latent) / latent.codes.size
+
+
+def count_voxels(image: Image, latent: Latent) -> int:
+    """Of all channels; equal ones once: that they are folded once is no merit of the codec."""
+    steps = {record.step: record.undo for record in latent.trail.records}
+    return int(image.pixels.size // steps.get("channels", {}).get("equal", 1))
 
 
 def describe_losses(latent: Latent) -> str:
