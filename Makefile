@@ -10,12 +10,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where development images lie, if they do: radiographs for the demo, real files for the tests.
 SHARED ?= ../shared
 
-.PHONY: demo test coverage check format docs site bench dist packaging clean
+.PHONY: demo test suite coverage check types lint format docs site bench dist packaging clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/plica demo --overwrite --out demo-output $(if $(wildcard $(SHARED)/data),--radiographs $(SHARED))
 
-test: check
+# What takes seconds first; types are checked beside the tests, which leave a core free at times.
+test: lint
+	$(MAKE) --no-print-directory --jobs 2 types suite
+
+suite: $(VENV)/test.installed
 	$(TEST) --durations 15
 
 # Which lines and branches of the package the tests reach, those in processes of their own included.
@@ -23,10 +27,14 @@ coverage: $(VENV)/test.installed
 	$(TEST) -q --cov --cov-report=term --cov-report=json:.cache/coverage.json
 	$(BIN)/python ci/uncovered.py
 
-check: $(VENV)/test.installed
+check: lint types
+
+types: $(VENV)/test.installed
+	$(BIN)/mypy
+
+lint: $(VENV)/test.installed
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests docs benchmarks robustness examples ci README.md ARCHITECTURE.md CONTRIBUTING.md changes
 

@@ -74,7 +74,7 @@ def test_more_names_than_colours_still_look_unlike_each_other():
     assert len({(looks.colour(n), str(looks.dash(n))) for n in names}) == len(names)
 
 
-@pytest.mark.usefixtures("own_fonts")
+@pytest.mark.usefixtures("as_shipped")
 def test_one_drawing_is_one_file_whatever_the_settings():
     before = chart()
     with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "savefig.dpi": 20}):
@@ -92,7 +92,7 @@ def test_drawing_leaves_no_trace_in_the_settings():
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.usefixtures("own_fonts")
+@pytest.mark.usefixtures("as_shipped")
 def test_letters_of_a_pdf_are_letters_that_publishers_take():
     pdf = chart().pdf
 
