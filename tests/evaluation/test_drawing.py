@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -105,6 +106,22 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 
     with pytest.raises(MissingExtra, match=r"plica\[eval\]"):
         draw("empty", lambda page: None, height=1, caption="", alt="")
+
+
+@pytest.mark.parametrize(("stopped", "left"), [(True, KeyboardInterrupt), (False, zlib.error)])
+def test_an_interruption_stays_one_where_a_stream_cannot_be_closed_after_it(
+    stopped, left, monkeypatch
+):
+    def save(*_, **__):
+        try:
+            if stopped:
+                raise KeyboardInterrupt
+        finally:
+            raise zlib.error("inconsistent stream state")
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", save)
+    with pytest.raises(left):
+        chart()
 
 
 def test_an_empty_chart_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -152,7 +153,13 @@ def _style() -> Iterator[Any]:
 
 def _save(page: Any, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
     out = io.BytesIO()
-    page.savefig(out, format=kind, metadata=metadata, **options)
+    try:
+        page.savefig(out, format=kind, metadata=metadata, **options)
+    except zlib.error as error:
+        # Interrupted within a stream, which matplotlib then cannot close: the first counts.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
     return out.getvalue()
 
 
