@@ -211,9 +211,12 @@ def test_fewer_compressed_frames_than_announced_are_refused(tmp_path: Path) -> N
         dicom.read(tmp_path / "a.dcm")
 
 
-def test_more_bits_in_the_data_than_the_header_has_room_for_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("allocated", [8, 16])
+def test_more_bits_in_the_data_than_the_header_allows_are_refused(
+    tmp_path: Path, allocated: int
+) -> None:
     dataset = pydicom.dcmread(packaged("JPGExtended.dcm"))
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, 8, 7
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(UnreadableFile, match="allows 8 bits a value, its compressed data have 12"):
         dicom.read(tmp_path / "a.dcm")

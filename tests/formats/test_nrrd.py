@@ -11,7 +11,7 @@ from plica.errors import (
     UnreadableFile,
     UnsupportedFormat,
 )
-from plica.formats import nrrd
+from plica.formats import metaimage, nrrd
 from plica.image import Display, Image, Unit
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32"]
@@ -182,6 +182,15 @@ def test_a_file_that_is_packed_as_a_whole_is_read(tmp_path, mapped, value):
     path = save(tmp_path / "a.nrrd.gz", array)
     path.write_bytes(gzip.compress(path.read_bytes()))
     assert np.array_equal(nrrd.read(path, mapped=mapped).pixels[0], array)
+
+
+@pytest.mark.parametrize("format_", [nrrd, metaimage])
+def test_a_packed_file_that_is_packed_as_a_whole_once_more_is_read(tmp_path, format_):
+    image = nrrd.read(save(tmp_path / "a.nrrd", numbers("int16")[0]))
+    path = tmp_path / "b.packed"
+    format_.write(image, path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert np.array_equal(format_.read(path).pixels, image.pixels)
 
 
 def test_real_numbers_written_as_text_are_read(tmp_path):

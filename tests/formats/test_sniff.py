@@ -56,6 +56,24 @@ def test_text_under_the_name_of_an_image_is_damage_and_else_no_image(tmp_path):
         identify(tmp_path / "NOTES")
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png", "a.mnc", "a.dcm", "a.latent"])
+def test_what_no_reader_unpacks_is_not_called_damaged(tmp_path, name):
+    heads = {
+        ".npy": b"\x93NUMPY", ".npz": b"PK\3\4", ".png": b"\x89PNG\r\n\x1a\n", ".mnc": b"CDF\1",
+        ".dcm": bytes(128) + b"DICM", ".latent": bytes([9, *[0] * 7]) + b'{"',
+    }  # fmt: skip
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress(heads[name[1:]] + bytes(200), mtime=0))
+    with pytest.raises(UnsupportedFormat, match=rf"unpack it first: gunzip -k {name}\.gz"):
+        identify(packed)
+
+
+def test_packed_text_is_no_image_as_text_is_not(tmp_path):
+    (tmp_path / "labels.csv.gz").write_bytes(gzip.compress(TABLE, mtime=0))
+    with pytest.raises(NotAnImage, match="text"):
+        identify(tmp_path / "labels.csv.gz")
+
+
 def test_a_name_that_promises_another_format_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.png")

@@ -6,8 +6,8 @@ from tests.preparation.conftest import make, there_and_back
 
 from plica.boxes import Box, read_slabs
 from plica.errors import LatentError, SettingsError
-from plica.latent import Record
-from plica.preparation.channels import LARGEST_COUNT, Channels
+from plica.latent import Record, Trail
+from plica.preparation.channels import LARGEST_COUNT, Channels, count_voxels
 from plica.preparation.view import View
 
 
@@ -46,6 +46,20 @@ def test_grey_stored_as_colour_is_one_channel_and_comes_back_as_it_was(has, want
     assert back.pixels.dtype == np.uint8
     assert record.undo["equal"] == has
     assert f"{has} equal channels taken as one" in prepared.provenance.steps
+
+
+@pytest.mark.parametrize(("equal", "counted"), [(True, 24), (False, 72)])
+def test_equal_channels_count_once_where_voxels_are_compared_with_codes(equal, counted):
+    image = make(np.arange(72, dtype=np.uint8).reshape(3, 2, 3, 4) % (24 if equal else 72))
+    _, record = Channels(1).apply(image)
+
+    assert count_voxels(image, Trail((Record("window"), record))) == counted
+
+
+def test_a_strangers_number_of_channels_is_not_divided_by():
+    trail = Trail((Record("channels", {"equal": 0}),))
+    with pytest.raises(LatentError, match="channels"):
+        count_voxels(make(np.zeros((1, 2, 3, 4))), trail)
 
 
 @pytest.mark.parametrize("at", [0, -1])

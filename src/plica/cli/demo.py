@@ -18,7 +18,6 @@ from plica.cli.console import (
     print_table,
     progress,
 )
-from plica.cli.encode import count_voxels
 from plica.cli.jobs import refuse_place
 from plica.cli.samples import Sample, find_packaged, find_radiographs
 from plica.cli.writing import draw_panel, ending_for
@@ -28,6 +27,7 @@ from plica.formats.doors import read, write
 from plica.formats.latents import to_image
 from plica.image import Image
 from plica.metrics.metric import Measurement, measure
+from plica.preparation.channels import count_voxels
 
 COLUMNS = (
     "image", "voxels", "codec", "fewer", "image", "latent",
@@ -157,6 +157,6 @@ def _run(sample: Sample, image: Image, name: str, out: Path, *, draw: bool) -> R
         write(decoded, out / f"{stem}{ending}", overwrite=True)
         draw_panel(out / f"{stem}.panel.png", image, decoded, latent=to_image(latent),
                     title=f"{sample.name} · {name}", overwrite=True)  # fmt: skip
-    fewer = count_voxels(image, latent) / latent.codes.size
+    fewer = count_voxels(image, latent.trail) / latent.codes.size
     measured = measure(image, decoded, metrics=METRICS, strict=False)
     return Row(sample, image, name, fewer, file.stat().st_size, measured, seconds)

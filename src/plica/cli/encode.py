@@ -22,6 +22,7 @@ from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.terms import BURNED_IN
 from plica.image import Image
 from plica.latent import Latent
+from plica.preparation.channels import count_voxels
 
 COLUMNS = ("codec", "modality", "voxels", "unit", "codes", "fewer", "read", "kept", "not kept")
 
@@ -114,13 +115,9 @@ def encode(
 
 def count_fewer(image: Image, latent: Latent) -> float | None:
     """How many voxels share one code; None for streams of bytes, which are no codes."""
-    return None if latent.kind == "bitstream" else count_voxels(image, latent) / latent.codes.size
-
-
-def count_voxels(image: Image, latent: Latent) -> int:
-    """Of all channels; equal ones once: that they are folded once is no merit of the codec."""
-    steps = {record.step: record.undo for record in latent.trail.records}
-    return int(image.pixels.size // steps.get("channels", {}).get("equal", 1))
+    if latent.kind == "bitstream":
+        return None
+    return count_voxels(image, latent.trail) / latent.codes.size
 
 
 def describe_losses(latent: Latent) -> str:

@@ -211,10 +211,12 @@ def _check_stream(header: Header, layout: Layout, syntax: UID, stream: bytes) ->
             f"pixels with {layout.samples} values each, its compressed data {size.columns}×"
             f"{size.rows} with {size.samples}"
         )
-    if size.precision > layout.allocated:
+    # decoders of lossy JPEG cut values to the bits stored; of the others they are whole
+    allowed = max(8, layout.stored) if syntax == JPEG_12_BIT else layout.allocated
+    if size.precision > allowed:
         raise UnreadableFile(
-            f"{header.name} contradicts itself: its header allows {layout.allocated} bits a value, "
-            f"its compressed data have {size.precision}"
+            f"{header.name} contradicts itself: its header allows {allowed} bits a value, "
+            f"its compressed data have {size.precision}; get it anew from where it was compressed"
         )
 
 

@@ -23,6 +23,9 @@ ENDINGS = {
 }  # fmt: skip
 """What a name promises; an ending that is not here promises nothing."""
 
+_READ_PACKED = ("nifti", "nrrd", "metaimage", "mgh")
+"""Formats whose readers unpack a gzipped file on the way."""
+
 _KNOWN_OTHERS = (
     (b"GIF8", "a GIF picture", "save it as PNG"),
     (b"BM", "a BMP picture", "save it as PNG"),
@@ -53,9 +56,11 @@ def identify(path: Path) -> str:
         return "dicom"
     if not path.is_file():
         raise UnreadableFile(f"{path}: there is no such file or folder; check the path")
-    head = _read_head(path)
+    head, packed = _read_head(path)
     if not head:
         raise UnreadableFile(f"{path.name} is empty; get it again")
+    if packed:
+        _refuse_packed(head, path)
     found = _identify_head(head, path)
     promised = ENDINGS.get(find_ending(path.name))
     if promised is not None and promised != found:
@@ -72,25 +77,45 @@ def find_ending(name: str) -> str:
     return max(fitting, key=len, default="")
 
 
-def _read_head(path: Path) -> bytes:
-    """The first bytes, unpacked if gzipped."""
+def _read_head(path: Path) -> tuple[bytes, bool]:
+    """The first bytes, unpacked if gzipped, and whether they were."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
         if not head.startswith(GZIP_MAGIC):
-            return head
+            return head, False
         with gzip.open(path) as unpacked:
-            return unpacked.read(_HEAD)
+            return unpacked.read(_HEAD), True
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableFile(
             f"{path.name} cannot be read ({error}); it is damaged or truncated, get it again"
         ) from error
 
 
+def _refuse_packed(head: bytes, path: Path) -> None:
+    """Refuse what no reader unpacks: its parser would meet gzip's bytes, and call them damage."""
+    found = "zip" if head.startswith(b"PK") else _identify_magic(head)
+    if found and found not in _READ_PACKED:
+        raise UnsupportedFormat(
+            f"{path.name} is packed by gzip, and of gzipped files plica reads NIfTI, NRRD, "
+            f"MetaImage and MGH; unpack it first: gunzip -k {path.name}"
+        )
+
+
 def _identify_head(head: bytes, path: Path) -> str:
-    if head[128:132] == b"DICM":
-        return "dicom"
-    for found, fits in (
+    found = _identify_magic(head)
+    if found:
+        return found
+    if head.startswith(b"PK"):
+        return _identify_zip(path)
+    _refuse_known(head, path.name)
+    return _identify_bare_dicom(head, path)
+
+
+def _identify_magic(head: bytes) -> str:
+    """The format whose files begin so; "" where none does."""
+    fitting = (
+        ("dicom", head[128:132] == b"DICM"),
         ("nifti", _is_nifti(head)),
         ("nrrd", head.startswith(b"NRRD000")),
         ("picture", head.startswith(_PICTURES)),
@@ -99,13 +124,8 @@ def _identify_head(head: bytes, path: Path) -> str:
         ("mgh", _is_mgh(head)),
         ("latent", head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32),
         ("metaimage", _is_metaimage(head)),
-    ):
-        if fits:
-            return found
-    if head.startswith(b"PK"):
-        return _identify_zip(path)
-    _refuse_known(head, path.name)
-    return _identify_bare_dicom(head, path)
+    )
+    return next((found for found, fits in fitting if fits), "")
 
 
 def _is_nifti(head: bytes) -> bool:

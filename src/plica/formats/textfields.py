@@ -114,7 +114,8 @@ def read_packed(
         return _inflate(stream, count, name)
     try:
         if encoding == "gzip":
-            with gzip.GzipFile(fileobj=stream) as unpacked:
+            # its mode is said, since that of a gzipped file is a number, which gzip does not take
+            with gzip.GzipFile(fileobj=stream, mode="rb") as unpacked:
                 return _read_and_verify(unpacked, count, name)
         with bz2.BZ2File(stream) as unpacked:
             return _read_and_verify(unpacked, count, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from plica.boxes import Readable, read_slabs
 from plica.errors import SettingsError
 from plica.image import Image, Pixels
-from plica.latent import Record
+from plica.latent import Record, Trail
 from plica.preparation.scaling import name_type, to_type
 from plica.preparation.step import apply_whole
 from plica.preparation.undo import Undo
@@ -80,6 +81,32 @@ class Channels:
     def recalls(record: Record) -> bool:
         """All that `revert` does."""
         return True
+
+
+def count_voxels(image: Image, trail: Trail) -> int:
+    """How many voxels of an image were folded: of all its channels, but of equal ones once.
+
+    That a grey picture saved in colour is folded once is no merit of the codec, and does not count
+    as one where voxels are compared with codes.
+
+    Args:
+        image: What was encoded, before its preparation.
+        trail: The records of that preparation.
+
+    Raises:
+        LatentError: When the record of the channels is damaged.
+
+    Examples:
+        >>> from plica.grid import Grid
+        >>> from plica.image import Unit
+        >>> grid = Grid.from_spacing((4, 4, 1), (1.0, 1.0, 1.0))
+        >>> grey = Image(np.zeros((3, 4, 4, 1), np.uint8), grid, Unit.DISPLAY)
+        >>> count_voxels(grey, Trail((Channels(1).apply(grey)[1],)))
+        16
+    """
+    undos = [Undo(record) for record in trail.records if "equal" in record.undo]
+    copies = (undo.whole("equal", 2, LARGEST_COUNT) for undo in undos)
+    return image.pixels.size // math.prod(copies)
 
 
 def _are_equal(pixels: Readable) -> bool:
