@@ -59,6 +59,8 @@ command line: `.dcm`).
 - **Limits.** An image of more than 4 GiB, or a packed file that unfolds more than 300 times and
   past 256 MiB, is refused before memory is taken; the message says which `max_bytes=` lets it
   pass.
+- **Packed.** Files packed by gzip are read where they are NIfTI, NRRD, MetaImage or MGH; others are
+  refused with the command that unpacks them. Zips are read where they hold DICOM.
 - Pickles are never opened; a header cannot point to files outside its own folder; outputs are
   written under another name and renamed, and never over an existing file unless `overwrite=True`.
 
