@@ -6,7 +6,7 @@ import pytest
 from tests.formats.scenes import GRIDS, LANDMARK, find_mark, marked, numbers
 
 import plica.formats.dicom
-from plica.errors import InputError, OutputError, UnsupportedFormat
+from plica.errors import InputError, NotAnImage, OutputError, UnsupportedFormat
 from plica.formats import latents
 from plica.formats.doors import FORMATS, WRITERS, read, read_latent, write
 from plica.grid import Grid
@@ -128,6 +128,18 @@ def test_a_folder_is_a_dicom_series(tmp_path, monkeypatch):
         write(image, tmp_path / "a.nii", like=tmp_path)
     with pytest.raises(OutputError, match="dtype"):
         write(image, tmp_path / "series", dtype="int16")
+
+
+@pytest.mark.parametrize("series", [None, 2])
+def test_a_folder_of_other_images_names_one_of_them(tmp_path, series):
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(NotAnImage, match="give a folder, zip or file with some"):
+        read(tmp_path, series=series)
+    write(marked(GRIDS["RAS"]), tmp_path / "b" / "ct.nii.gz")
+    with pytest.raises(
+        NotAnImage, match=r"but 1 file of other formats: name one, such as .*ct\.nii"
+    ):
+        read(tmp_path, series=series)
 
 
 def test_the_door_opens_without_the_libraries_behind_it():

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plica.errors import InputError, LatentError, OutputError, PlicaError, UnsupportedFormat
+from plica.errors import (
+    InputError,
+    LatentError,
+    NotAnImage,
+    OutputError,
+    PlicaError,
+    UnsupportedFormat,
+)
 from plica.formats.limits import DEFAULT_MAX_BYTES
-from plica.formats.sniff import find_ending, identify
+from plica.formats.sniff import ENDINGS, find_ending, identify
 from plica.formats.units import parse_unit
 from plica.image import Image, Unit
 from plica.latent import Latent
@@ -101,6 +109,7 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     """
     place = Path(path)
     found = identify(place)
+    reader: Callable[..., Image]
     if found == "latent":
         raise UnsupportedFormat(
             f"{place.name} is a latent, not an image: decode it (plica decode), or read it with "
@@ -111,7 +120,9 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     known = parse_unit(unit)
     if found == "dicom":
         _refuse(spacing_mm is not None, place, "a DICOM series knows its spacing", "spacing_mm")
-        image: Image = FORMATS.get_thing(found)(place, series=wanted, identity=identity, **asked)
+        reader = FORMATS.get_thing(found)
+        with _pointing_at_others(place):
+            image: Image = reader(place, series=wanted, identity=identity, **asked)
         return image if known is None else image.with_pixels(image.pixels, unit=known)
     _refuse(wanted is not None, place, "only DICOM has series", "series")
     if found in _WITHOUT_SPACING:
@@ -120,8 +131,24 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
         _refuse(spacing_mm is not None, place, "the file knows its spacing", "spacing_mm")
     if found in _MAPPABLE:
         asked["mapped"] = mapped
-    reader: Callable[..., Image] = FORMATS.get_thing(found)
+    reader = FORMATS.get_thing(found)
     return reader(place, unit=known, **asked)
+
+
+@contextmanager
+def _pointing_at_others(folder: Path) -> Iterator[None]:
+    """Of a folder without DICOM, the error says what it holds instead, and how that is read."""
+    try:
+        yield
+    except NotAnImage as error:
+        inside = sorted(folder.rglob("*")) if folder.is_dir() else []
+        others = [one for one in inside if ENDINGS.get(find_ending(one.name), "dicom") != "dicom"]
+        if not others:
+            raise
+        count = f"{len(others)} file{'s' if len(others) > 1 else ''} of other formats"
+        raise NotAnImage(
+            f"{folder.name} holds no DICOM images, but {count}: name one, such as {others[0]}"
+        ) from error
 
 
 def _refuse(needless: bool, path: Path, reason: str, argument: str) -> None:
