@@ -163,11 +163,10 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
     """
     if given is None:
         if source.kind != "hub":
+            published = source.filename and f"; where it was published: {source.filename}"
             raise WeightsError(
-                f"{name} comes without weights: give a local file with --weights FILE. "
-                f"{source.filename} is what it is called where it was published"
-                if source.filename
-                else f"{name} comes without weights: give a local file with --weights FILE"
+                f"{name} comes without weights: give a local file, or the folder it lies in, with "
+                f"--weights{published}"
             )
         return fetch(source.repo, source.filename, source.revision, name=name)
     if given == RANDOM:
