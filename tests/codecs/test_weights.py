@@ -308,7 +308,7 @@ def test_a_file_that_is_gone_by_now_is_refused(tmp_path):
 def test_a_codec_without_a_public_source_asks_for_a_file():
     source = WeightsSource("file", filename="kl-f4/model.ckpt")
 
-    with pytest.raises(WeightsError, match=r"--weights FILE.*kl-f4/model\.ckpt"):
+    with pytest.raises(WeightsError, match=r"local file with --weights.*kl-f4/model\.ckpt"):
         resolve(source, None, name="kl-f4")
 
 

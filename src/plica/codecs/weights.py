@@ -165,8 +165,8 @@ def resolve(source: WeightsSource, given: str | Path | None, *, name: str) -> Pa
         if source.kind != "hub":
             published = source.filename and f"; where it was published: {source.filename}"
             raise WeightsError(
-                f"{name} comes without weights: give a local file, or the folder it lies in, with "
-                f"--weights{published}"
+                f"{name} comes without weights: give a local file with --weights, of several the "
+                f"folder they lie in{published}"
             )
         return fetch(source.repo, source.filename, source.revision, name=name)
     if given == RANDOM:
