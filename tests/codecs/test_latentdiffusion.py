@@ -77,7 +77,7 @@ def test_cards_agree_with_their_networks(name):
 
 
 def test_a_codec_without_public_weights_asks_for_a_file():
-    with pytest.raises(WeightsError, match="--weights FILE"):
+    with pytest.raises(WeightsError, match="local file with --weights"):
         load("kl-f4", device="cpu")
 
 
