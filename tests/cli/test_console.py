@@ -15,6 +15,7 @@ from plica.cli.console import (
     format_bytes,
     format_duration,
     format_shape,
+    keep_end,
     print_json,
     print_table,
 )
@@ -234,3 +235,8 @@ def test_lines_are_for_those_who_want_them(clock, capsys, how):
     count(clock, 60, **how)
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a/b.dcm", "a/b.dcm"), ("aa/b.dcm", "…/b.dcm")])
+def test_of_a_long_name_the_end_is_kept_and_the_cut_is_seen(name, kept):
+    assert keep_end(name, 7) == kept

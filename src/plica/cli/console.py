@@ -284,6 +284,16 @@ def format_duration(seconds: float) -> str:
     return f"{whole / _DAY:.1f} days"
 
 
+def keep_end(name: str, most: int) -> str:
+    """The end of a long name, which tells more than its beginning, with a sign that it is cut.
+
+    Examples:
+        >>> keep_end("archive/patient/slice.dcm", 12)
+        '…t/slice.dcm'
+    """
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 class _Lines(Progress):
     """Progress told in lines: one for what is done, and now and then one for what takes long.
 

@@ -15,6 +15,7 @@ from plica.cli import options as o
 from plica.cli.choosing import check_word
 from plica.cli.console import (
     EXIT_FAILED,
+    keep_end,
     print_error,
     print_json,
     print_note,
@@ -264,7 +265,7 @@ def _telling(manner: Manner) -> Iterator[Callable[[str], None]]:
     """A bar without an end that says what is being done."""
     with progress(quiet=manner.silent, lines=True) as bar:
         task = bar.add_task("measuring", total=None)
-        yield lambda what: bar.update(task, description=what[-60:], advance=1)
+        yield lambda what: bar.update(task, description=keep_end(what, 60), advance=1)
 
 
 def _measure(

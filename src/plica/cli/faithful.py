@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plica.cli.console import progress
+from plica.cli.console import keep_end, progress
 from plica.cli.contenders import Contender
 from plica.cohort import Case
 from plica.errors import InputError, PlicaError
@@ -208,7 +208,9 @@ def judge_all(trial: Trial, journal: Journal, *, silent: bool) -> int:
 
         def tell(case: Case, name: str, part: str = "", *, done: int = 0) -> None:
             about = f": {QUESTIONS.get(part, part)}" if part else ""
-            bar.update(task, description=f"{name_of(case)[-36:]} · {name}{about}", advance=done)
+            bar.update(
+                task, description=f"{keep_end(name_of(case), 36)} · {name}{about}", advance=done
+            )
 
         current: Case | None = None
         image: Image | PlicaError = InputError("")

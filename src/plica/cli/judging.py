@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plica.cli.console import progress
+from plica.cli.console import keep_end, progress
 from plica.cli.contenders import Contender
 from plica.cli.viewing import Viewer
 from plica.errors import InputError, PlicaError
@@ -182,7 +182,9 @@ def judge_all(judging: Judging, journal: Journal, *, silent: bool) -> int:
         task = bar.add_task("judging", total=len(work))
 
         def told(selected: Selected, contender: Contender) -> None:
-            bar.update(task, description=f"{name_of(selected.case)[-40:]} · {contender.name}")
+            bar.update(
+                task, description=f"{keep_end(name_of(selected.case), 40)} · {contender.name}"
+            )
 
         for result in _results(judging, work, told):
             if result is not None:

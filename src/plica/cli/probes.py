@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from plica.cli.console import progress
+from plica.cli.console import keep_end, progress
 from plica.cli.contenders import Contender
 from plica.cli.posing import Asked, Task, sight_of
 from plica.cli.resuming import refuse_report
@@ -100,7 +100,7 @@ class Session:
         codecs = {one.name: one.codec for one in self.contenders}
         for subject in self.task.subjects:
             for name in self.names:
-                bar.update(job, description=f"{name_of(subject.case)[-30:]} · {name}")
+                bar.update(job, description=f"{keep_end(name_of(subject.case), 30)} · {name}")
                 try:
                     view = (
                         views.of_codec(subject, codecs[name])
