@@ -51,21 +51,22 @@ def test_its_blocks_run_one_after_another(made, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.chdir(made)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 9
-    seen, sizes = {}, []
+    assert len(blocks) == 10
+    seen, sizes, gone = {}, [], None
     for block in blocks:
         code = block.replace("num_workers=4", "num_workers=0").replace("range(10)", "range(2)")
         exec(compile(code, "docs/stores.md", "exec"), seen)
+        gone = gone or seen.get("gone")
         sizes.append(len(seen["data"]))
 
     assert seen["batch"]["codes"].shape == (12, 1, 18, 16, 1)
     assert seen["batch"]["mask"].sum((1, 2, 3, 4)).unique().tolist() == [16 * 16, 17 * 16, 18 * 16]
-    assert sizes == [12, 10, 10, 12, 12, 12, 12, 12, 12]
+    assert sizes == [12, 10, 10, 12, 12, 12, 12, 12, 12, 12]
     assert len(seen["train"]) + len(seen["held_out"]) == 12
     assert {type(seen["data"][0]["finding"]), type(seen["data"][0]["patient"])} == {np.float32, str}
     assert seen["image"].grid.shape in {(side, 64, 1) for side in (64, 68, 72)}
     check_bare(seen["store"])
-    check_rest(seen["store"], seen["gone"])
+    check_rest(seen["store"], gone)
     stored = seen["store"].codes(seen["row"]["key"])
     assert np.array_equal(seen["numbers"].numpy(), np.asarray(stored, np.float32))
 
@@ -87,6 +88,19 @@ def check_rest(store, gone):
     for key in rest.keys:
         assert np.array_equal(rest.read(key).codes, store.read(key).codes)
         assert rest.check(key)
+
+
+def test_its_labels_by_key_refuse_a_path_that_has_several_latents(made, tmp_path, monkeypatch):
+    rows = (made / "keys.csv").read_text().splitlines()
+    twice = rows[1].replace(rows[1][:4], "0000", 1)
+    (tmp_path / "keys.csv").write_text("\n".join([*rows, twice]))
+    shutil.copy(made / "labels.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    (block,) = (one for one in blocks if "keys.csv" in one)
+    with pytest.raises(SystemExit, match="several latents"):
+        exec(compile(block, "docs/stores.md", "exec"), {})
+    assert not (tmp_path / "labels_by_key.csv").exists()
 
 
 def test_a_copy_without_the_ledger_opens_and_names_nobody(made, tmp_path):

@@ -1,9 +1,9 @@
-"""Naming a store's latents as people do: by the beginning of a key, or by the image's path."""
+"""Naming a store's latents as people do: by a key's beginning, a path, a folder, a series' mark."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from plica.errors import InputError, UnknownName
@@ -43,6 +43,86 @@ def find_key(store: Store, said: str) -> str:
             "give more of the key"
         )
     return found[0]
+
+
+def find_below(store: Store, folder: str) -> set[str]:
+    """Keys of all latents of a folder of the archive: of what lies in it, or in folders below.
+
+    Of its copies, too: a series that lies in this folder and in another has one latent, wherever it
+    was met first; and a latent with the mark of one of these is of the same series, or image. The
+    ledger says so, as it was when `plica bulk encode` last looked.
+
+    Args:
+        store: Where they are, with its ledger.
+        folder: Its path below the archive, or that of a file or zip: `SMITH_JOHN_3`.
+
+    Raises:
+        UnknownName: No latent is of it.
+        InputError: The store has no ledger, or one that does not know all its latents; or the
+            archive as a whole was named.
+
+    Examples:
+        >>> len(find_below(store, "SMITH_JOHN_3"))  # wants a ledger  # doctest: +SKIP
+        2
+    """
+    said = PurePosixPath(folder).as_posix()
+    if said == ".":
+        raise InputError("give a folder below the archive: all that is in it would be all there is")
+    marks: dict[str, str] = {}
+    with open_paths(store.folder) as paths:
+        known: set[str] = set()
+        for shard, table in _read_marks(store):
+            marks |= table
+            known |= set(paths.of_shard(shard)) if paths else set()
+        if lost := sorted(set(marks) - known):
+            raise InputError(
+                f"of {len(lost)} latents no ledger knows where their images lie, such as "
+                f"{lost[0]}: take the store with the ledger it was made with, or find latents by "
+                "their series' marks"
+            )
+        found = paths.below(said) & set(marks) if paths else set()
+    if not found:
+        raise UnknownName(
+            f"no latent of the store is of {said[:80]!r} or of what lies below it; give the path "
+            "below the archive, as `plica bulk status STORE -o keys.csv` lists them"
+        )
+    theirs = {marks[key] for key in found} - {""}
+    return found | {key for key, mark in marks.items() if mark in theirs}
+
+
+def find_marked(store: Store, mark: str) -> set[str]:
+    """Keys of all latents of one series, by its mark; no ledger is needed.
+
+    Args:
+        store: Where they are.
+        mark: As `plica inspect` shows it, whole: a hash of the series' UID. A number behind it
+            (".2", one of the images that a series parts into) is left away: all of the series is
+            meant.
+
+    Raises:
+        UnknownName: No latent has it.
+
+    Examples:
+        >>> len(find_marked(store, "723206a90037c524"))  # wants a series' own  # doctest: +SKIP
+        1
+    """
+    said = mark.partition(".")[0]
+    found = {
+        key for _, table in _read_marks(store) for key, its in table.items() if said and its == said
+    }
+    if not found:
+        raise UnknownName(
+            f"no latent of the store has the mark {mark[:80]!r}; give it whole, as `plica inspect` "
+            "lists it, or see whether the series is in the store"
+        )
+    return found
+
+
+def _read_marks(store: Store) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of each shard the marks of its latents' series, by key."""
+    for shard, table in zip(store.shards, store.tables(("key", "series")), strict=True):
+        keys, marks = (table.column(name).to_pylist() for name in ("key", "series"))
+        yield shard, dict(zip(keys, marks, strict=True))
 
 
 def paths_of(store: Store) -> dict[str, str]:

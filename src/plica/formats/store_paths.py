@@ -38,6 +38,15 @@ class StorePaths:
         )
         return dict(rows.fetchall())
 
+    def below(self, folder: str) -> set[str]:
+        """Keys of the series at a path or below it; of a copy, the key of the series it is of."""
+        rows = self._db.execute(
+            "SELECT CASE copy_of WHEN '' THEN key ELSE copy_of END FROM series "
+            "WHERE path = :path OR substr(path, 1, length(:path) + 1) = :path || '/'",
+            {"path": folder},
+        )
+        return {key for (key,) in rows.fetchall()}
+
     def explain(self, path: str) -> str:
         """What became of the image of a path that has no latent; empty where nobody knows it."""
         row = self._db.execute(
