@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+import sqlite3
+import zipfile
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.formats.dicom_scenes import make_slice, save_all
 
 from plica.bulk import discovery
 from plica.bulk.discovery import discover, walk
-from plica.bulk.ledger import Ledger
-from plica.bulk.reading import sign
+from plica.bulk.ledger import STATES, Ledger
+from plica.bulk.naming import name_key
+from plica.bulk.reading import read_item, sign
 from plica.errors import UnreadableFile
+from plica.formats.dicom_series import pseudonym
+from plica.formats.store_paths import LEDGER
 
 
 @pytest.fixture
@@ -223,3 +229,97 @@ def test_what_goes_or_is_closed_while_it_is_looked_at_stops_nothing(
     with pytest.raises(UnreadableFile, match="tree cannot be listed: Permission denied"):
         discover(archive, ledger)
     assert ledger.count()["waiting"] == 1
+
+
+# -- DICOM in zips -------------------------------------------------------------------------------
+
+
+def pack_series(folder: Path, archive: Path) -> Path:
+    """Two series in a zip, which is where a patient's name would stand."""
+    for uid in ("1.2.3.7", "1.2.3.8"):
+        slices = [make_slice(at, SeriesInstanceUID=uid) for at in range(3)]
+        save_all(slices, folder / uid)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.dcm")):
+            file.write(path, path.relative_to(folder).as_posix())
+    return archive
+
+
+def rows_of(ledger: Ledger) -> dict[str, tuple[str, str]]:
+    """Path and state of every series by its key."""
+    return {key: (path, state) for state in STATES for key, path, _ in ledger.others(state)}
+
+
+def test_a_series_in_a_zip_is_known_by_its_uids_wherever_it_lies(tmp_path: Path, ledger: Ledger):
+    tree = tmp_path / "tree"
+    first = pack_series(tree / "a", tree / "b" / "ROE_FIRST.zip")
+    shutil.copy(first, tree / "b" / "ROE_SECOND.zip")
+    discover(tree, ledger)
+    keys = {name_key(f"dicom {pseudonym(uid)}") for uid in ("1.2.3.7", "1.2.3.8")}
+    assert {key for key, (_, state) in rows_of(ledger).items() if state == "waiting"} == keys
+    assert sorted(paths(ledger, "duplicate")) == ["b/ROE_FIRST.zip"] * 2 + ["b/ROE_SECOND.zip"] * 2
+    shutil.rmtree(tree / "a")
+    first.unlink()
+    discover(tree, ledger)
+    assert rows_of(ledger) == dict.fromkeys(keys, ("b/ROE_SECOND.zip", "waiting"))
+    (image,) = {read_item(tree, item, max_bytes=1 << 20).grid.shape for item in items(ledger)}
+    assert image[2] == 3
+
+
+def items(ledger: Ledger):
+    ledger.plan(most_series=10, most_bytes=1 << 30)
+    return [item for task in ledger.tasks() for item in task.items]
+
+
+def test_a_zip_that_holds_other_images_of_a_series_is_scattered(tmp_path: Path, ledger: Ledger):
+    tree = tmp_path / "tree"
+    pack_series(tmp_path / "made", tree / "all.zip")
+    shutil.copytree(tmp_path / "made" / "1.2.3.7", tree / "part")
+    next((tree / "part").iterdir()).unlink()
+    discover(tree, ledger)
+    assert sorted(paths(ledger, "scattered")) == ["all.zip", "part"]
+    assert paths(ledger) == ["all.zip"]
+
+
+def make_old(ledger: Ledger, store: Path, state: str) -> dict[str, str]:
+    """What an earlier version left: keys of series in zips made of path and mark."""
+    old = {}
+    with closing(sqlite3.connect(store / LEDGER)) as db, db:
+        found = db.execute("SELECT key, path, part FROM series WHERE path LIKE '%.zip'").fetchall()
+        for key, path, part in found:
+            old[key] = name_key(f"file {path} {part}")
+            db.execute(
+                "UPDATE series SET key = ?, instances = '', state = ? WHERE key = ?",
+                (old[key], state, key),
+            )
+    return old
+
+
+@pytest.mark.parametrize("resaved", [False, True])
+def test_a_store_with_keys_of_zips_names_goes_on_with_them(
+    tmp_path: Path, ledger: Ledger, resaved: bool
+):
+    archive = pack_series(tmp_path / "made", tmp_path / "tree" / "ROE.zip")
+    discover(archive.parent, ledger)
+    old = make_old(ledger, tmp_path / "store", "done")
+    assert len(old) == 2
+    (archive.parent / "new.txt").write_text("so that the folder is looked into again")
+    if resaved:
+        os.utime(archive, (1, 1))
+    discover(archive.parent, ledger)
+    assert rows_of(ledger) == dict.fromkeys(old.values(), ("ROE.zip", "done"))
+    assert (ledger.count_deleted(), ledger.count_changed()) == (0, 2 * resaved)
+
+
+@pytest.mark.parametrize("state", ["failed", "waiting", "gone"])
+def test_what_has_no_latent_yet_is_known_by_its_uids_from_then_on(
+    tmp_path: Path, ledger: Ledger, state: str
+):
+    archive = pack_series(tmp_path / "made", tmp_path / "tree" / "ROE.zip")
+    discover(archive.parent, ledger)
+    old = make_old(ledger, tmp_path / "store", state)
+    (archive.parent / "new.txt").write_text("so that the folder is looked into again")
+    discover(archive.parent, ledger)
+    assert rows_of(ledger) == dict.fromkeys(old, ("ROE.zip", "waiting"))
+    assert {item.key for item in items(ledger)} == set(old)

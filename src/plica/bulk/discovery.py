@@ -249,7 +249,9 @@ def _describe(archive: Path, source: Source) -> Found:
     path = source.path.relative_to(archive).as_posix()
     # Without UIDs of its images it cannot be told from others of its series, and is itself.
     known = source.mark and source.instances
-    identity = f"dicom {source.mark}" if known else f"file {path} {source.series or ''}"
+    by_path = f"file {path} {source.series or ''}"
+    identity = f"dicom {source.mark}" if known else by_path
+    zipped = known and source.path.suffix.lower() == ".zip"
     names = tuple(sorted(file.name for file in source.files))
     files = list_files(source.path, names)
     return Found(
@@ -260,4 +262,5 @@ def _describe(archive: Path, source: Source) -> Found:
         signature=digest(files),
         files=names,
         instances=source.instances if known else "",
+        former=name_key(by_path) if zipped else "",
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 
 from plica.bulk.naming import name_key
 from plica.bulk.task import Found
@@ -70,6 +71,7 @@ class Look:
         self, folder: str, signature: str, found: Sequence[Found], left: Sequence[tuple[str, str]]
     ) -> None:
         """What a folder holds now; of what is done already, only that it changed."""
+        found = [self._keep_key(one) for one in found]
         here = {one.key for one in found}
         known = self._db.execute("SELECT key FROM series WHERE folder = ?", (folder,)).fetchall()
         for (key,) in known:
@@ -81,6 +83,18 @@ class Look:
         self._db.execute(
             "INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", (folder, signature, self.number)
         )
+
+    def _keep_key(self, one: Found) -> Found:
+        """A series in a zip, under the key that the ledger has for it from earlier versions.
+
+        A latent has that key, too, which cannot change: under another it would be encoded again.
+        Without one it is known by its UIDs from now on.
+        """
+        if not one.former:
+            return one
+        self._db.execute("DELETE FROM series WHERE key = ? AND state != 'done'", (one.former,))
+        met = self._db.execute("SELECT 1 FROM series WHERE key = ?", (one.former,)).fetchone()
+        return one if met is None else replace(one, key=one.former)
 
     def record_closed(self, folder: str, reason: str) -> None:
         """A folder that cannot be listed: what is known of it and those below it stays."""

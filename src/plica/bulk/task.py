@@ -22,6 +22,7 @@ class Found:
         signature: Of its files; see `reading.sign`.
         files: Their names, where `path` is a folder of several series.
         instances: Of a DICOM series: a hash of its images, equal for copies.
+        former: The key that ledgers from before DICOM in zips was known by its UIDs have for it.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Found:
     signature: str
     files: tuple[str, ...] = ()
     instances: str = ""
+    former: str = ""
 
 
 @dataclass(frozen=True)

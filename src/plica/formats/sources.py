@@ -264,14 +264,11 @@ def _look_inside(name: str, file: Path, skipped: list[Skipped]) -> list[Source]:
     skipped.extend(Skipped(file / one, "not DICOM") for one in foreign)
     if len(looked.series) == 1:
         (lone,) = looked.series
-        return [Source(name, file, mark=lone.series, kind=lone.kind, patient=lone.patient)]
+        return [Source(name, file, **_marks(lone))]
     return [
-        Source(
-            f"{name}/series-{at}", file, series=one.series, mark=one.series, number=at,
-            kind=one.kind, patient=one.patient,
-        )
+        Source(f"{name}/series-{at}", file, series=one.series, number=at, **_marks(one))
         for at, one in enumerate(looked.series, start=1)
-    ]  # fmt: skip
+    ]
 
 
 def _find_series(
