@@ -181,6 +181,24 @@ def test_of_images_in_a_folder_it_is_said_where_names_may_be(decoded):
     assert [one["identity"] for one in listed["images"]] == [None, None]
 
 
+def test_of_images_that_cannot_be_read_it_is_said_where_names_may_be(decoded):
+    nibabel = pytest.importorskip("nibabel")
+    two = nibabel.MGHImage(np.zeros((4, 4, 4, 2), np.float32), np.eye(4))
+    nibabel.save(two, decoded / "two.mgz")
+    np.savez(decoded / "bare.npz", np.zeros((4, 4, 4), np.float32))
+    (decoded / "short.mha").write_bytes(b"")
+    (decoded / "IM9").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL\x04")
+    done = run("inspect", decoded)
+    assert done.exit_code == 1
+    said = " ".join(done.stderr.split())
+    assert "note: identity in mgh files: not looked for; of this format, the tags" in said
+    assert "note: identity in array files: not looked for" in said
+    assert "note: identity in metaimage files: not looked for; of this format, Comment" in said
+    assert "note: identity in nrrd files: not looked for; of this format, content" in said
+    assert said.count("identity in nifti files") == 1
+    assert "note: identity in DICOM files that cannot be read: not looked for; they may" in said
+
+
 def test_of_zips_of_dicom_in_a_folder_the_kinds_of_identity_are_said(scan, decoded):
     with zipfile.ZipFile(decoded / "ct.zip", "w") as packed:
         for file in scan.iterdir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -30,6 +30,7 @@ from plica.errors import PlicaError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.naming import find_format, order_kinds, say_named, say_unsearched
+from plica.formats.sniff import ENDINGS, find_ending, identify
 from plica.formats.sources import Source, find_named, find_sources
 from plica.grid import Grid
 from plica.image import Image
@@ -133,7 +134,7 @@ def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: b
     if beside:
         kind = "other image" if found.series else "image"
         print_table(count_kind(kind, len(beside)), COLUMNS, looked.rows)
-    for line in _say_identity(looked.kinds):
+    for line in _say_identity(looked.kinds, looked.unread):
         print_note(line)
     for _, why in looked.failed:
         print_error(why)
@@ -141,17 +142,18 @@ def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: b
 
 
 class _Looked(NamedTuple):
-    """What came of images, one after the other: for a table, for machines, and what failed."""
+    """What came of images: for a table, for machines, what failed, and of which formats."""
 
     rows: list[tuple[str, ...]]
     records: list[dict[str, Any]]
     failed: list[tuple[str, str]]
     kinds: dict[str, Named]
+    unread: set[str]
 
 
 def _look_at(folder: Path, images: list[Source], reading: Reading, *, quiet: bool) -> _Looked:
     """Read images of a folder one after the other."""
-    rows, records, failed, kinds = looked = _Looked([], [], [], {})
+    rows, records, failed, kinds, unread = looked = _Looked([], [], [], {}, set())
     with progress(quiet=quiet) as bar:
         for source in bar.track(images, description="reading"):
             series = "" if source.number is None else f", series {source.number}"
@@ -162,6 +164,7 @@ def _look_at(folder: Path, images: list[Source], reading: Reading, *, quiet: boo
             except PlicaError as error:
                 failed.append((name, speak_shell(str(error))))
                 rows.append((name, *[""] * (len(COLUMNS) - 2), "cannot be read"))
+                unread.add(_guess_format(source.path))
                 continue
             facts = _describe_image(image)
             spacing = facts["spacing"].removesuffix(" mm")
@@ -179,15 +182,37 @@ def _find_named(file: Path, image: Image, max_bytes: int) -> Named:
     return find_identity(file, image.provenance.series, max_bytes=max_bytes)
 
 
-def _say_identity(kinds: Mapping[str, Named]) -> list[str]:
-    """Of the readers of a table's images, a line for each format on the identity in its files."""
+def _guess_format(file: Path) -> str:
+    """The format of a file that cannot be read, by its first bytes or else its name; "" if none."""
+    if file.suffix.lower() == ".zip":
+        return "dicom"  # of nothing else are zips read
+    try:
+        return identify(file)
+    except PlicaError:
+        return ENDINGS.get(find_ending(file.name), "")
+
+
+def _say_identity(kinds: Mapping[str, Named], unread: Set[str]) -> list[str]:
+    """Of a table's images, a line for each format on the identity in its files.
+
+    Args:
+        kinds: What was found in those that were read, by their reader.
+        unread: Formats of those that cannot be read, in which names stand as well.
+    """
     said = {
         find_format(reader): say_unsearched(reader)
         if named is None
         else say_named(order_kinds(named), "the files name")
         for reader, named in kinds.items()
     }
-    return [f"identity in {form} files: {line}" for form, line in sorted(said.items())]
+    said = {form: say_unsearched(form) for form in unread - {"", "dicom"}} | said
+    lines = [f"identity in {form} files: {line}" for form, line in sorted(said.items())]
+    if named := [{"dicom": "DICOM", "": "other"}[one] for one in ("dicom", "") if one in unread]:
+        lines.append(
+            f"identity in {' and '.join(named)} files that cannot be read: not looked for; they "
+            "may name a patient all the same"
+        )
+    return lines
 
 
 def _describe_grid(grid: Grid) -> dict[str, Any]:
