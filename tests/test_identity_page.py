@@ -145,6 +145,20 @@ def test_a_latent_with_any_identity_is_refused(latent, tmp_path):
         latents.read_header(path)
 
 
+def test_what_is_decoded_out_of_a_store_is_named_by_keys_made_as_it_says(study, tmp_path):
+    pytest.importorskip("pyarrow")
+    from plica.formats.store import Store
+
+    store = tmp_path / "store"
+    run("bulk", "encode", study.parents[1], "-o", store, "-c", "linear-4x1-3d", "-q")
+    run("bulk", "decode", store, "-o", tmp_path / "decoded", "-q")
+    rows = Store.open(store).rows(["key", "series"]).to_pylist()
+    made = {hashlib.sha256(f"dicom {row['series']}".encode()).hexdigest()[:32] for row in rows}
+    assert made == {row["key"] for row in rows}
+    assert {path.name.partition(".")[0] for path in (tmp_path / "decoded").iterdir()} == made
+    assert "SHA-256 of `dicom ` and the mark, its first 32 digits" in PAGE
+
+
 def test_of_a_store_shards_and_index_say_nothing_of_who(study, tmp_path):
     pytest.importorskip("pyarrow")
     store = tmp_path / "store"
