@@ -23,8 +23,8 @@ def test_cells_keep_their_commas_line_breaks_and_quotes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1\n".encode("utf-16"), "cannot be read"),
-        (b"a,b\n\xff\xfe,1\n", "cannot be read"),
+        ("a,b\n1\n".encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("a,b\nSchädel,1\n".encode("latin-1"), "not UTF-8; save it as UTF-8"),
         ("a,b\n1\n", "line 2: the row has another number of cells"),
         ("a,b\n1,2,3\n", "line 2: the row has another number of cells"),
         ('a,b\n"1,2\n', "cannot be read"),

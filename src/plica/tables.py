@@ -81,7 +81,12 @@ def _lines(path: Path) -> Iterator[list[str]]:
         # Spreadsheets put a byte order mark first.
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from csv.reader(file, delimiter=separator, strict=True)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the table {path} cannot be read: its text is not UTF-8; save it as UTF-8 (in a "
+            "spreadsheet 'CSV UTF-8')"
+        ) from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"the table {path} cannot be read: {error}") from error
 
 

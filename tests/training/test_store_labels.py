@@ -22,7 +22,8 @@ from plica.errors import InputError, LatentError, SettingsError
 from plica.formats.store import Store
 from plica.training.store_labels import Labels
 
-pytest.importorskip("pyarrow")
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,75 @@ def test_labels_that_are_floats_are_as_wide_as_codes(store, tmp_path):
         batches = DataLoader(Subset(data, [0]), batch_size=1), DataLoader(data.stream())
         for loader in batches:
             assert next(iter(loader))["finding"].dtype == dtype
+
+
+def table_of(folder, store, values, kind="csv"):
+    """A table that gives the store's first latents a finding each."""
+    keys = Store.open(store).keys[: len(values)]
+    path = folder / f"findings.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pyarrow.table({"key": keys, "finding": values}), path)
+    else:
+        path.write_text("key,finding\n" + "".join(map("{},{}\n".format, keys, values)))
+    return path, keys
+
+
+def findings_of(path, kind, store):
+    labels = Labels(path, on="key", column="key", kinds={"finding": kind}, subset=True)
+    return [item["finding"] for item in plica.open_store(store, labels=labels)]
+
+
+@pytest.fixture(scope="module")
+def encoded(archive, tmp_path_factory):
+    return encode(archive, tmp_path_factory.mktemp("encoded") / "store", keep_paths=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["0", "1", "FALSE", "true"], "csv"),
+        ([False, True, False, True], "parquet"),
+        ([0.0, 1.0, 0.0, 1.0], "parquet"),
+        ([0, 1, 0, 1], "parquet"),
+    ],
+    ids=str,
+)
+def test_truths_are_read_as_what_they_say_and_count_as_0_and_1(encoded, tmp_path, values, form):
+    path, _ = table_of(tmp_path, encoded, values, form)
+    for kind in (bool, np.bool_, float, np.float64):
+        assert findings_of(path, kind, encoded) == [0, 1, 0, 1]
+    assert [type(one) for one in findings_of(path, bool, encoded)] == [bool] * 4
+    if values[1] != 1.0 or values[1] is True:
+        assert findings_of(path, int, encoded) == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "form"),
+    [
+        ("", bool, "csv"),
+        ("2", bool, "csv"),
+        ("no", bool, "csv"),
+        ("nan", bool, "csv"),
+        (None, bool, "parquet"),
+        (float("nan"), bool, "parquet"),
+        ("nan", float, "csv"),
+        ("-inf", float, "csv"),
+        ("1e300", float, "csv"),
+        ("1e10", np.float16, "csv"),
+        ("300", np.int8, "csv"),
+        (float("nan"), float, "parquet"),
+        (float("nan"), np.float64, "parquet"),
+    ],
+)
+def test_what_is_not_of_its_kind_is_refused_with_row_and_value(
+    encoded, tmp_path, value, kind, form
+):
+    path, keys = table_of(tmp_path, encoded, [value], form)
+    said = "" if value is None else str(value)
+    with pytest.raises(InputError) as caught:
+        findings_of(path, kind, encoded)
+    assert f"key {keys[0]!r}: finding is {said!r}, but {kind.__name__} was" in str(caught.value)
+    assert (": 0, 1, true or false" in str(caught.value)) == (kind is bool)
 
 
 def test_a_kind_that_is_no_type_is_refused_at_once():

@@ -18,7 +18,9 @@ from plica.formats.store import Store
 from plica.formats.store_paths import LEDGER, open_paths
 from plica.tables import Row, read_table
 
-Value = str | int | float
+Value = str | int | float | np.generic
+_BOOLEANS = (bool, np.bool_)
+_TRUTHS = {"true": True, "false": False}
 SOURCE = "source"
 LEAVING_OUT = 'Labels(..., missing="leave-out")'
 """How rows without a latent are left out, as messages say it."""
@@ -40,7 +42,8 @@ class Labels:
             paths, `source` is asked of the store's ledger (`ledger.sqlite`), which does.
         column: The table's column of the same values.
         kinds: Which columns to take, and as what: {"finding": float}. None takes all as text. A
-            float comes as float32, as codes do; np.float64 keeps double precision.
+            float comes as float32, as codes do; np.float64 keeps double precision. A bool is read
+            from 0, 1, true and false, and these two are 1 and 0 where a number is asked for.
         subset: Whether latents without a row are left out. Otherwise they are an error. A row
             without a latent is another matter: see `missing`.
         missing: What to do with rows that have no latent, for their image is not in the archive or
@@ -239,9 +242,34 @@ def _choose(labels: Labels, rows: Sequence[Row]) -> Mapping[str, type[Value]]:
 
 def _convert(row: Row, name: str, kind: type[Value], labels: Labels) -> Value:
     try:
-        return kind(row[name])
-    except (KeyError, ValueError) as error:
+        return _parse(row[name], kind)
+    except (KeyError, ValueError, OverflowError) as error:
         raise InputError(
             f"{labels.name}, {labels.column} {row[labels.column]!r}: {name} is "
-            f"{row.get(name, '')!r}, but {kind.__name__} was expected"
+            f"{row.get(name, '')!r}, but {kind.__name__} was expected{_explain_kind(kind)}"
         ) from error
+
+
+def _parse(text: str, kind: type[Value]) -> Value:
+    """A cell as what it shall be; Parquet's booleans come as "True" and "False"."""
+    truth = _TRUTHS.get(text.strip().lower())
+    if issubclass(kind, _BOOLEANS):  # Python's own bool is True of any text, "0" too
+        number = float(text) if truth is None else float(truth)
+        if number not in {0.0, 1.0}:
+            raise ValueError(f"{text} is neither")
+        return kind(number)
+    if issubclass(kind, int | float | np.number) and truth is not None:
+        return kind(truth)
+    with np.errstate(over="ignore"):
+        value = kind(text)
+        # A float is handed out as float32, where 1e300 would be infinite.
+        seen = np.float32(value) if kind is float else value
+    if isinstance(seen, float | np.inexact) and not np.isfinite(seen):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+def _explain_kind(kind: type[Value]) -> str:
+    if issubclass(kind, _BOOLEANS):
+        return ": 0, 1, true or false"
+    return ": a finite number" if issubclass(kind, float | np.inexact) else ""
