@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.bulk.conftest import CODEC
 from tests.bulk.test_mishaps import make_volume
@@ -37,6 +38,13 @@ def archive(tmp_path: Path) -> Path:
 
 def encode(archive: Path, *words: object) -> Result:
     return call("encode", archive, "-o", archive.parent / "store", "-c", CODEC, *words)
+
+
+def write_series(path: Path, volumes: int) -> None:
+    """A NIfTI file of several volumes."""
+    nibabel = pytest.importorskip("nibabel")
+    pixels = np.zeros((8, 8, 4, volumes), np.float32)
+    nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), path)
 
 
 def status(archive: Path, *words: object) -> Result:
@@ -198,6 +206,28 @@ def test_an_archive_without_an_image_is_an_error_to_machines_too(tmp_path: Path)
     said = encode(tmp_path / "archive", "--json")
     assert said.exit_code == 1
     assert json.loads(said.stdout)["error"].startswith("the archive holds no image")
+
+
+def test_a_file_that_asks_for_an_option_bulk_lacks_is_told_a_way_that_there_is(archive: Path):
+    np.save(archive / "bare.npy", np.zeros((8, 8, 4), np.float32))
+    write_series(archive / "several.nii", 3)
+    told = {
+        "bare.npy": ("--spacing i,j,k", "plica encode SOURCE --spacing …`, or save it as .npz or"),
+        "several.nii": ("--volume 0 to", "plica encode SOURCE --volume …`, or save its volumes as"),
+    }
+    ran, asked = encode(archive), status(archive)
+    for path, words in told.items():
+        assert all(word in plain(ran.stderr) for word in words)
+        for records in (encode(archive, "--json"), status(archive, "--json")):
+            [one] = [f for f in json.loads(records.stdout)["failures"] if f["path"] == path]
+            assert all(word in one["reason"] for word in words)
+            assert "spacing_mm" not in one["reason"]
+            assert "volume=" not in one["reason"]
+    assert "spacing_mm" not in asked.stdout
+    alone = CliRunner().invoke(app, [
+        "encode", str(archive / "bare.npy"), "-o", str(archive.parent / "a.latent"), "-c", CODEC,
+        "--spacing", "1,1,2"])  # fmt: skip
+    assert alone.exit_code == 0  # the way that is named
 
 
 def test_the_codec_is_loaded_once(archive: Path, monkeypatch: pytest.MonkeyPatch):

@@ -21,6 +21,7 @@ from plica.bulk.task import Order
 from plica.bulk.worker import load_codec
 from plica.cli import completing
 from plica.cli import options as o
+from plica.cli.bulk_reasons import explain_reason
 from plica.cli.bulk_watch import watch
 from plica.cli.choosing import (
     asked_preparing,
@@ -38,7 +39,6 @@ from plica.cli.console import (
     print_note,
     print_table,
     progress,
-    speak_shell,
 )
 from plica.cli.jobs import Manner
 from plica.cli.reading import refuse_missing
@@ -325,7 +325,7 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
     with Ledger(store) as ledger:
         counts = ledger.count()
         changed, renewable = ledger.count_changed(), ledger.count_renewable()
-        failures = list(ledger.failures())
+        failures = [(key, path, explain_reason(why)) for key, path, why in ledger.failures()]
         left_out = sum(1 for _ in ledger.left_out())
     nothing = (
         ""
@@ -348,9 +348,9 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
     if nothing:
         print_error(nothing)
     for _, path, reason in failures[:_SHOWN]:
-        print_error(speak_shell(f"{path}: {reason}"))
+        print_error(f"{path}: {reason}")
     for one in ran.kept[:_SHOWN]:
-        print_error(speak_shell(f"{one.path}: its latent stays as it was: {one.reason}"))
+        print_error(f"{one.path}: its latent stays as it was: {explain_reason(one.reason)}")
     return code
 
 
@@ -484,5 +484,5 @@ def to_json(
             "interrupted": ran.interrupted,
         },
         "failures": [{"key": k, "path": p, "reason": r} for k, p, r in failures],
-        "kept": [vars(one) for one in ran.kept],
+        "kept": [vars(one) | {"reason": explain_reason(one.reason)} for one in ran.kept],
     }

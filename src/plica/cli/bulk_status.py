@@ -15,6 +15,7 @@ from plica.bulk.ledger import STATES, Ledger
 from plica.bulk.lock import find_driver
 from plica.bulk.marker import count_through
 from plica.cli import options as o
+from plica.cli.bulk_reasons import explain_reason
 from plica.cli.console import format_bytes, print_json, print_note, print_table
 from plica.cli.reading import refuse_missing
 from plica.evaluation.text import say_count
@@ -63,7 +64,7 @@ def status(
     refuse_missing(store, "store")
     with reading_only(store) as (opened, ledger):
         counts, totals = ledger.count(), ledger.totals()
-        failures = list(ledger.failures())
+        failures = [(key, path, explain_reason(why)) for key, path, why in ledger.failures()]
         others = {state: list(ledger.others(state)) for state in ("gone", "duplicate", "scattered")}
         skipped = list(ledger.left_out())
         changed, deleted = ledger.count_changed(), ledger.count_deleted()
