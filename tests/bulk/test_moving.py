@@ -83,13 +83,14 @@ def test_images_that_are_there_again_are_no_longer_deleted(order: Order):
     assert (states(order), deleted(order)) == ({"done": 4}, 0)
 
 
-def test_a_store_of_nothing_yet_may_be_begun_anywhere(tmp_path: Path):
+@pytest.mark.parametrize("habits", [None, MOVED], ids=["unsaid", "moved"])
+def test_a_store_of_nothing_yet_may_be_begun_anywhere(tmp_path: Path, habits: Habits | None):
     (tmp_path / "empty").mkdir()
     order = Order(tmp_path / "empty", tmp_path / "store", CODEC, device="cpu")
     open_store(order.store, load_codec(order), "float16", {})
     run(order)
     make_volume(tmp_path / "full" / "a.nii")
-    assert run(elsewhere(order, tmp_path / "full"), MOVED).done == 1
+    assert run(elsewhere(order, tmp_path / "full"), habits).done == 1
 
 
 def test_a_place_that_may_not_be_entered_holds_nothing(order: Order, monkeypatch):

@@ -208,6 +208,50 @@ def test_an_archive_without_an_image_is_an_error_to_machines_too(tmp_path: Path)
     assert json.loads(said.stdout)["error"].startswith("the archive holds no image")
 
 
+@pytest.mark.parametrize("wrong", ["empty", "text", "file", "deep/empty"])
+def test_a_wrong_archive_leaves_no_store_behind(archive: Path, wrong: str):
+    folder = archive.parent / wrong
+    if wrong == "file":
+        folder.write_text("no folder")
+    else:
+        folder.mkdir(parents=True)
+    if wrong == "text":
+        (folder / "notes.txt").write_text("no image")
+    store = archive.parent / "store"
+    said = call("encode", folder, "-o", store, "-c", CODEC)
+    assert said.exit_code == 1
+    assert not store.exists()
+    assert ("1 file is left out: notes.txt: " in plain(said.stderr)) == (wrong == "text")
+    assert "--left-out" not in said.stderr  # of which store?
+    assert encode(archive).exit_code == 0  # the corrected command
+
+
+def test_a_store_that_was_there_stays_and_so_does_a_folder(archive: Path):
+    (archive.parent / "empty").mkdir()
+    store = archive.parent / "store"
+    store.mkdir()
+    call("encode", archive.parent / "empty", "-o", store, "-c", CODEC)
+    assert list(store.iterdir()) == []
+    encode(archive)
+    for file in archive.iterdir():
+        file.unlink()
+    encode(archive)
+    assert json.loads(status(archive, "--json").stdout)["done"] == N
+    (archive.parent / "own").mkdir()
+    (archive.parent / "own" / "ledger.sqlite").write_text("mine")
+    refused = call("encode", archive, "-o", archive.parent / "own", "-c", CODEC)
+    assert "not empty" in str(refused.exception)
+    assert [one.name for one in (archive.parent / "own").iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_store_given_as_the_archive_is_called_so(archive: Path):
+    encode(archive)
+    refused = call("encode", archive.parent / "store", "-o", archive.parent / "new", "-c", CODEC)
+    assert isinstance(refused.exception, SettingsError)
+    assert "is a store of latents and holds no image" in str(refused.exception)
+    assert not (archive.parent / "new").exists()
+
+
 def test_a_file_that_asks_for_an_option_bulk_lacks_is_told_a_way_that_there_is(archive: Path):
     np.save(archive / "bare.npy", np.zeros((8, 8, 4), np.float32))
     write_series(archive / "several.nii", 3)

@@ -35,7 +35,8 @@ def check_archive(order: Order, ledger: Ledger, *, moved: bool) -> None:
     """
     here = name_key(str(order.archive.resolve()))
     if ledger.facts().get(ARCHIVE, here) != here:
-        if not moved:
+        # Of what knows of no series, such as of a wrong folder, nothing can be lost.
+        if not moved and any(ledger.count().values()):
             raise SettingsError(
                 f"{order.store} was begun with another archive than {order.archive}: give that one "
                 "a store of its own, or say that the archive was moved (--moved)"

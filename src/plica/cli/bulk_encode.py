@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from plica.bulk.beginning import removing_unused
 from plica.bulk.crew import Crew, OwnProcess, RayCrew
 from plica.bulk.engine import Habits, Ran, encode_archive, open_store
 from plica.bulk.forecast import Estimate, format_rate
@@ -21,7 +22,7 @@ from plica.bulk.task import Order
 from plica.bulk.worker import load_codec
 from plica.cli import completing
 from plica.cli import options as o
-from plica.cli.bulk_reasons import explain_reason
+from plica.cli.bulk_reasons import explain_nothing, explain_reason
 from plica.cli.bulk_watch import watch
 from plica.cli.choosing import (
     asked_preparing,
@@ -47,6 +48,7 @@ from plica.codecs.codec import Codec
 from plica.errors import SettingsError, TooLarge
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.store import Store
+from plica.formats.store_facts import FACTS
 from plica.formats.store_index import import_arrow
 from plica.formats.store_paths import LEDGER, PATHS
 
@@ -262,16 +264,16 @@ def encode(
     )
     manner = Manner(as_json, quiet)
     try:
-        open_store(order.store, loaded, dtype, facts)  # type: ignore[arg-type]
-        del loaded  # Ray's workers load their own
-        with progress(quiet=manner.silent, lines=True, each=LINE_OF_HOURS) as bar:
-            watcher = watch(bar, limit, silent=manner.silent, hired=0 if alone else workers)
-            ran = encode_archive(order, hire, habits=habits, watcher=watcher)
-        code = _report(order.store, ran, manner, time.perf_counter() - begun)
+        with removing_unused(order.store):
+            open_store(order.store, loaded, dtype, facts)  # type: ignore[arg-type]
+            del loaded  # Ray's workers load their own
+            with progress(quiet=manner.silent, lines=True, each=LINE_OF_HOURS) as bar:
+                watcher = watch(bar, limit, silent=manner.silent, hired=0 if alone else workers)
+                ran = encode_archive(order, hire, habits=habits, watcher=watcher)
+            raise typer.Exit(_report(order.store, ran, manner, time.perf_counter() - begun))
     except KeyboardInterrupt:
         print_error("stopped at once; what is in the store stays, and the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    raise typer.Exit(code)
 
 
 def _share_out(memory: int | None) -> dict[str, int]:
@@ -308,6 +310,11 @@ def _check_places(order: Order) -> None:
             f"archive {order.archive} and store {order.store} lie within each other: the store "
             "would be looked through for images; choose a folder beside the archive"
         )
+    if (archive / FACTS).is_file() and (archive / "shards").is_dir():
+        raise SettingsError(
+            f"{order.archive} is a store of latents and holds no image: give the folder of the "
+            "images, and the store with -o"
+        )
 
 
 def _check_cards(gpus: float, workers: int, address: str) -> None:
@@ -326,12 +333,9 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
         counts = ledger.count()
         changed, renewable = ledger.count_changed(), ledger.count_renewable()
         failures = [(key, path, explain_reason(why)) for key, path, why in ledger.failures()]
-        left_out = sum(1 for _ in ledger.left_out())
-    nothing = (
-        ""
-        if ran.interrupted or any(counts.values())
-        else ("the archive holds no image: was another folder meant?")
-    )
+        skipped = list(ledger.left_out())
+    left_out = len(skipped)
+    nothing = "" if ran.interrupted or any(counts.values()) else explain_nothing(skipped)
     wrong = failures or ran.kept or nothing
     code = EXIT_INTERRUPTED if ran.interrupted else EXIT_FAILED if wrong else 0
     if manner.as_json:
@@ -342,7 +346,7 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
     if not manner.quiet:
         print_table("Encoded", ("what", ""), [(k, v) for k, v in _rows(ran, counts, seconds) if v])
         _say_changed(ran, changed, renewable)
-        _say_notes(ran, left_out, len(failures))
+        _say_notes(ran, 0 if nothing else left_out, len(failures))
         _say_private(store, ran)
         _say_rest(ran, counts)
     if nothing:
