@@ -41,6 +41,34 @@ def test_a_latent_is_found_by_its_key_its_beginning_or_its_path(tmp_path):
         find_key(store, "gone")
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("hip", r"hip/ is a folder of 2 series, give one, such as hip/1.png or hip/2.png; the col"),
+        ("hip/", r"hip/ is a folder of 2 series"),
+        ("hip/1.jpg", r"near it: hip/1.png or hip/2.png; "),
+        ("qqqq", r"paths begin below the archive's folder, such as ct; "),
+    ],
+)
+def test_a_path_of_none_is_answered_with_the_nearest(tmp_path, said, words):
+    store = fill_with(tmp_path / "store", ["hip/2.png", "hip/1.png", "ct"])
+    assert find_key(store, "ct") == "a2"  # the folder of a DICOM series
+    with pytest.raises(UnknownName, match=words) as caught:
+        find_key(store, said)
+    assert "bulk status" not in str(caught.value)  # which wants a ledger
+    lay_ledger(store.folder, series=[("a0", "hip/2.png", "done", "", "s0")])
+    with pytest.raises(UnknownName, match=r"bulk status STORE -o keys.csv` lists keys and paths"):
+        find_key(store, said)
+
+
+def test_without_paths_it_is_said_that_keys_alone_name_latents(tmp_path):
+    store = fill_with(tmp_path / "store", ["", ""])
+    with pytest.raises(UnknownName, match=r"keys alone name its latents, such as a0; ") as caught:
+        find_key(store, "dcm/x.dcm")
+    assert "bulk status" not in str(caught.value)
+    assert 'Store.open("STORE").keys' in str(caught.value)
+
+
 @pytest.mark.parametrize("said", ["a", "x.nii"])
 def test_a_beginning_or_path_of_several_asks_for_more(tmp_path, said):
     store = fill_with(tmp_path / "store", ["x.nii", "x.nii"])

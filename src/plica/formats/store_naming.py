@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -9,7 +10,10 @@ from pathlib import PurePosixPath
 from plica.errors import InputError, UnknownName
 from plica.formats.sources import strip_ending
 from plica.formats.store import Store
-from plica.formats.store_paths import open_paths
+from plica.formats.store_paths import LEDGER, open_paths
+
+_NEAR = 3
+_COMPARED = 10_000  # paths that are compared with what was said: more take seconds
 
 
 def find_key(store: Store, said: str) -> str:
@@ -31,11 +35,12 @@ def find_key(store: Store, said: str) -> str:
         return store.key(store.number(said))
     except UnknownName as error:
         found = [key for key in store.keys if key.startswith(said)] if said else []
-        found = found or [key for key, path in paths_of(store).items() if path == said]
+        paths = {} if found else paths_of(store)
+        found = found or [key for key, path in paths.items() if path == said]
         if not found:
             raise UnknownName(
                 f"no latent of the store has the key {said[:80]!r}, or one that begins so, or that "
-                "path; `plica bulk status STORE -o keys.csv` lists keys and paths"
+                f"path; {_explain_absence(store, said, sorted(filter(None, paths.values())))}"
             ) from error
     if len(found) > 1:
         raise InputError(
@@ -43,6 +48,28 @@ def find_key(store: Store, said: str) -> str:
             "give more of the key"
         )
     return found[0]
+
+
+def _explain_absence(store: Store, said: str, paths: Sequence[str]) -> str:
+    """What may have been meant, and where keys and paths are listed."""
+    if not paths:
+        like = f", such as {store.keys[0]}" if store.keys else ""
+        return (
+            f"the store knows no paths (its index holds none, and no {LEDGER} with them lies "
+            f"beside it), so that keys alone name its latents{like}; "
+            '`Store.open("STORE").keys` lists them in Python'
+        )
+    folder = said.rstrip("/") + "/"
+    if inside := [path for path in paths if path.startswith(folder)]:
+        near = f"{folder} is a folder of {len(inside)} series, give one, such as "
+        near += " or ".join(inside[:_NEAR])
+    elif alike := difflib.get_close_matches(said, paths[:_COMPARED], n=_NEAR, cutoff=0.5):
+        near = f"near it: {' or '.join(alike)}"
+    else:
+        near = f"paths begin below the archive's folder, such as {paths[0]}"
+    if not (store.folder / LEDGER).is_file():
+        return f"{near}; the column `source` of the store's index lists paths by key"
+    return f"{near}; `plica bulk status STORE -o keys.csv` lists keys and paths"
 
 
 def find_below(store: Store, folder: str) -> set[str]:
