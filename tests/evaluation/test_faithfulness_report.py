@@ -11,8 +11,8 @@ from tests.evaluation.phantoms import body, make, mapped, smooth_noise
 from plica.evaluation import estimates
 from plica.evaluation.faithfulness import judge_faithfulness
 from plica.evaluation.faithfulness_figures import draw_retention
+from plica.evaluation.faithfulness_lesions import FACTS
 from plica.evaluation.faithfulness_report import (
-    FACTS,
     Judged,
     report_faithfulness,
     spread_over_patients,
@@ -177,14 +177,71 @@ def test_lesions_head_the_report_by_size_and_it_says_where_they_stood(judged):
     assert "stood in soft tissue (means of " in note
 
 
-def test_how_easily_lesions_are_seen_is_a_table_beside_the_source(judged):
-    (seen,) = next(
-        s for s in report_faithfulness(judged).sections if s.title == "How easily lesions are seen"
-    ).tables
-    rows = {row[0]: row[1:] for row in seen.rows}
+def find_tables(judged, title):
+    (tables,) = (s.tables for s in report_faithfulness(judged).sections if s.title == title)
+    return tables
 
-    assert seen.columns == ("", "source", "blur", "keep")
-    assert rows["6 mm 20 HU ↑"][0] == rows["6 mm 20 HU ↑"][2] != rows["6 mm 20 HU ↑"][1]
+
+def test_how_easily_lesions_are_seen_is_said_beside_each_codecs_own_source(judged):
+    (seen,) = find_tables(judged, "How easily lesions are seen")
+    rows = {row[0]: row[1:] for row in seen.rows}
+    blur, keep = (cell.split(" → ") for cell in rows["6 mm 20 HU ↑"])
+
+    assert seen.columns == ("source → decoded", "blur", "keep")
+    assert blur[0] == keep[0] == keep[1] != blur[1]  # one factor: the same places
+    assert "other places" not in seen.caption
+
+
+def test_codecs_of_other_factors_are_not_held_against_one_source():
+    """Their lesions stand elsewhere, and in what they stand is said of each."""
+    results = []
+    for codec, factor in (("fine", (2, 2, 1)), ("coarse", (8, 8, 1))):
+        found = judge_faithfulness(
+            body((160, 144, 1)), lambda x: x, factor=factor, parts=["planted", "removed"]
+        )
+        facts = {FACTS: found.to_json()}
+        results.append(Result(("ann", "", "s"), codec, GROUP, list_values(found), facts))
+    judged = Judged(Results(tuple(results)), {}, {})
+
+    (seen,) = find_tables(judged, "How easily lesions are seen")
+    (planted,) = find_tables(judged, "Lesions planted")
+    (removed,) = find_tables(judged, "Structures removed")
+    sources = []
+    for codec, result in zip(seen.columns[1:], results, strict=True):
+        row = next(row for row in seen.rows if row[0] == "6 mm 20 HU ↑")
+        own = result.value("detectability 6 mm 20 HU, source").value
+        assert row[seen.columns.index(codec)] == f"{own:.3g} → {own:.3g}"  # both keep all
+        sources.append(own)
+
+    assert sources[0] != pytest.approx(sources[1], rel=1e-3)
+    lesions = [next(x for x in r.facts[FACTS]["lesions"] if x["kind"] == "planted")
+               for r in results]  # fmt: skip
+    assert planted.rows[0][0] == "lesions of a kind in an image, and in what"
+    for cell, lesion in zip(planted.rows[0][1:], lesions, strict=True):
+        ends = f"{lesion['background_low']:.0f} … {lesion['background_high']:.0f} HU"
+        assert cell.startswith(str(lesion["n"]))
+        assert cell.endswith(f"(means of {ends.replace('-', '−')})")
+    said = "of other factors (here 2 × 2 × 1 and 8 × 8 × 1 voxels a cell) stand at other places"
+    (figure,) = draw_retention(judged.results)
+    for caption in (seen.caption, planted.caption, figure.caption):
+        assert f"Lesions of codecs {said}" in caption
+    assert f"Structures of codecs {said}" in removed.caption
+
+
+def test_an_index_that_only_the_source_has_is_in_no_mean():
+    """What was decoded is told from the source over the same images."""
+    seen = [("ann", 1.0, 2.0), ("bob", 9.0, None)]
+    results = Results(tuple(
+        Result((who, "", "s"), "a", GROUP, tuple(
+            value(f"detectability 6 mm 20 HU, {where}", number)
+            for where, number in (("source", before), ("decoded", after)) if number is not None
+        ))
+        for who, before, after in seen
+    ))  # fmt: skip
+
+    (table,) = find_tables(Judged(results, {}, {}), "How easily lesions are seen")
+
+    assert table.rows == (("6 mm 20 HU ↑", "1.00 → 2.00"),)
 
 
 def test_a_tissue_of_few_voxels_has_a_count_and_a_dash():

@@ -21,6 +21,7 @@ from plica.cli.resuming import open_journal, refuse_nothing, refuse_report
 from plica.cli.standing import name_cohort
 from plica.errors import PlicaError, UnknownName
 from plica.evaluation.controls import DENOISERS
+from plica.evaluation.faithfulness_lesions import say_planted
 from plica.evaluation.faithfulness_report import (
     HEADLINES,
     SPREAD,
@@ -28,7 +29,6 @@ from plica.evaluation.faithfulness_report import (
     list_faintest,
     report_faithfulness,
     say_n,
-    say_planted,
     spread_over_patients,
     summarise,
     try_results,

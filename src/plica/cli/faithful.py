@@ -17,7 +17,7 @@ from plica.cohort import Case
 from plica.errors import InputError, PlicaError
 from plica.evaluation.controls import match_control
 from plica.evaluation.faithfulness import PARTS, Faithfulness, judge_faithfulness
-from plica.evaluation.faithfulness_report import FACTS
+from plica.evaluation.faithfulness_lesions import FACTS
 from plica.evaluation.faithfulness_values import list_values
 from plica.evaluation.fields import to_field, to_values
 from plica.evaluation.journal import Journal

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from plica.evaluation.drawing import RULE, Looks, add_legend, draw, lay_out
+from plica.evaluation.faithfulness_lesions import say_places
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Results
 from plica.evaluation.text import tame
@@ -23,7 +24,7 @@ def draw_retention(results: Results) -> tuple[Figure, ...]:
     """A figure for each group: a panel for each contrast, a curve for each codec."""
     found = ((group, _gather(results.of(group=group))) for group in results.groups)
     return tuple(
-        _draw(group, curves, length, results.codecs) for group, (curves, length) in found if curves
+        _draw(group, curves, length, results) for group, (curves, length) in found if curves
     )
 
 
@@ -53,7 +54,8 @@ def _patients(results: Results, metric: str) -> list[float]:
     return [float(np.mean(numbers)) for numbers in found.values()]
 
 
-def _draw(group: str, curves: Curves, length: str, codecs: tuple[str, ...]) -> Figure:
+def _draw(group: str, curves: Curves, length: str, results: Results) -> Figure:
+    codecs = results.codecs
     looks = Looks(codecs)
 
     def paint(page: Any) -> None:
@@ -70,8 +72,11 @@ def _draw(group: str, curves: Curves, length: str, codecs: tuple[str, ...]) -> F
         f"retention-{group}",
         paint,
         height=PANEL * rows + 0.25 * len(codecs) / 2 + 0.4,
-        caption=f"{group}: retention of planted lesions by diameter, a panel for each contrast. "
-        "Mean over patients; bars are the standard deviation between them. 1 keeps all.",
+        caption=(
+            f"{group}: retention of planted lesions by diameter, a panel for each contrast. "
+            "Mean over patients; bars are the standard deviation between them. 1 keeps all. "
+            f"{say_places(results.of(group=group))}"
+        ).rstrip(),
         alt=_say(group, curves),
     )
 

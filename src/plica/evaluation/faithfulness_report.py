@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -15,14 +15,20 @@ from plica.evaluation.bootstrap import FEWEST_PATIENTS
 from plica.evaluation.estimates import Estimate, to_json_number
 from plica.evaluation.estimates import summarise as estimate_mean
 from plica.evaluation.faithfulness_figures import draw_retention
+from plica.evaluation.faithfulness_lesions import (
+    FACTS,
+    list_records,
+    say_lesions,
+    say_places,
+    say_planted,
+    say_range,
+)
 from plica.evaluation.report import Figure, Report, Section, Table
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import NOTHING, head_value, say_number, say_origin
-from plica.evaluation.tissues import FEWEST_VOXELS, HU_CLASSES, name_classes
+from plica.evaluation.tissues import FEWEST_VOXELS, HU_CLASSES
 from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
-from plica.image import Unit
 
-FACTS = "faithfulness"
 _RETENTION = re.compile(r"^retention (?P<size>[\d.e+-]+ \w+) (?P<contrast>[\d.e+-]+) ")
 EDGES = (v.SHIFT, v.GROWTH, v.MOVED, v.DEFORMED, v.BLUR, v.LOST)
 RESIDUALS = (v.RMS, v.INDEX, v.ANATOMY, v.FLATNESS)
@@ -222,11 +228,10 @@ def summarise(results: Results) -> list[dict[str, Any]]:
 
 
 def _sections(results: Results, pictures: tuple[Figure, ...]) -> tuple[Section, ...]:
-    retention = tuple(m for m in results.metrics if m.startswith("retention "))
     parts: tuple[tuple[str, str, Callable[[], tuple[Table, ...]]], ...] = (
         ("At a glance", "", lambda: _by_codec(results, list_headlines)),
         ("Tissues", TISSUES, lambda: _tissues(results)),
-        ("Lesions planted", PLANTED, lambda: _by_metric(results, retention)),
+        ("Lesions planted", PLANTED, lambda: _planted(results)),
         ("How easily lesions are seen", SEEN, lambda: _detectability(results)),
         ("Structures removed", TAKEN, lambda: _removed(results)),
         ("Edges", MOVED, lambda: _by_codec(results, EDGES)),
@@ -262,26 +267,6 @@ def list_headlines(results: Results) -> tuple[str, ...]:
     return (*HEADLINES[:1], *list_faintest(results), *HEADLINES[1:])
 
 
-def say_planted(results: Results) -> str:
-    """Where lesions of a group stood, and where not; "" where none were planted."""
-    rows = [row for row in _records(results, "lesions") if row.get("background_low") is not None]
-    if not rows:
-        return ""
-    unit = next(iter(results)).facts[FACTS]["unit"]
-    low = min(float(row["background_low"]) for row in rows)
-    high = max(float(row["background_high"]) for row in rows)
-    said = f"Lesions stood in {v.name_background(unit, low, high)}."
-    if unit == Unit.HU.value and "lung" not in name_classes(low, high):
-        said += " None stood in lung: of nodules there this says nothing."
-    return said
-
-
-def _records(results: Results, part: str) -> Iterator[Mapping[str, Any]]:
-    """What was found of one part, image by image."""
-    for result in results:
-        yield from (result.facts.get(FACTS) or {}).get(part) or ()
-
-
 def _tissues(results: Results) -> tuple[Table, ...]:
     """Bias and error by class, with the voxels they are of, and which classes are absent."""
     metrics = tuple(m for m in results.metrics if m.startswith(("bias, ", "MAE, ")))
@@ -289,12 +274,12 @@ def _tissues(results: Results) -> tuple[Table, ...]:
     for group in results.groups:
         here = results.of(group=group)
         counts: dict[str, set[int]] = {}
-        for row in _records(here, "tissues"):
+        for row in list_records(here, "tissues"):
             counts.setdefault(row["name"], set()).add(int(row["voxels"]))
         rows = tuple(
             (
                 head_value(here.describe(m)),
-                _say_range(counts.get(m.partition(", ")[2], set())),
+                say_range(counts.get(m.partition(", ")[2], set())),
                 *(_cell(here.of(codec=c), m) for c in here.codecs),
             )
             for m in metrics
@@ -308,15 +293,8 @@ def _tissues(results: Results) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _say_range(counts: set[int]) -> str:
-    """The fewest and the most of a count."""
-    if len(counts) < 2:
-        return str(*counts) if counts else NOTHING
-    return f"{min(counts)} to {max(counts)}"
-
-
 def _detectability(results: Results) -> tuple[Table, ...]:
-    """For each group, lesions down; the source, then codecs across."""
+    """For each group, lesions down and codecs across: in the source → decoded."""
     end = ", decoded"
     tables = []
     for group in results.groups:
@@ -329,14 +307,22 @@ def _detectability(results: Results) -> tuple[Table, ...]:
         rows = tuple(
             (
                 f"{name.removeprefix('detectability ')} ↑",
-                _cell(here, f"{name}, source"),
-                *(_cell(here.of(codec=c), f"{name}{end}") for c in here.codecs),
+                *(_before_and_after(here.of(codec=c), name) for c in here.codecs),
             )
             for name in lesions
         )
         if rows:
-            tables.append(Table(group, ("", "source", *here.codecs), rows, _caption(here)))
+            caption = f"{_caption(here)} {say_places(here)}".rstrip()
+            tables.append(Table(group, ("source → decoded", *here.codecs), rows, caption))
     return tuple(tables)
+
+
+def _before_and_after(results: Results, lesion: str) -> str:
+    """A codec's own source beside what it decoded, over the images that have both."""
+    both = results
+    for metric in (before := f"{lesion}, source", after := f"{lesion}, decoded"):
+        both = Results(tuple(r for r in both if r.value(metric) is not None))
+    return f"{_cell(both, before)} → {_cell(both, after)}" if len(both) else NOTHING
 
 
 def _removed(results: Results) -> tuple[Table, ...]:
@@ -346,14 +332,16 @@ def _removed(results: Results) -> tuple[Table, ...]:
         rows = []
         for codec, *cells in table.rows:
             here = results.of(codec=codec, group=table.title)
-            own = [row for row in _records(here, "lesions") if row["kind"] == "removed"]
+            own = [row for row in list_records(here, "lesions") if row["kind"] == "removed"]
             sizes = dict.fromkeys(f"{row['diameter']:g} {row['length']}" for row in own)
-            counts = _say_range({int(row["n"]) for row in own})
+            counts = say_range({int(row["n"]) for row in own})
             rows.append(
                 (codec, f"{counts} of about {', '.join(sizes)}" if own else NOTHING, *cells)
             )
         columns = (table.columns[0], "structures of an image", *table.columns[1:])
-        tables.append(replace(table, columns=columns, rows=tuple(rows)))
+        places = say_places(results.of(group=table.title), "Structures")
+        caption = f"{table.caption} {places}".rstrip()
+        tables.append(replace(table, columns=columns, rows=tuple(rows), caption=caption))
     return tuple(tables)
 
 
@@ -376,19 +364,21 @@ def _by_codec(
     return tuple(tables)
 
 
-def _by_metric(results: Results, metrics: Sequence[str]) -> tuple[Table, ...]:
-    """For each group, metrics down and codecs across."""
+def _planted(results: Results) -> tuple[Table, ...]:
+    """For each group, retention of lesions down and codecs across, below how many there were."""
+    metrics = [m for m in results.metrics if m.startswith("retention ")]
     tables = []
     for group in results.groups:
         here = results.of(group=group)
-        there = [m for m in metrics if _known(here, m)]
         rows = tuple(
             (head_value(here.describe(m)), *(_cell(here.of(codec=c), m) for c in here.codecs))
-            for m in there
+            for m in metrics
+            if _known(here, m)
         )
         if rows:
+            counts = (COUNTED, *(say_lesions(here.of(codec=c)) for c in here.codecs))
             caption = f"{_caption(here)} {say_planted(here)}".rstrip()
-            tables.append(Table(group, ("", *here.codecs), rows, caption))
+            tables.append(Table(group, ("", *here.codecs), (counts, *rows), caption))
     return tuple(tables)
 
 
@@ -442,8 +432,12 @@ PLANTED = (
 SEEN = (
     "Detectability index: a planted lesion's contrast over the standard deviation of the same "
     "matched filter at lesion-free places in homogeneous tissue, in the source and in what was "
-    "decoded. A codec that takes noise away may keep less contrast and yet a higher index."
+    "decoded. A codec that takes noise away may keep less contrast and yet a higher index. Each "
+    "codec stands beside its own source, over the same images: a lesion's box has room for what a "
+    "codec of its factor smears, so that under another factor lesions, and the places without, "
+    "are others, and so is the index of the very same source."
 )
+COUNTED = "lesions of a kind in an image, and in what"
 TAKEN = (
     "Small structures of the image's own were filled in. A codec that puts one back where it had "
     "been filled in knows more than it was shown: the share put back is 0 for a faithful codec. "
