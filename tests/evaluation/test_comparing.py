@@ -13,6 +13,7 @@ from plica.evaluation.comparison_report import report_comparison, summarise_comp
 from plica.evaluation.publish import compose
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
+from plica.metrics.metric import Value
 
 pytest.importorskip("scipy")
 WHOLE = make_results(hostile=False)
@@ -40,6 +41,25 @@ def reworded(results, codec=None, **changes):
             else result
             for result in results
         )
+    )
+
+
+def test_numbers_over_fewer_scales_are_left_out_of_a_change_and_counted():
+    def judge(worst):
+        rows = [(f"p{n}", 0.9, 5) for n in range(6)] + [("q", worst, 2)]
+        return Results(tuple(
+            Result((who, "", ""), "c", "g", (
+                Value("ms-ssim", number, "1", "higher", 1.0, "d", detail={"scales": scales}),
+            ))
+            for who, number, scales in rows
+        ))  # fmt: skip
+
+    found = compare(record(results=judge(0.9)), record("after", judge(0.1)))
+
+    (change,) = found.changes
+    assert (change.difference.value, change.difference.n, change.left_out) == (0.0, 6, 1)
+    assert found.notes == (
+        "ms-ssim of c on g: 1 image of another number of scales than 5 was left out.",
     )
 
 

@@ -50,26 +50,80 @@ def test_draws_have_a_mean_and_a_spread_of_their_own():
 def test_images_without_a_finite_value_are_counted_and_left_out():
     found = mean(*(result(case, 30.0) for case in range(7)), result(7, math.inf))
     assert found.estimate.n == 7
-    assert "1 equal to the source" in found.estimate.note
+    assert (
+        "1 image equal to the source, without a finite value, was left out" in found.estimate.note
+    )
 
 
 def test_unlike_quantities_are_not_averaged():
     five = [result(case, 0.9, unit="1", scales=5) for case in range(6)]
     found = mean(*five, result(7, 0.1, unit="1", scales=3))
     assert found.estimate.value == pytest.approx(0.9)
-    assert "1 not over 5 scales left out" in found.estimate.note
+    assert "1 image of another number of scales than 5 was left out" in found.estimate.note
     lengths = [result(case, 0.5, unit="cycles/mm") for case in range(3)]
     found = mean(*lengths, result(4, 0.2, unit="cycles/pixel"))
-    assert "1 not in cycles/mm left out" in found.estimate.note
+    assert "1 image not in cycles/mm was left out" in found.estimate.note
 
 
 def test_what_was_left_out_under_every_codec_is_said_once():
-    one = replace(mean(result(0, 30.0)).estimate, note="few; 2 not in cycles/mm left out")
+    one = replace(
+        mean(result(0, 30.0)).estimate, note="few; 2 images not in cycles/mm were left out"
+    )
     fine = replace(one, note="")
 
     said = _say_notes({("a", "m"): one, ("b", "m"): one, ("a", "n"): one, ("b", "n"): fine})
 
-    assert said == " m: 2 not in cycles/mm left out. a, n: 2 not in cycles/mm left out."
+    left = "2 images not in cycles/mm were left out."
+    assert said == f" m: {left} a, n: {left}"
+
+
+def scaled(patient: str, codec: str, value: float, scales: int) -> Result:
+    found = Value("ms-ssim", value, "1", "higher", 1.0, "d", detail={"scales": scales})
+    facts = {"shape": (8, 8, 1), "channels": 1, "latent_bytes": 64, "encode_seconds": 1.0,
+             "decode_seconds": 1.0}  # fmt: skip
+    return Result((patient, "", ""), codec, "g", (found,), facts)
+
+
+def test_one_column_has_one_quantity_whoever_failed_on_what():
+    """A codec that failed where most are is not averaged over what is left."""
+    both = [scaled(f"p{n}", "base", 0.9, 5) for n in range(3)] + [scaled("p3", "base", 0.5, 2)]
+    one = scaled("p3", "new", 0.6, 2)
+
+    found = summarise_all(Results((*both, one)))
+
+    assert [(s.codec, s.estimate.n) for s in found] == [("base", 3)]
+
+
+def test_means_differences_and_medians_are_of_the_same_images():
+    """Of two counts of scales the rarer is nowhere averaged: here it would turn the sign."""
+    numbers = [("a", 0.90, 0.91, 5), ("b", 0.92, 0.93, 5), ("c", 0.95, 0.60, 2)]
+    results = Results(tuple(
+        scaled(who, codec, value, scales)
+        for who, base, new, scales in numbers
+        for codec, value in (("base", base), ("new", new))
+    ))  # fmt: skip
+    left = "1 image of another number of scales than 5 was left out."
+
+    report = report_reconstruction(Judged(results, {}, {}, {}, baseline="base"))
+    sections = {section.title: section for section in report.sections}
+    kept, against = sections["What is kept"], sections["Against base"]
+    (table,), (compared,) = kept.tables, against.tables
+    row = dict(zip(compared.columns, compared.rows[0], strict=True))
+
+    assert [cells[-1] for cells in table.rows] == ["0.9100", "0.9200"]
+    assert table.caption.endswith(f" ms-ssim: {left}")
+    assert (row["difference"], row["left out"]) == ("+0.01000", "1")
+    assert "new: 0.0100" in against.figures[0].alt
+    assert "base: median 0.9100; g, new: median 0.9200" in kept.figures[0].alt
+    assert kept.figures[0].caption.endswith(f"g: {left}")
+
+
+def test_draws_have_no_unlike_numbers_in_their_means():
+    found = mean(
+        *(result(case, 0.9, unit="1", scales=5, draw=draw) for case in range(3) for draw in (0, 1)),
+        result(4, 0.1, unit="1", scales=2, draw=1),
+    )
+    assert found.draws == pytest.approx((0.9, 0.9))
 
 
 # -- the first table -----------------------------------------------------------------------------

@@ -51,7 +51,8 @@ class Paired:
         asked: The margin that was asked for; None where there was none.
         margin: The difference against it, Holm-corrected as `adjusted` is; None where there was
             none, or too few patients.
-        left_out: Images without a finite number on both sides, or on which one of the two failed.
+        left_out: Images without a finite number on both sides, or one of another kind than most
+            have (see `kinds`), or on which one of the two failed.
         same: Whether the two have the same numbers on every image, to six digits: no patient
             differs, and no test is asked.
     """
@@ -149,6 +150,8 @@ def _compare(
 ) -> Iterator[Paired]:
     tried = {(result.group, result.codec) for result in results}
     for group in results.groups:
+        own = results.of(group=group)
+        likes = {m: own.find_commonest(m) or results.describe(m) for m in results.metrics}
         for codec in results.codecs:
             names = (group, codec, baseline)
             if codec == baseline or not {(group, codec), (group, baseline)} <= tried:
@@ -156,8 +159,8 @@ def _compare(
             lone = apart.get(codec, frozenset()) | apart.get(baseline, frozenset())
             both = results.shared((codec, baseline), without=lone)
             failed = _count_left_out(results, names, lone)
-            for metric in results.metrics:
-                pairs = _join(both, metric, names, results.describe(metric))
+            for metric, like in likes.items():
+                pairs = _join(both, metric, names, like)
                 if pairs.cases or failed:
                     yield _pair(pairs, names, margins.get(metric), seed, failed)
 
@@ -175,7 +178,7 @@ def _join(both: Results, metric: str, names: tuple[str, str, str], like: Value) 
     if not both.of(codec=codec, group=group).all and not both.of(codec=baseline, group=group).all:
         nothing = np.empty(0)
         return Pairs(metric, like, nothing, nothing, ())
-    return both.pair(metric, baseline, codec, group=group)
+    return both.pair(metric, baseline, codec, group=group, like=like)
 
 
 def _pair(
@@ -236,8 +239,9 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
          f"the codecs and groups of a metric; it needs {LEAST_PATIENTS} patients that differ). d_z "
          "is the mean difference over its spread between patients; r the rank-biserial "
          "correlation, the share of rank for more less that for less (Kerby 2014). Left out: "
-         "images on which one of the two failed or has no finite number, and pictures where one "
-         "folds volumes.",
+         "images on which one of the two failed or has no finite number, images whose number is of "
+         "another kind than most (another unit, or MS-SSIM over another number of scales), as in "
+         "the table of means, and pictures where one folds volumes.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
         figures=tuple(_draw(found, metric) for metric in DRAWN if _is_known(found, metric)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from plica.evaluation.drawing import (
     refuse_nothing,
     shorten,
 )
+from plica.evaluation.kinds import kind_of, say_unlike
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Results
 from plica.evaluation.text import head_value, say_number, tame
@@ -73,14 +74,18 @@ def explain_marks(differences: Sequence[Difference]) -> str:
 
 
 def gather(results: Results, metric: str) -> dict[str, dict[str, Numbers]]:
-    """A metric's numbers by group and codec, each in the order of its cases."""
+    """A metric's numbers by group and codec, each in the order of its cases.
+
+    Those of another kind than most of the group's are NaN, as where there is none.
+    """
     return {
         group: {
             codec: column
             for codec in results.codecs
-            if (column := results.of(codec=codec, group=group).column(metric)).size
+            if (column := results.of(codec=codec, group=group).column(metric, like=like)).size
         }
         for group in results.groups
+        for like in (results.of(group=group).find_commonest(metric),)
     }
 
 
@@ -95,7 +100,28 @@ def distribution_of(results: Results, metric: str, **options: Any) -> Figure:
     """
     axis = head_value(results.describe(metric))
     options.setdefault("name", f"distribution-{metric}")
+    options.setdefault("caption", " ".join((_explain_dots(axis), *_say_unlike(results, metric))))
     return distribution_chart(gather(results, metric), axis, **options)
+
+
+def _explain_dots(axis: str) -> str:
+    return (
+        f"{axis}, case by case. A dot is a case; the bar spans the middle half, the stroke is the "
+        "median."
+    )
+
+
+def _say_unlike(results: Results, metric: str) -> Iterator[str]:
+    """Which images of each group are not drawn, their numbers being another quantity."""
+    for group in results.groups:
+        here = results.of(group=group)
+        like = here.find_commonest(metric)
+        if like is None:
+            continue
+        found = ((r.case, r.value(metric)) for r in here)
+        finite = [(case, v) for case, v in found if v is not None and math.isfinite(v.value)]
+        if unlike := {case for case, v in finite if kind_of(v) != kind_of(like)}:
+            yield f"{f'{group}: ' if group else ''}{say_unlike(len(unlike), like)}."
 
 
 def distribution_chart(
@@ -141,8 +167,7 @@ def distribution_chart(
     height = sum(HEAD + PER_ROW * len(found) for found in groups.values()) + FOOT
     return draw(
         name, paint, height=height,
-        caption=caption or f"{axis}, case by case. A dot is a case; the bar spans the middle half, "
-        "the stroke is the median.",
+        caption=caption or _explain_dots(axis),
         alt=alt or f"Distribution of {axis}. " + _say_medians(groups),
     )  # fmt: skip
 

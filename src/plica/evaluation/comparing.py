@@ -12,6 +12,7 @@ import numpy as np
 from plica.cohort import Key
 from plica.errors import InputError
 from plica.evaluation.estimates import LEVEL, Estimate, summarise
+from plica.evaluation.kinds import find_commonest, kind_of, number_of, say_unlike
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import name_case, say_number, say_origin
@@ -53,7 +54,7 @@ class Change:
         difference: Second less first, case by case; of magnitudes where nearer zero is better.
         p: Of Wilcoxon's signed-rank test over patients, two-sided; NaN where it says nothing.
         adjusted: The same after Holm's correction for all changes of the comparison.
-        left_out: Cases without a finite number on both sides.
+        left_out: Cases without a finite number on both sides, or of another kind than most.
         d_z: Mean over standard deviation of the patients' differences; NaN below two.
         rank_biserial: Share of rank for more, less that for less.
     """
@@ -284,7 +285,24 @@ def _compare_codec(joined: Joined, codec: str, notes: list[str], seed: int) -> I
             if change is None:
                 notes.append(f"{codec}: no case has a finite {metric} in both reports.")
             else:
+                notes += _say_unlike(members, metric, change)
                 yield change
+
+
+def _say_unlike(members: Joined, metric: str, change: Change) -> Iterator[str]:
+    """What was left out since its numbers are another quantity than most."""
+    found = ((a.case, a.value(metric), b.value(metric)) for a, b in members)
+    unlike = {
+        case
+        for case, *both in found
+        for value in both
+        if value is not None
+        and math.isfinite(value.value)
+        and kind_of(value) != kind_of(change.like)
+    }
+    if unlike:
+        where = f" on {change.group}" if change.group else ""
+        yield f"{metric} of {change.codec}{where}: {say_unlike(len(unlike), change.like)}."
 
 
 def _change(members: Joined, metric: str, where: tuple[str, str], seed: int) -> Change | None:
@@ -293,10 +311,14 @@ def _change(members: Joined, metric: str, where: tuple[str, str], seed: int) -> 
     both = [(a, one, other) for a, one, other in found if one is not None and other is not None]
     for result, one, other in both:
         _refuse_unlike(one, other, result)
-    kept = [(a, x, y) for a, x, y in both if math.isfinite(x.value) and math.isfinite(y.value)]
-    if not kept:
+    like = find_commonest(value for _, one, other in both for value in (one, other))
+    kept = [
+        (a, x, y) for a, x, y in both
+        if math.isfinite(number_of(x, like)) and math.isfinite(number_of(y, like))
+    ]  # fmt: skip
+    if not kept or like is None:
         return None
-    patients, like = [a.patient for a, _, _ in kept], kept[0][1]
+    patients = [a.patient for a, _, _ in kept]
     first, second = (
         np.array([entry.value for entry in side], dtype=np.float64)
         for side in ([x for _, x, _ in kept], [y for _, _, y in kept])

@@ -15,6 +15,7 @@ from plica.evaluation.against import Paired, compare_with, show_comparisons
 from plica.evaluation.distances import HOW_TO_READ, tabulate_draws
 from plica.evaluation.distances import Judged as Distance
 from plica.evaluation.estimates import Estimate, summarise
+from plica.evaluation.kinds import kind_of, say_left_out, say_unlike
 from plica.evaluation.quality import (
     RATED,
     bits_per_pixel,
@@ -38,6 +39,7 @@ from plica.evaluation.text import (
 from plica.evaluation.unsuited import Unsuited, say_unsuited, show_unsuited
 from plica.metrics.metric import Value
 
+EQUAL = "equal to the source, without a finite value,"
 FEW = 10
 """Patients below which an interval says little."""
 
@@ -114,28 +116,32 @@ class Summary:
 
 def summarise_all(results: Results, *, seed: int = 0) -> tuple[Summary, ...]:
     """Every metric of every codec in every group, where it has values."""
+    likes = {
+        group: {metric: like for metric in results.metrics if (like := own.find_commonest(metric))}
+        for group in results.groups
+        for own in (results.of(group=group),)
+    }
     return tuple(
-        Summary(group, codec, results.describe(metric), estimate, average_draws(found, metric))
+        Summary(group, codec, like, estimate, average_draws(found, metric, like=like))
         for group in results.groups
         for codec in results.codecs
         for found in (results.of(codec=codec, group=group),)
-        for metric in results.metrics
-        if (estimate := _estimate(found, metric, seed)) is not None
+        for metric, like in likes[group].items()
+        if (estimate := _estimate(found, metric, like, seed)) is not None
     )
 
 
-def _estimate(results: Results, metric: str, seed: int) -> Estimate | None:
+def _estimate(results: Results, metric: str, like: Value, seed: int) -> Estimate | None:
     """The mean over images, each once however often it was drawn.
 
     Infinite PSNRs of equal images have no mean, and unlike quantities none in common: those of
-    most images are taken, and the note counts the rest.
+    the group's commonest kind are taken, and the note counts the rest.
     """
     found = [(r, v) for r in results if (v := r.value(metric)) is not None]
     finite = [(r, v) for r, v in found if math.isfinite(v.value)]
-    if not finite:
+    alike = [(r, v) for r, v in finite if kind_of(v) == kind_of(like)]
+    if not alike:
         return None
-    kind, _ = Counter(_kind(v) for _, v in finite).most_common(1)[0]
-    alike = [(r, v) for r, v in finite if _kind(v) == kind]
     cases: dict[Key, list[float]] = {}
     for result, value in alike:
         cases.setdefault(result.case, []).append(value.value)
@@ -143,43 +149,25 @@ def _estimate(results: Results, metric: str, seed: int) -> Estimate | None:
     estimate = summarise(
         np.array([np.mean(values) for values in cases.values()]),
         tuple(patient_of[case] for case in cases),
-        unit=kind[0],
-        better=alike[0][1].better,
+        unit=like.unit,
+        better=like.better,
         seed=seed,
     )
-    left_out = _say_left_out(len(found) - len(finite), len(finite) - len(alike), kind)
-    return replace(estimate, note="; ".join(filter(None, (estimate.note, left_out))))
-
-
-def _kind(value: Value) -> tuple[str, int]:
-    """What must be alike in numbers that are averaged.
-
-    Cycles per pixel are not those per mm, and MS-SSIM over four scales is another quantity than
-    over five.
-    """
-    return value.unit, int(value.detail.get("scales", 0))
-
-
-def _say_left_out(infinite: int, unlike: int, kind: tuple[str, int]) -> str:
-    unit, scales = kind
-    of = f"over {scales} scales" if scales else f"in {unit}"
-    return "; ".join(
-        said
-        for n, said in (
-            (infinite, f"{infinite} equal to the source, without a finite value, left out"),
-            (unlike, f"{unlike} not {of} left out"),
-        )
-        if n
+    infinite = {r.case for r, _ in found} - {r.case for r, _ in finite}
+    unlike = {r.case for r, _ in finite} - {r.case for r, _ in alike}
+    left_out = (
+        say_left_out(len(infinite), EQUAL) if infinite else "",
+        say_unlike(len(unlike), like) if unlike else "",
     )
+    return replace(estimate, note="; ".join(filter(None, (estimate.note, *left_out))))
 
 
-def average_draws(results: Results, metric: str) -> tuple[float, ...]:
-    """The mean of each of a protocol's draws, where it has several."""
+def average_draws(results: Results, metric: str, *, like: Value | None = None) -> tuple[float, ...]:
+    """The mean of each of a protocol's draws, where it has several: of the kind of `like`."""
     draws: dict[int, list[float]] = {}
-    for result in results:
-        value = result.value(metric)
-        if value is not None and math.isfinite(value.value):
-            draws.setdefault(result.draw, []).append(value.value)
+    for result, number in zip(results, results.column(metric, like=like), strict=True):
+        if math.isfinite(number):
+            draws.setdefault(result.draw, []).append(float(number))
     return tuple(float(np.mean(values)) for values in draws.values()) if len(draws) > 1 else ()
 
 

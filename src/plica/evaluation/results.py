@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plica.cohort import Key
 from plica.errors import InputError
+from plica.evaluation.kinds import find_commonest, number_of
 from plica.metrics.metric import Value
 
 Where = tuple[Key, str, int]
@@ -169,10 +170,18 @@ class Results:
             )
         )
 
-    def column(self, metric: str) -> NDArray[np.float64]:
-        """A metric's numbers, NaN where it has none; in order."""
+    def column(self, metric: str, *, like: Value | None = None) -> NDArray[np.float64]:
+        """A metric's numbers in order, NaN where it has none, or none of the kind of `like`."""
+        found = (number_of(result.value(metric), like) for result in self.all)
+        return np.array(list(found), dtype=np.float64)
+
+    def find_commonest(self, metric: str) -> Value | None:
+        """A value of the kind that most of a metric's finite numbers are of; None without any.
+
+        Numbers of other kinds are other quantities: see `kinds`.
+        """
         found = (result.value(metric) for result in self.all)
-        return np.array([np.nan if v is None else v.value for v in found], dtype=np.float64)
+        return find_commonest(value for value in found if value is not None)
 
     def describe(self, metric: str) -> Value:
         """Some value of a metric, for its unit and direction.
@@ -188,13 +197,28 @@ class Results:
             f"no result has the metric {metric}; there are: {', '.join(self.metrics) or 'none'}"
         )
 
-    def pair(self, metric: str, first: str, second: str, *, group: str | None = None) -> Pairs:
+    def pair(
+        self,
+        metric: str,
+        first: str,
+        second: str,
+        *,
+        group: str | None = None,
+        like: Value | None = None,
+    ) -> Pairs:
         """A metric under two codecs, joined by case and draw.
+
+        Args:
+            metric: Its name.
+            first: A codec.
+            second: Another.
+            group: Of these images alone.
+            like: Numbers of another kind than this value's are NaN.
 
         Raises:
             InputError: A codec has no results, or they are not of the same cases.
         """
-        sides = [self._by_case(metric, codec, group) for codec in (first, second)]
+        sides = [self._by_case(metric, codec, group, like) for codec in (first, second)]
         alone = sides[0].keys() ^ sides[1].keys()
         if alone:
             raise InputError(
@@ -205,7 +229,7 @@ class Results:
         order = sorted(sides[0])
         return Pairs(
             metric=metric,
-            like=self.describe(metric),
+            like=like or self.describe(metric),
             first=np.array([sides[0][key] for key in order], dtype=np.float64),
             second=np.array([sides[1][key] for key in order], dtype=np.float64),
             cases=tuple(case for case, _ in order),
@@ -223,7 +247,9 @@ class Results:
             tuple(r for r in self.all if (r.case, r.draw) not in failed and r.case not in without)
         )
 
-    def _by_case(self, metric: str, codec: str, group: str | None) -> dict[tuple[Key, int], float]:
+    def _by_case(
+        self, metric: str, codec: str, group: str | None, like: Value | None
+    ) -> dict[tuple[Key, int], float]:
         found = self.of(codec=codec, group=group)
         if not found.all:
             raise InputError(
@@ -232,4 +258,4 @@ class Results:
                 + f"; there are: {', '.join(self.codecs) or 'none'}"
             )
         values = ((result, result.value(metric)) for result in found)
-        return {(r.case, r.draw): value.value for r, value in values if value is not None}
+        return {(r.case, r.draw): number_of(v, like) for r, v in values if v is not None}

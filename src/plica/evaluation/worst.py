@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from plica.evaluation.kinds import Kind, kind_of
 from plica.evaluation.results import Result, Results
+from plica.metrics.metric import Value
 
 
 def choose_worst(results: Results, metric: str, each: int) -> tuple[Result, ...]:
@@ -41,9 +44,14 @@ def choose_worst(results: Results, metric: str, each: int) -> tuple[Result, ...]
 def _rank(results: Results, codec: str, group: str, metric: str) -> list[tuple[float, Result]]:
     """How much worse than the median each result of a group is."""
     members = results.of(codec=codec, group=group)
-    found = [(r, v) for r in members if (v := r.value(metric)) and math.isfinite(v.value)]
-    if not found:
-        return []
+    alike: dict[Kind, list[tuple[Result, Value]]] = {}
+    for r in members:
+        if (v := r.value(metric)) and math.isfinite(v.value):
+            alike.setdefault(kind_of(v), []).append((r, v))
+    return [pair for found in alike.values() for pair in _rank_alike(found)]
+
+
+def _rank_alike(found: Sequence[tuple[Result, Value]]) -> list[tuple[float, Result]]:
     numbers = np.array([value.value for _, value in found])
     better = found[0][1].better
     bad = {"higher": -numbers, "lower": numbers, "nearer zero": np.abs(numbers)}[better]
