@@ -259,6 +259,38 @@ def test_an_image_smaller_than_a_lesion_is_refused():
         plan_lesions(to_field(small), diameters=(0.5,))
 
 
+def test_smaller_lesions_that_were_left_out_with_the_largest_are_named():
+    """Each stands in a box for the largest: asked for alone, they are planted."""
+    small = make(40 + 8 * np.random.default_rng(0).normal(size=(40, 40, 1)))
+    plan = Plan((3.0, 6.0, 30.0), (40.0,))
+
+    with pytest.raises(UnusablePixels) as refused:
+        follow(small, lambda one: one, plan)
+
+    said = str(refused.value)
+    assert "too small for a lesion of 30 mm" in said
+    assert "All those of 3, 6 and 30 mm were left out with it" in said
+    assert said.endswith("ask for smaller ones alone, as by --diameter 3 --diameter 6")
+    alone = follow(small, lambda one: one, replace(plan, diameters=(3.0, 6.0)))
+    assert [one.diameter for one in alone] == [3.0, 6.0]
+
+
+def test_where_no_lesion_has_room_no_smaller_one_is_proposed():
+    narrow = make(40 + 8 * np.random.default_rng(0).normal(size=(10, 40, 1)))
+
+    with pytest.raises(UnusablePixels, match="there is no room for the smaller ones either"):
+        follow(narrow, lambda one: one, Plan((3.0, 6.0), (40.0,)))
+    with pytest.raises(UnusablePixels, match=r"give a larger image, or ask for smaller lesions$"):
+        follow(narrow, lambda one: one, Plan((6.0,), (40.0,)))
+
+
+def test_smaller_lesions_do_not_help_where_tissue_cannot_be_told():
+    picture = make(smooth_noise((96, 96, 1), 2), unit=Unit.DISPLAY)
+
+    with pytest.raises(UnusablePixels, match=r"or judge CT alone$"):
+        follow(picture, lambda one: one, replace(PLAN, tissue="lung"))
+
+
 @pytest.mark.parametrize("wrong", [((), (1.0,)), ((3.0,), (0.0,)), ((-3.0,), (1.0,))])
 def test_a_plan_of_nothing_is_refused(wrong):
     with pytest.raises(SettingsError, match="diameters above zero"):

@@ -140,20 +140,33 @@ def find_patches(
         >>> len(find_patches(to_field(scan), 4.0, margin=(2, 2, 1), seed=0, most=3))
         3
     """
-    half = tuple(
-        int(np.ceil(diameter / 2 / step + room + 0.5)) if side > 1 else 0
-        for step, room, side in zip(field.spacing, margin, field.values.shape, strict=True)
-    )
+    half = _half_box(field, diameter, margin)
     shape = (2 * half[0] + 1, 2 * half[1] + 1, 2 * half[2] + 1)
-    if any(side < box for side, box in zip(field.values.shape, shape, strict=True)):
+    if not has_room(field, diameter, margin):
         raise UnusablePixels(
             f"an image of {field.values.shape} voxels is too small for a lesion of {diameter:g} "
-            f"{field.length} with room around it, {shape} voxels: give a larger image"
+            f"{field.length} with room around it, {shape} voxels: give a larger image, or ask for "
+            "smaller lesions"
         )
     places = _homogeneous_places(field, shape, tissue)
     rng = np.random.default_rng(seed)
     chosen = _draw_places(places, shape, rng, most, apart=apart)
     return tuple(_patch(field, place, half, shape, rng) for place in chosen)
+
+
+def has_room(field: Field, diameter: float, margin: Triple) -> bool:
+    """Whether the box of a lesion, with `margin` voxels around it, fits into an image."""
+    half = _half_box(field, diameter, margin)
+    return all(side > 2 * n for side, n in zip(field.values.shape, half, strict=True))
+
+
+def _half_box(field: Field, diameter: float, margin: Triple) -> Triple:
+    """Voxels of a lesion's box to either side of its middle one."""
+    i, j, k = (
+        int(np.ceil(diameter / 2 / step + room + 0.5)) if side > 1 else 0
+        for step, room, side in zip(field.spacing, margin, field.values.shape, strict=True)
+    )
+    return i, j, k
 
 
 def _patch(

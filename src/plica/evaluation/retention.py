@@ -30,7 +30,7 @@ import numpy as np
 
 from plica.errors import SettingsError, UnusablePixels
 from plica.evaluation.fields import Field, Real, Triple, blur, import_extra, to_values
-from plica.evaluation.lesions import TISSUES_HU, Patch, find_patches, local_moments
+from plica.evaluation.lesions import TISSUES_HU, Patch, find_patches, has_room, local_moments
 from plica.image import Image, Unit
 
 Reconstruct = Callable[[Image], Image]
@@ -167,10 +167,7 @@ def judge_planted(
     Raises:
         UnusablePixels: There is no homogeneous place for them.
     """
-    largest = max(plan.diameters)
-    patches = find_patches(
-        field, largest, margin=margin, seed=plan.seed, most=PATCHES, tissue=plan.tissue
-    )
+    patches = _find_places(field, plan, margin)
     kinds = [(size, level) for size in plan.diameters for level in plan.contrasts]
     order = np.random.default_rng(plan.seed).permutation(len(kinds))
     rounds = max(plan.rounds, -(-len(kinds) // len(patches)))
@@ -193,6 +190,27 @@ def judge_planted(
         )
         for kind, shares in found.items() if shares
     )  # fmt: skip
+
+
+def _find_places(field: Field, plan: Plan, margin: Triple) -> tuple[Patch, ...]:
+    """Boxes for the largest lesion, in which all stand; where there are none, none is planted."""
+    *smaller, largest = sorted(plan.diameters)
+    try:
+        return find_patches(
+            field, largest, margin=margin, seed=plan.seed, most=PATCHES, tissue=plan.tissue
+        )
+    except UnusablePixels as error:
+        untold = plan.tissue != Plan.tissue and field.unit is not Unit.HU  # of whatever size
+        if untold or not smaller:
+            raise
+        every = f"{', '.join(f'{size:g}' for size in smaller)} and {largest:g} {field.length}"
+        fitting = [size for size in smaller if has_room(field, size, margin)]
+        asking = " ".join(f"--diameter {size:g}" for size in fitting)
+        how = f"ask for smaller ones alone, as by {asking}"
+        raise UnusablePixels(
+            f"{error}. All those of {every} were left out with it, since each stands in a box for "
+            f"the largest: {how if fitting else 'there is no room for the smaller ones either'}"
+        ) from error
 
 
 def plant(source: Image, lesions: Sequence[tuple[Patch, tuple[float, float]]]) -> Image:
@@ -331,7 +349,8 @@ def _find_structures(field: Field, diameter: float, margin: Triple) -> tuple[Pat
     if not patches:
         raise UnusablePixels(
             f"an image of {field.values.shape} voxels has no structure of {diameter:g} "
-            f"{field.length} with room around it that could be filled in: give a larger image"
+            f"{field.length} with room around it that could be filled in: give a larger image, or "
+            "ask for smaller lesions"
         )
     return tuple(patches)
 
