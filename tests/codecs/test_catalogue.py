@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.codecs import sharing
 
 import plica
 from plica.codecs.catalogue import CODECS, cards, default_name, find_offer, load
-from plica.errors import UnknownName
+from plica.errors import SettingsError, UnknownName
 from plica.grid import Grid
 from plica.image import Image
 
@@ -60,6 +61,29 @@ def test_an_option_a_codec_does_not_have_is_refused_by_name():
         load("bicubic-4x-2d", sharpness=3)
     with pytest.raises(UnknownName, match="axis"):
         load("identity", axis="axial")
+
+
+@pytest.fixture
+def theirs(monkeypatch):
+    """A codec with a setting of its own, as of another package."""
+    monkeypatch.setitem(CODECS._table, sharing.NAME, sharing.TARGET)
+    return sharing.NAME
+
+
+@pytest.mark.parametrize(("share", "kind"), [("half", "ValueError"), ((1, 2), "TypeError")])
+def test_a_setting_that_a_package_cannot_take_is_a_sentence(theirs, share, kind):
+    with pytest.raises(SettingsError, match=f"{theirs} .* share=.*{kind}: ") as caught:
+        load(theirs, share=share)
+    assert type(caught.value.__cause__).__name__ == kind
+
+
+def test_a_fault_of_a_build_that_was_given_no_settings_stays_one(theirs, monkeypatch):
+    def fail(network):
+        raise ValueError("theirs")
+
+    monkeypatch.setattr(sharing, "Sharing", fail)
+    with pytest.raises(ValueError, match="theirs"):
+        load(theirs)
 
 
 def test_only_slicing_codecs_can_be_stitched():

@@ -158,6 +158,7 @@ def load(
     Raises:
         UnknownName: No codec of that name, or no such option.
         WeightsError: The weights are missing, damaged or of another network.
+        SettingsError: A setting of the one codec is of a kind or size that it does not take.
         MissingExtra: The codec needs a package that is not installed.
 
     Examples:
@@ -169,10 +170,26 @@ def load(
         return _stitch(load(text.removeprefix(STITCHED), weights, device, **options))
     chosen = find_offer(text)
     shared, own = _split_options(options)
-    codec = chosen.build(Request(weights=weights, device=device, options=own))
+    codec = _build(chosen, Request(weights=weights, device=device, options=own))
     if weights == RANDOM:
         codec = _call_random(codec)
     return _prepare_as_asked(codec, shared) if shared else codec
+
+
+def _build(chosen: Offer, request: Request) -> Codec:
+    """The codec; what its build cannot make of the settings given is a sentence."""
+    try:
+        return chosen.build(request)
+    except (ValueError, TypeError) as error:
+        if not request.options:
+            raise  # nobody asked for anything: a fault of the build's own
+        from plica.codecs.fetching import first_line
+
+        said = ", ".join(f"{name}={value!r}" for name, value in request.options.items())
+        raise SettingsError(
+            f"{chosen.card.name} cannot be built with {said} ({type(error).__name__}: "
+            f"{first_line(error)}): give its settings as it takes them, or leave them out"
+        ) from error
 
 
 def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
