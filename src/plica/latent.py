@@ -13,6 +13,8 @@ from plica.errors import InputError, LatentError
 from plica.grid import Grid
 from plica.image import Display, Provenance, Unit
 
+MOST_SETTINGS, MOST_OF_SETTING = 64, 256
+"""How many settings of a codec a latent tells, and how many letters of a name or a word."""
 LatentKind = Literal["raw", "projected", "bitstream"]
 
 
@@ -69,11 +71,30 @@ class CodecIdentity:
         fingerprint: SHA-256 over the weights ("sha256:…"), or over the settings of a codec
             without weights.
         card: The codec's card as a JSON-ready record.
+        settings: The codec's own that it was loaded with, such as {"rate": 0.5}: truths, numbers
+            and words, none where it was loaded as it comes.
     """
 
     name: str
     fingerprint: str
     card: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def say_settings(settings: Mapping[str, Any]) -> str:
+    """Settings as they are given, for messages.
+
+    Args:
+        settings: Values by name.
+
+    Examples:
+        >>> say_settings({"rate": 0.5, "lossless": True})
+        'rate=0.5, lossless=True'
+        >>> say_settings({})
+        'no settings of its own'
+    """
+    said = ", ".join(f"{name}={value}" for name, value in settings.items())
+    return said or "no settings of its own"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

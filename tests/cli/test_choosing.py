@@ -1,12 +1,23 @@
 """Which codec is taken, and what is said of it."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from tests.codecs import sharing
+from typer.testing import CliRunner
 
+import plica
 from plica.cli.choosing import choose, parse_settings
+from plica.cli.main import app
 from plica.cli.reading import parse_triple
 from plica.codecs import precision
-from plica.errors import SettingsError, WeightsError
+from plica.codecs.catalogue import CODECS
+from plica.errors import LatentError, OutputError, SettingsError, WeightsError
+from plica.formats.store import Store
+from plica.formats.store_writing import ShardWriter
 from plica.grid import Grid
 from plica.image import Image, Unit
 
@@ -71,3 +82,73 @@ def test_sizes_of_voxels_are_three_lengths_above_zero(text):
     assert parse_triple("0.7,0.7,5", "--spacing") == (0.7, 0.7, 5)
     with pytest.raises(SettingsError, match=r"--spacing takes .*, but got"):
         parse_triple(text, "--spacing")
+
+
+@pytest.fixture
+def told(monkeypatch, tmp_path):
+    """A latent made with a setting, in a file, and how commands are given words."""
+    monkeypatch.setitem(CODECS._table, sharing.NAME, sharing.TARGET)
+    monkeypatch.chdir(tmp_path)
+    pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
+    plica.write(Image(pixels, Grid.from_spacing((8, 8, 1))), "i.nii.gz")
+
+    def run(*words):
+        done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        return done
+
+    run("encode", "i.nii.gz", "-o", "n.latent", "-c", sharing.NAME, "--set", "share=0.5")
+    run("reconstruct", "i.nii.gz", "-o", "wanted.nii.gz", "-c", sharing.NAME)
+    return run
+
+
+def pixels(name):
+    return plica.read(name).pixels
+
+
+@pytest.mark.parametrize("named", [(), ("-c", sharing.NAME)])
+def test_a_latent_is_decoded_with_the_settings_it_was_made_with(told, named):
+    done = told("decode", "n.latent", "-o", "o.nii.gz", *named)
+
+    np.testing.assert_array_equal(pixels("o.nii.gz"), pixels("wanted.nii.gz"))
+    assert "as --set says" not in done.stderr
+    assert "share=0.5" in told("inspect", "n.latent").stdout
+    assert json.loads(told("inspect", "n.latent", "--json").stdout)["codec"]["settings"] == {
+        "share": 0.5
+    }
+
+
+def test_settings_asked_for_decode_a_latent_of_others_and_that_is_said(told):
+    done = told("decode", "n.latent", "-o", "o.nii.gz", "--set", "share=0.25")
+
+    said = " ".join(done.stderr.split())
+    assert "made with share=0.5, decoded with share=0.25, as --set says" in said
+    assert (pixels("o.nii.gz") != pixels("wanted.nii.gz")).any()
+    same = told("decode", "n.latent", "-o", "p.nii.gz", "--set", "share=0.5")
+    assert "as --set says" not in same.stderr
+
+
+def test_a_store_tells_the_settings_of_its_latents_and_is_decoded_with_them(told):
+    latent = plica.read_latent("n.latent")
+    store = Store.create("of.store", codec=latent.codec, dtype="float32")
+    with ShardWriter(store, "a") as shard:
+        shard.add("key", latent)
+        silent = replace(latent, codec=replace(latent.codec, settings={}))
+        with pytest.raises(OutputError, match=r"with share=0\.5, but .* no settings of its own"):
+            shard.add("other", silent)
+    told("bulk", "decode", "of.store", "-o", "out/*.nii.gz")
+
+    (made,) = Path("out").glob("*.nii.gz")
+    np.testing.assert_array_equal(pixels(made), pixels("wanted.nii.gz"))
+    assert "share=0.5" in told("inspect", "of.store").stdout
+    assert json.loads(told("inspect", "of.store", "--json").stdout)["settings"] == {"share": 0.5}
+
+
+@pytest.mark.parametrize("setting", ["memory", "weights", "axis"])
+def test_a_strangers_latent_says_nothing_but_its_codecs_own(told, setting):
+    latent = plica.read_latent("n.latent")
+    forged = replace(latent, codec=replace(latent.codec, settings={setting: "1G"}))
+    chooser = choose("auto", None, "cpu", None, {}, {}, quiet=True)
+
+    with pytest.raises(LatentError, match=f"tells {setting} as settings"):
+        chooser.for_latent(forged)

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.codecs import sharing
 
 import plica
 from plica.codecs.catalogue import CODECS, cards, default_name, find_offer, load
-from plica.errors import SettingsError, UnknownName
+from plica.errors import LatentError, SettingsError, UnknownName
 from plica.grid import Grid
 from plica.image import Image
 
@@ -94,8 +95,6 @@ def test_only_slicing_codecs_can_be_stitched():
 
 def test_the_default_codec_follows_the_images_dimensions():
     for shape, name in (((8, 8, 1), "compact-4x3-2d"), ((8, 8, 2), "compact-4x1-3d")):
-        import numpy as np
-
         image = Image(np.zeros((1, *shape), np.int16), Grid.from_spacing(shape))
         assert default_name(image) == name
 
@@ -196,3 +195,30 @@ def test_what_is_no_image_and_no_latent_is_refused_in_a_sentence():
         check_image("ct.nii.gz")
     with pytest.raises(LatentError, match=r"got str: make one with encode"):
         check_maker("ct.latent", load("identity").card, "")
+
+
+def test_settings_a_codec_was_loaded_with_go_into_its_latents_and_others_refuse_them(theirs):
+    image = Image(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), Grid.from_spacing((8, 8, 1)))
+    half, plain = load(theirs, share=0.5), load(theirs)
+    latent = half.encode(image)
+
+    assert latent.codec.settings == {"share": 0.5}
+    assert "loaded_with" not in latent.codec.card["extras"]
+    assert load(f"stitched:{theirs}", share=0.5).card.loaded_with == {"share": 0.5}
+    assert load(theirs, share=np.float64(0.5)).card.loaded_with == {"share": 0.5}
+    assert load(theirs, share="0.5").card.loaded_with == {"share": "0.5"}
+    np.testing.assert_array_equal(
+        half.decode(latent).pixels, plain.decode(plain.encode(image)).pixels
+    )
+    with pytest.raises(LatentError, match=r"with share=0\.5, but .* no settings of its own: load"):
+        plain.decode(latent)
+    assert plain.encode(image).codec.settings == {}  # and such are taken, as those made before
+    half.decode(plain.encode(image))
+
+
+def test_what_a_stream_says_itself_need_not_be_set_again():
+    image = Image(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), Grid.from_spacing((8, 8, 1)))
+    latent = load("jpeg2000", rate=2.0).encode(image)
+
+    assert latent.codec.settings == {"rate": 2.0}
+    load("jpeg2000").decode(latent)

@@ -660,3 +660,33 @@ def test_a_file_of_no_known_kind_is_no_latent(tmp_path):
     (tmp_path / "a.bin").write_text("words, and no image\n")
     with pytest.raises(LatentError, match=r"a\.bin is no latent file"):
         read_latent(tmp_path / "a.bin")
+
+
+def test_settings_of_the_codec_are_kept_where_there_are_some(tmp_path):
+    latent = make()
+    told = replace(latent, codec=replace(latent.codec, settings={"rate": 0.5, "way": "ward"}))
+    write(told, tmp_path / "told.latent")
+    write(latent, tmp_path / "silent.latent")
+
+    assert read_latent(tmp_path / "told.latent").codec == told.codec
+    assert b'"settings"' not in (tmp_path / "silent.latent").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"a b": 1},
+        {"rate": [1]},
+        {"rate": None},
+        {"way": "w" * 300},
+        {f"n{n}": n for n in range(100)},
+    ],
+)
+def test_settings_that_no_codec_has_are_damage(settings, tmp_path):
+    latent = make()
+    write(replace(latent, codec=replace(latent.codec, settings=settings)), tmp_path / "n.latent")
+
+    with pytest.raises(LatentError, match=r"codec\.settings"):
+        read_latent(tmp_path / "n.latent")
+    with pytest.raises(LatentError, match=r"codec\.settings"):
+        latents.read_header(tmp_path / "n.latent")

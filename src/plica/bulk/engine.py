@@ -167,8 +167,9 @@ def open_store(folder: Path, codec: Codec, dtype: StorageType, facts: dict[str, 
         return Store.create(folder, codec=identity, dtype=dtype, settings=facts)
     store = Store.open(folder)
     here = {"codec": store.codec.name, "weights": store.codec.fingerprint, "dtype": store.dtype,
-            **store.settings}  # fmt: skip
-    asked = {"codec": identity.name, "weights": identity.fingerprint, "dtype": dtype, **facts}
+            "codec settings": dict(store.codec.settings), **store.settings}  # fmt: skip
+    asked = {"codec": identity.name, "weights": identity.fingerprint, "dtype": dtype,
+             "codec settings": dict(identity.settings), **facts}  # fmt: skip
     for name in sorted(here.keys() | asked.keys()):
         if _dump(here.get(name)) != _dump(asked.get(name)):
             raise SettingsError(_say_other(folder, name, here.get(name), asked.get(name)))

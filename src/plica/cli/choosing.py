@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plica.cli import options as o
@@ -19,12 +19,13 @@ from plica.codecs.catalogue import (
     default_name,
     find_offer,
     load,
+    split_options,
 )
 from plica.codecs.codec import RANDOM, Codec
 from plica.codecs.running import Progress
 from plica.errors import LatentError, SettingsError
 from plica.image import Image
-from plica.latent import Latent
+from plica.latent import Latent, say_settings
 
 AUTO = "auto"
 _OPTIONS_OF_THEIR_OWN = {"name": "--codec", "weights": "--weights", "device": "--device"}
@@ -47,7 +48,7 @@ class Chooser:
     device: str = AUTO
     options: dict[str, Any] = field(default_factory=dict)
     quiet: bool = False
-    _loaded: dict[str, Codec] = field(default_factory=dict)
+    _loaded: dict[str, Codec] = field(default_factory=dict)  # by name and settings of a latent
     _noted: set[str] = field(default_factory=set)
     _watcher: Progress | None = None
 
@@ -86,15 +87,36 @@ class Chooser:
             )
         return codec
 
+    def settle(self, latent: Latent) -> Latent:
+        """The latent with the settings that are to decode it: its own, but for those asked for.
+
+        A latent that tells none is decoded with those asked for, and there is nothing to compare.
+        """
+        made_with, asked = latent.codec.settings, split_options(self.options)[1]
+        settings = {**made_with, **asked}
+        if not made_with or settings == dict(made_with):
+            return latent
+        said = (
+            f"made with {say_settings(made_with)}, decoded with {say_settings(settings)}, "
+            "as --set says"
+        )
+        if not self.quiet and said not in self._noted:
+            self._noted.add(said)
+            print_note(said)
+        return replace(latent, codec=replace(latent.codec, settings=settings))
+
     def for_latent(self, latent: Latent) -> Codec:
-        """The codec that made a latent.
+        """The codec that made a latent, loaded with the settings it was made with.
 
         Raises:
-            LatentError: It is in no table: its folder must be named.
+            LatentError: It is in no table: its folder must be named. Or its settings are no
+                codec's own, and the latent is damaged.
         """
+        maker, settings = latent.codec.name, _check_own(latent)
         if self.name != AUTO:
-            return self._load(self.name)
-        maker = latent.codec.name
+            named = self._load(self.name)
+            alike = named.card.name != maker or dict(named.card.loaded_with) == settings
+            return named if alike else self._load(self.name, settings)
         if maker.removeprefix(STITCHED) not in CODECS:
             prefix = STITCHED if maker.startswith(STITCHED) else ""
             raise LatentError(
@@ -102,21 +124,37 @@ class Chooser:
                 "install the package that offers it; or, if its network is one of plica's, name "
                 f"its folder with --codec {prefix}FOLDER"
             )
-        return self._load(maker)
+        return self._load(maker, settings)
 
-    def _load(self, name: str) -> Codec:
-        if name not in self._loaded:
-            codec = load(name, self.weights, self.device, progress=self._tell, **self.options)
+    def _load(self, name: str, settings: Mapping[str, Any] | None = None) -> Codec:
+        key = f"{name} {say_settings(settings)}" if settings else name
+        if key not in self._loaded:
+            options = {**(settings or {}), **self.options}
+            codec = load(name, self.weights, self.device, progress=self._tell, **options)
             from plica.codecs.precision import describe_slowness  # torch is there by now
 
             if not self.quiet and (slowness := describe_slowness(codec)):
                 print_note(slowness)
-            self._loaded[name] = codec
-        return self._loaded[name]
+            self._loaded[key] = codec
+        return self._loaded[key]
 
     def _tell(self, done: int, total: int) -> None:
         if self._watcher is not None:
             self._watcher(done, total)
+
+
+def _check_own(latent: Latent) -> dict[str, Any]:
+    """The settings a latent tells, which must be its codec's own.
+
+    A stranger's file must not say how much memory is taken here, or which file is read.
+    """
+    shared, own = split_options(latent.codec.settings)
+    if odd := sorted({*shared, *(own.keys() & _OPTIONS_OF_THEIR_OWN)}):
+        raise LatentError(
+            f"the latent tells {', '.join(odd)} as settings of {latent.codec.name}, which no "
+            "codec has of its own: it is damaged"
+        )
+    return own
 
 
 def choose(

@@ -55,7 +55,7 @@ def decode(
 
     def work(job: Job) -> Outcome:
         begun = time.perf_counter()
-        latent = read_latent(job.source.path)
+        latent = chooser.settle(read_latent(job.source.path))
         joined = joining.choose(latent.provenance, latent.source)
         chosen = chooser.for_latent(latent)
 

@@ -34,6 +34,7 @@ from plica.formats.sniff import ENDINGS, find_ending, identify
 from plica.formats.sources import Source, find_named, find_sources
 from plica.grid import Grid
 from plica.image import Image
+from plica.latent import say_settings
 
 _CHECKED_BELOW = 32 << 20
 """Bytes of a latent that are summed in some hundredths of a second."""
@@ -277,6 +278,7 @@ def _describe_latent(header: dict[str, Any], size: int) -> dict[str, Any]:
     return {
         "codec": codec["name"],
         "weights": f"{codec['fingerprint']} ({FINGERPRINTED})",
+        "settings": say_settings(codec["settings"]) if codec.get("settings") else "",
         "kind": header["kind"],
         "codes": f"{header['shape'][0]} on {format_shape(header['shape'][1:])}",
         "kept as": ", ".join(

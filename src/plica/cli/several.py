@@ -20,6 +20,7 @@ from plica.errors import PlicaError, SettingsError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.store_facts import FACTS, read_facts
 from plica.formats.store_paths import say_paths
+from plica.latent import say_settings
 
 ENDING = ".latent"
 COLUMNS = ("latent", "codec", "codes", "file", "series mark", "identity", "checksums")
@@ -78,9 +79,11 @@ def list_store(folder: Path, *, check: bool, as_json: bool) -> bool:
     paths = say_paths(folder, settings)
     if as_json:
         print_json({"store": folder.name, "codec": codec.name, "fingerprint": codec.fingerprint,
-                    "dtype": dtype, "shards": shards, "paths": paths})  # fmt: skip
+                    "dtype": dtype, "shards": shards, "paths": paths,
+                    **({"settings": dict(codec.settings)} if codec.settings else {})})  # fmt: skip
         return True
     facts = [("a store of latents of", codec.name), ("weights", codec.fingerprint),
+             *([("settings", say_settings(codec.settings))] if codec.settings else []),
              ("kept as", dtype), ("shards", str(shards)),
              ("paths, which may name patients", f"in {paths}" if paths else "none")]  # fmt: skip
     print_table("", ("fact", folder.name), facts)

@@ -145,7 +145,7 @@ def read_bitstream(latent: Latent, card: CodecCard, fingerprint: str) -> bytes:
     Raises:
         LatentError: Another codec made it, or its codes are no bytes.
     """
-    check_maker(latent, card, fingerprint)
+    check_maker(latent, card, fingerprint, any_settings=True)  # a stream says how it was made
     codes = latent.codes
     if latent.kind != "bitstream" or codes.dtype != np.uint8 or codes.size != codes.shape[1]:
         raise LatentError(

@@ -21,6 +21,8 @@ NORMS = {
 """What a network's layers may normalise over, and what follows for running it in pieces."""
 OF_WEIGHTS = ("training", "half_precision", "lesions_kept")
 """Extras that tell how weights came to be and what was measured of them: most of a card's bytes."""
+LOADED_WITH = "loaded_with"
+"""The extra that tells the codec's own settings, on the card of one loaded with some."""
 LATENTS = frozenset({"raw", "projected", "bitstream"})
 Posterior = Literal["none", "gaussian", "codebook"]
 
@@ -120,6 +122,12 @@ class CodecCard:
         """Voxels for each number of the latent: what codecs are compared at."""
         return self.total_factor / self.channels if self.channels else 1.0
 
+    @property
+    def loaded_with(self) -> Mapping[str, Any]:
+        """The codec's own settings it was loaded with; none where it was loaded as it comes."""
+        said = self.extras.get(LOADED_WITH)
+        return said if isinstance(said, Mapping) else {}
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record; `from_json` gives an equal one."""
         record = asdict(self)
@@ -129,7 +137,7 @@ class CodecCard:
         return record
 
     def identify(self, fingerprint: str) -> CodecIdentity:
-        """Which codec it is, as latents say it: with the card, but for `OF_WEIGHTS`.
+        """Which codec it is, as latents say it: with the card, but for `OF_WEIGHTS`, and settings.
 
         Args:
             fingerprint: Of the weights, or of the settings: it tells whose card has the rest.
@@ -140,8 +148,9 @@ class CodecCard:
             'bicubic-4x-2d'
         """
         record = self.to_json()
-        record["extras"] = {k: v for k, v in self.extras.items() if k not in OF_WEIGHTS}
-        return CodecIdentity(self.name, fingerprint, record)
+        apart = (*OF_WEIGHTS, LOADED_WITH)
+        record["extras"] = {k: v for k, v in self.extras.items() if k not in apart}
+        return CodecIdentity(self.name, fingerprint, record, self.loaded_with)
 
     @classmethod
     def from_json(cls, record: Any) -> CodecCard:

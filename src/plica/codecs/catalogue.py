@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from plica.codecs.card import CodecCard, WeightsSource
+import numpy as np
+
+from plica.codecs.card import LOADED_WITH, CodecCard, WeightsSource
 from plica.codecs.codec import RANDOM, Codec, Offer, Request
 from plica.errors import PlicaError, SettingsError, UnknownName
 from plica.image import Image
+from plica.latent import MOST_OF_SETTING
 from plica.registry import Registry
 
 _KERNELS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
@@ -169,8 +173,10 @@ def load(
     if text.startswith(STITCHED):
         return _stitch(load(text.removeprefix(STITCHED), weights, device, **options))
     chosen = find_offer(text)
-    shared, own = _split_options(options)
+    shared, own = split_options(options)
     codec = _build(chosen, Request(weights=weights, device=device, options=own))
+    if own:
+        codec = _remember(codec, own)
     if weights == RANDOM:
         codec = _call_random(codec)
     return _prepare_as_asked(codec, shared) if shared else codec
@@ -192,7 +198,39 @@ def _build(chosen: Offer, request: Request) -> Codec:
         ) from error
 
 
-def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _remember(codec: Codec, own: Mapping[str, Any]) -> Codec:
+    """With the settings it accepted on its card, from where latents take them.
+
+    A class of somebody's own that is no dataclass says them on its card itself, or not at all.
+    """
+    bare: Any = codec
+    if not dataclasses.is_dataclass(bare) or isinstance(bare, type):
+        return codec
+    if not any(one.name == "card" and one.init for one in dataclasses.fields(bare)):
+        return codec
+    told = {name: _plain(value) for name, value in own.items()}
+    card = dataclasses.replace(codec.card, extras={**codec.card.extras, LOADED_WITH: told})
+    return cast(Codec, dataclasses.replace(bare, card=card))
+
+
+def _plain(value: Any) -> bool | int | float | str:
+    """A setting as a latent keeps it; what is no truth, number or word, as its text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        value = str(value)
+    return value if isinstance(value, bool | int | float) else str(value)[:MOST_OF_SETTING]
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of `load`: those that all codecs share, and those of the one codec.
+
+    Args:
+        options: As `load` is given them; None values count as not given.
+
+    Examples:
+        >>> split_options({"axis": "coronal", "rate": 0.5, "lossless": None})
+        ({'axis': 'coronal'}, {'rate': 0.5})
+    """
     from plica.codecs.preparing import Preparing
 
     names = {*(one.name for one in dataclasses.fields(Preparing)), *_RUNNING, _PRECISION}

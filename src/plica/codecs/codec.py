@@ -14,7 +14,7 @@ from plica.codecs.card import CodecCard
 from plica.errors import LatentError, UnknownName, UnusablePixels
 from plica.grid import Grid
 from plica.image import Image, Unit
-from plica.latent import Latent, LatentKind
+from plica.latent import Latent, LatentKind, say_settings
 
 Begin = Callable[[Image], NDArray[Any]]
 """Is given an image without values and gives the array they are to be laid into."""
@@ -150,11 +150,25 @@ def check_blendable(image: Image, card: CodecCard) -> None:
         )
 
 
-def check_maker(latent: Any, card: CodecCard, fingerprint: str) -> None:
-    """Refuse a latent that another codec, or other weights, made.
+def check_maker(
+    latent: Any, card: CodecCard, fingerprint: str, *, any_settings: bool = False
+) -> None:
+    """Refuse a latent that another codec, other weights, or other settings made.
+
+    A latent that tells no settings is taken: it was made before they were kept, or with none.
+
+    Args:
+        latent: To be decoded.
+        card: Of the codec that is to decode it.
+        fingerprint: Of that codec.
+        any_settings: Whether decoding is the same whatever the settings are.
 
     Raises:
-        LatentError: It did.
+        LatentError: They did.
+
+    Examples:
+        >>> codec = plica.load("bicubic-4x-2d")
+        >>> check_maker(codec.encode(image), codec.card, codec.fingerprint)
     """
     if not isinstance(latent, Latent):
         raise LatentError(
@@ -170,6 +184,12 @@ def check_maker(latent: Any, card: CodecCard, fingerprint: str) -> None:
             f"the latent was made by {card.name} with other weights "
             f"({latent.codec.fingerprint[:19]}… instead of {fingerprint[:19]}…): "
             "give the same weights file it was encoded with"
+        )
+    made_with, loaded_with = dict(latent.codec.settings), dict(card.loaded_with)
+    if made_with and made_with != loaded_with and not any_settings:
+        raise LatentError(
+            f"the latent was made by {card.name} with {say_settings(made_with)}, but this one was "
+            f"loaded with {say_settings(loaded_with)}: load it with the same"
         )
 
 

@@ -23,7 +23,15 @@ from plica.formats.limits import DEFAULT_MAX_BYTES, check_size
 from plica.formats.tensors import Container, check_data, name_dtype, read_tensor
 from plica.formats.terms import known_modality
 from plica.image import Provenance
-from plica.latent import CodecIdentity, Latent, LatentKind, Record, Trail
+from plica.latent import (
+    MOST_OF_SETTING,
+    MOST_SETTINGS,
+    CodecIdentity,
+    Latent,
+    LatentKind,
+    Record,
+    Trail,
+)
 
 SCHEMA = 1
 APART = 2
@@ -107,7 +115,7 @@ def _compose_record(latent: Latent, codec_apart: bool) -> str:
     record = {
         "schema": APART if codec_apart else SCHEMA,
         "kind": latent.kind,
-        **({} if codec_apart else {"codec": _spell_codec(latent.codec)}),
+        **({} if codec_apart else {"codec": spell_codec(latent.codec)}),
         "prepared": latent.prepared.to_json(),
         "source": latent.source.to_json(),
         "factor": [int(side) for side in latent.factor],
@@ -137,11 +145,21 @@ def compose_codec(codec: CodecIdentity) -> str:
     Raises:
         LatentError: Its card cannot be kept as JSON.
     """
-    return _dump(_spell_codec(codec))
+    return _dump(spell_codec(codec))
 
 
-def _spell_codec(codec: CodecIdentity) -> dict[str, Any]:
-    return {"name": codec.name, "fingerprint": codec.fingerprint, "card": dict(codec.card)}
+def spell_codec(codec: CodecIdentity) -> dict[str, Any]:
+    """Which codec it was, as records say it; its settings only where there are some.
+
+    Args:
+        codec: Whose.
+
+    Examples:
+        >>> sorted(spell_codec(latent.codec))
+        ['card', 'fingerprint', 'name']
+    """
+    record = {"name": codec.name, "fingerprint": codec.fingerprint, "card": dict(codec.card)}
+    return {**record, "settings": dict(codec.settings)} if codec.settings else record
 
 
 def _dump(record: Mapping[str, Any]) -> str:
@@ -248,7 +266,7 @@ def interpret(record: dict[str, Any], name: str) -> dict[str, Any]:
     _check_trail(record["trail"], checker)
     return {
         "kind": cast(LatentKind, record["kind"]),
-        "codec": _read_codec(record["codec"], checker),
+        "codec": read_codec(record["codec"], checker),
         "prepared": checker.grid(record["prepared"], "prepared"),
         "source": checker.grid(record["source"], "source"),
         "factor": tuple(factor),
@@ -259,13 +277,43 @@ def interpret(record: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _read_codec(value: Any, checker: Checker) -> CodecIdentity:
+def read_codec(value: Any, checker: Checker) -> CodecIdentity:
+    """Which codec a record says; each fact of it checked.
+
+    Args:
+        value: What `spell_codec` made, or a stranger did.
+        checker: Says what is wrong.
+
+    Raises:
+        PlicaError: The checker's: it is damaged.
+
+    Examples:
+        >>> from plica.formats.imprint import Checker
+        >>> read_codec(spell_codec(latent.codec), Checker("it", LatentError)) == latent.codec
+        True
+    """
     record = checker.of_type(value, dict, "codec")
     return CodecIdentity(
         name=checker.of_type(record.get("name"), str, "codec.name"),
         fingerprint=checker.of_type(record.get("fingerprint"), str, "codec.fingerprint"),
         card=checker.of_type(record.get("card"), dict, "codec.card"),
+        settings=_read_settings(record.get("settings", {}), checker),
     )
+
+
+def _read_settings(value: Any, checker: Checker) -> dict[str, Any]:
+    """A few truths, numbers and words by name: they are handed to whoever builds the codec."""
+    settings = checker.of_type(value, dict, "codec.settings")
+    if len(settings) > MOST_SETTINGS:
+        raise checker.fail("codec.settings", len(settings), f"at most {MOST_SETTINGS}")
+    for name, one in settings.items():
+        if not name.isidentifier() or len(name) > MOST_OF_SETTING:
+            raise checker.fail("codec.settings", name[:MOST_OF_SETTING], "names of settings")
+        if not isinstance(one, bool | int | float | str) or len(str(one)) > MOST_OF_SETTING:
+            raise checker.fail(
+                f"codec.settings.{name}", type(one).__name__, "a truth, number or short word"
+            )
+    return dict(settings)
 
 
 def _read_provenance(value: Any, checker: Checker) -> Provenance:

@@ -11,6 +11,7 @@ from typing import Any
 from plica.errors import LatentError, OutputError, UnreadableFile
 from plica.formats.codes import STORAGE_TYPES, StorageType
 from plica.formats.imprint import Checker, parse_json
+from plica.formats.latent_record import read_codec, spell_codec
 from plica.latent import CodecIdentity
 
 SCHEMA = 1
@@ -31,9 +32,8 @@ def compose_facts(codec: CodecIdentity, dtype: StorageType, settings: Mapping[st
         raise OutputError(
             f"codes cannot be stored as {dtype!r}; choose one of {', '.join(STORAGE_TYPES)}"
         )
-    identity = {"name": codec.name, "fingerprint": codec.fingerprint, "card": dict(codec.card)}
     record = {
-        "schema": SCHEMA, "format": _FORMAT, "codec": identity, "dtype": dtype,
+        "schema": SCHEMA, "format": _FORMAT, "codec": spell_codec(codec), "dtype": dtype,
         "settings": dict(settings),
     }  # fmt: skip
     try:
@@ -83,13 +83,8 @@ def read_facts(path: Path) -> tuple[CodecIdentity, StorageType, dict[str, Any]]:
         raise checker.fail("fields", sorted(record), ", ".join(sorted(_FIELDS)))
     if record["dtype"] not in STORAGE_TYPES:
         raise checker.fail("dtype", record["dtype"], f"one of {', '.join(STORAGE_TYPES)}")
-    codec = checker.of_type(record["codec"], dict, "codec")
     return (
-        CodecIdentity(
-            checker.of_type(codec.get("name"), str, "codec.name"),
-            checker.of_type(codec.get("fingerprint"), str, "codec.fingerprint"),
-            checker.of_type(codec.get("card"), dict, "codec.card"),
-        ),
+        read_codec(record["codec"], checker),
         record["dtype"],
         checker.of_type(record["settings"], dict, "settings"),
     )

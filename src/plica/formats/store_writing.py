@@ -27,7 +27,7 @@ from plica.formats.tensors import (
     lay_out,
     write_header,
 )
-from plica.latent import CodecIdentity, Latent
+from plica.latent import CodecIdentity, Latent, say_settings
 
 if TYPE_CHECKING:
     from plica.formats.store import Store
@@ -166,6 +166,11 @@ class ShardWriter:
             raise OutputError(
                 f"the store is of {ours.name} ({ours.fingerprint[:20]}), but the latent was made "
                 f"by {its.name} ({its.fingerprint[:20]}); give it a store of its own"
+            )
+        if dict(ours.settings) != dict(its.settings):  # which a shard tells once for all
+            raise OutputError(
+                f"the store is of {ours.name} with {say_settings(ours.settings)}, but the latent "
+                f"was made with {say_settings(its.settings)}; give it a store of its own"
             )
 
     def _append(self, width: int, data: bytes) -> int:
