@@ -247,8 +247,18 @@ def test_another_file_than_the_cards_is_refused(state, tmp_path):
     right = weights._hash(path)
 
     assert set(read(path, sha256=right)) == set(state)
-    with pytest.raises(WeightsError, match="SHA-256"):
+    assert set(read(path, sha256=right.upper())) == set(state)  # as some tools print it
+    with pytest.raises(
+        WeightsError, match=f"{right[:12]}…, but 000000000000… was .* fetch it again"
+    ):
         read(path, sha256="0" * 64)
+    near = right[:-1] + ("0" if right[-1] != "0" else "1")
+    with pytest.raises(WeightsError, match=f"{right}, but {near} was expected"):
+        read(path, sha256=near)
+    with pytest.raises(
+        WeightsError, match=rf"{right} \(64 digits\), but {near[:-1]} \(63 digits\)"
+    ):
+        read(path, sha256=near[:-1])
 
 
 # -- the ones of another network ---------------------------------------------------------------

@@ -40,6 +40,8 @@ MOST_BYTES = 16 * 2**30
 _IN_FOLDER = "diffusion_pytorch_model.safetensors"
 # Under which of these a file's weights may lie, beside what a training keeps.
 _NESTS = ("state_dict", "unet_state_dict")
+# How many digits of a checksum a message shows, where those tell it from another.
+_TOLD = 12
 # How many keys a message names.
 _NAMED = 3
 _HUB = re.compile(
@@ -123,7 +125,10 @@ def load_network(
         state = convert(read_folder(Path(given)))
     else:
         path = resolve(card.weights, given, name=card.name)
-        state = convert(read(path, sha256=card.weights.sha256 if given is None else sha256))
+        own = card.weights.kind == "package"
+        otherwise = "fetch it again" + (" or correct the card's sha256" if own else "")
+        sha256 = card.weights.sha256 if given is None else sha256
+        state = convert(read(path, sha256=sha256, otherwise=otherwise))
     fill(network, state, name=card.name)
     del state
     give_back()
@@ -208,11 +213,12 @@ def _parse_hub(given: str, source: WeightsSource) -> WeightsSource:
 # -- reading -----------------------------------------------------------------------------------
 
 
-def read(path: Path, *, sha256: str = "") -> Weights:
+def read(path: Path, *, sha256: str = "", otherwise: str = "fetch it again") -> Weights:
     """The tensors of a weights file, by their keys.
 
     Args:
         sha256: What the file must hash to; "" where it is not known.
+        otherwise: What to do with one that does not.
 
     Raises:
         WeightsError: It is neither safetensors nor a pickle of tensors alone, or is damaged.
@@ -222,10 +228,12 @@ def read(path: Path, *, sha256: str = "") -> Weights:
         120
     """
     size = _measure(path)
-    if sha256 and (found := _hash(path)) != sha256:
+    wanted = sha256.strip().lower()  # as some tools print it
+    if wanted and (found := _hash(path)) != wanted:
+        has, expected = _tell_apart(found, wanted)
         raise WeightsError(
-            f"{path.name} has the SHA-256 {found[:12]}…, but {sha256[:12]}… was expected: "
-            "the file is incomplete or another one, fetch it again"
+            f"{path.name} has the SHA-256 {has}, but {expected} was expected: "
+            f"the file is incomplete or another one, {otherwise}"
         )
     with path.open("rb") as opened:
         start = opened.read(9)
@@ -262,6 +270,15 @@ def _measure(path: Path) -> int:
 def _hash(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _tell_apart(found: str, wanted: str) -> tuple[str, str]:
+    """Two checksums that differ: their beginnings where those do, else all their digits."""
+    if found[:_TOLD] != wanted[:_TOLD]:
+        return f"{found[:_TOLD]}…", f"{wanted[:_TOLD]}…"
+    if len(wanted) != len(found):
+        return f"{found} ({len(found)} digits)", f"{wanted} ({len(wanted)} digits)"
+    return found, wanted
 
 
 def _unpickle_old(path: Path, size: int) -> Any:
