@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from plica.cli.doctor import list_codecs
 from plica.cli.main import app
 from plica.codecs import catalogue, directory
 from plica.codecs.card import CodecCard, WeightsSource
@@ -107,7 +108,9 @@ def test_what_is_not_the_cards_is_refused(card, folder):
     with pytest.raises(WeightsError, match=r"SHA-256.* or correct the card's sha256"):
         build(replace(card, weights=other), folder)
     (folder / "mine.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"mine\.safetensors"):
+    with pytest.raises(
+        WeightsError, match=r"Put the file beside the module, at .*mine\.safetensors"
+    ):
         build(card, folder)
 
 
@@ -194,3 +197,61 @@ def test_network_and_offer_may_stand_in_one_module_before_there_are_weights(lume
     directory.write_directory(lumen / "lumen-2x2-2d", codec)
     assert catalogue.find_offer("lumen").card.weights.kind == "package"
     assert catalogue.load("lumen").fingerprint.startswith("sha256:")
+
+
+BY_HAND = """
+from pathlib import Path
+from plica.codecs.card import CodecCard, WeightsSource
+from plica.codecs.codec import Offer
+from plica.codecs.packaged import build_packaged
+from plica.preparation.pipelines import full_range
+from tests.codecs.test_packaged import CARD, make
+from dataclasses import replace
+
+CARD = replace(CARD, name="lumen", weights=WeightsSource("package", filename="l.safetensors"))
+
+def build(request):
+    folder = Path(__file__).parent
+    return build_packaged(CARD, request, make=make, folder=folder, steps=full_range)
+
+OFFER = Offer(CARD, build)
+"""
+
+
+def say(*words):
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_card_by_hand_whose_weights_are_not_there_is_listed_as_such(lumen):
+    (lumen / "lumen.py").write_text(BY_HAND)
+    there = str(lumen / "l.safetensors")
+
+    for words in (("codecs",), ("codecs", "lumen")):
+        said = say(*words)
+        assert "not there yet" in said
+        assert f"Put the file beside the module, at {there}" in said
+    assert [one["presence"] for one in list_codecs()] == ["broken"]
+    with pytest.raises(WeightsError, match="Put the file beside the module"):
+        catalogue.load("lumen")
+
+    torch.manual_seed(0)
+    save_file(make().state_dict(), there)
+    catalogue.load("lumen")
+    assert [one["presence"] for one in list_codecs()] == ["ready"]
+    said = say("codecs") + say("codecs", "lumen")
+    assert "not there yet" not in said
+    assert "Put the file" not in said
+
+
+@pytest.mark.parametrize("weights", ["lumen/deep/weights/l.safetensors", "lumen/l.safetensors"])
+def test_weights_anywhere_in_a_package_are_there(lumen, weights, monkeypatch):
+    (lumen / "lumen.py").unlink()
+    (lumen / weights).parent.mkdir(parents=True)
+    (lumen / "lumen" / "__init__.py").write_text("")
+    (lumen / "lumen" / "codec.py").write_text(BY_HAND)
+    monkeypatch.setattr(catalogue, "CODECS", Registry("codec", (("lumen", "lumen.codec:OFFER"),)))
+    assert "holds no l.safetensors" in catalogue.find_empty("lumen")
+    (lumen / weights).touch()
+    assert catalogue.find_empty("lumen") == ""
+    sys.modules.pop("lumen.codec")

@@ -12,7 +12,7 @@ from plica.cli import options as o
 from plica.cli.console import print_json, print_note, print_table
 from plica.cli.spelling import spell, spell_rows
 from plica.codecs.card import CodecCard
-from plica.codecs.catalogue import find_offer, listing
+from plica.codecs.catalogue import find_empty, find_offer, listing
 from plica.codecs.modelcard import CHOSE, is_folder, part_sources
 from plica.codecs.presence import find_lacking, name_needs
 from plica.errors import UnknownName
@@ -28,6 +28,9 @@ WEIGHTS = {
     "none": "none",
     "unstated": "not stated",
 }
+
+EMPTY = "not there yet"
+"""Said of weights that a package's card promises, and that its package does not hold."""
 
 
 def codecs(
@@ -46,7 +49,10 @@ def codecs(
     Example: plica codecs medvae-4x1-3d
     """
     if name is not None:
-        _show(find_offer(name).card, as_json)
+        empty = find_empty(name)
+        _show(find_offer(name).card, as_json, empty=bool(empty))
+        if empty:
+            print_note(empty)
         return
     listed = list(listing())
     if as_json:
@@ -57,12 +63,14 @@ def codecs(
     extras = sorted({find_lacking(card) for card in known} - {""})
     if extras and not as_json:
         print_note(f"needs extra: pip install 'plica[{','.join(extras)}]'")
-    for _, one in listed:
+    for name, one in listed:
         if not isinstance(one, CodecCard):
             print_note(str(one))
+        elif empty := find_empty(name):
+            print_note(empty)
 
 
-def _show(card: CodecCard, as_json: bool) -> None:
+def _show(card: CodecCard, as_json: bool, *, empty: bool = False) -> None:
     record = card.to_json()
     if as_json:
         print_json(record)
@@ -73,6 +81,7 @@ def _show(card: CodecCard, as_json: bool) -> None:
     told = [f"{key} {value}" for key, value in weights.items() if value and key != "kind"]
     record["voxels per code"] = f"{card.voxels_per_code:.3g}"
     where = "beside its card" if is_folder(card) else WEIGHTS[card.weights.kind]
+    where = f"{where}, {EMPTY}" if empty else where
     record["weights"] = ", ".join([where, *told])
     record["receptive_field"] = {None: "not stated", 0: "the whole image"}.get(
         card.receptive_field, card.receptive_field
@@ -108,8 +117,10 @@ def _spell_training(told: Any) -> dict[str, str]:
     }
 
 
-def _say_weights(card: CodecCard) -> str:
+def _say_weights(name: str, card: CodecCard) -> str:
     """Where its weights are, or what is in the way."""
+    if find_empty(name):
+        return EMPTY
     if "missing" in card.extras:
         return "only card"
     return "needs extra" if find_lacking(card) else WEIGHTS[card.weights.kind]
@@ -124,6 +135,6 @@ def _row(name: str, card: CodecCard | UnknownName) -> tuple[str, ...]:
         f"{card.factor}×{card.factor}×{card.period}" if card.period else str(card.factor),
         str(card.channels),
         f"{card.voxels_per_code:.3g}",
-        _say_weights(card),
+        _say_weights(name, card),
         card.licence,
     )

@@ -16,7 +16,7 @@ from plica.cli import options as o
 from plica.cli.console import format_bytes, print_json, print_note, print_table
 from plica.codecs.budget import find_machine_bytes
 from plica.codecs.card import CodecCard
-from plica.codecs.catalogue import listing
+from plica.codecs.catalogue import find_empty, listing
 from plica.codecs.presence import find_presence, say_presence
 from plica.formats.decoders import Decoder, list_decoders
 from plica.run import find_commit, say_version
@@ -96,6 +96,9 @@ def list_codecs() -> Iterator[dict[str, str]]:
     for name, card in listing():
         if not isinstance(card, CodecCard):
             yield {"codec": name, "presence": "broken", "weights": BROKEN, "error": str(card)}
+            continue
+        if empty := find_empty(name):
+            yield {"codec": name, "presence": "broken", "weights": BROKEN, "error": empty}
             continue
         yield {
             "codec": card.name,

@@ -139,6 +139,26 @@ def listing() -> Iterator[tuple[str, CodecCard | UnknownName]]:
             yield name, error
 
 
+def find_empty(name: str) -> str:
+    """What to say where a package's codec has a card, and not the weights it promises.
+
+    Args:
+        name: In the table.
+
+    Returns:
+        A sentence that says where the file belongs; "" where nothing is missing.
+
+    Examples:
+        >>> find_empty("compact-4x3-2d")
+        ''
+    """
+    if name not in CODECS or (module := CODECS[name].partition(":")[0]).startswith("plica."):
+        return ""
+    from plica.codecs.packaged import find_unfilled
+
+    return find_unfilled(offer(name), module)
+
+
 def load(
     name: str | Path,
     weights: str | Path | None = None,

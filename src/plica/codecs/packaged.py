@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 from plica.codecs.card import CodecCard, WeightsSource
 from plica.codecs.codec import Codec, Offer, Request, check_options
 from plica.codecs.preparing import PadMode, Steps
+from plica.errors import WeightsError
 
 
 class _Packaged(Offer):
@@ -68,6 +70,59 @@ def offer_packaged(folder: Path) -> Offer:
     return _Packaged(folder)
 
 
+def find_unfilled(offered: Offer, module: str) -> str:
+    """What to say of a card that promises weights in its package, where they are not there.
+
+    Exists because such a card is written by hand, and is there before the weights are: nothing
+    but the file itself tells. It is looked for all over the package, so that no codec whose
+    weights lie in a folder of it is said to have none.
+
+    Args:
+        offered: What stands in the table; a folder's speaks for itself.
+        module: Where it stands, imported by now.
+
+    Returns:
+        A sentence; "" where they are there, or not promised.
+
+    Examples:
+        >>> from plica.codecs.catalogue import offer
+        >>> find_unfilled(offer("bicubic-4x-2d"), "plica.codecs.interpolation")
+        ''
+    """
+    source = offered.card.weights
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if isinstance(offered, _Packaged) or source.kind != "package" or not (source.filename and file):
+        return ""
+    own = Path(file).parent / source.filename
+    package = sys.modules.get(module.partition(".")[0])
+    places = [Path(one) for one in getattr(package, "__path__", ())]
+    named = Path(source.filename).name
+    # A module alone lies among others' packages: only the folders beside it are looked into.
+    found = [place.rglob(named) for place in places] or [own.parent.glob(f"*/{named}")]
+    if own.is_file() or any(path.is_file() for paths in found for path in paths):
+        return ""
+    return say_unfilled(offered.card, own)
+
+
+def say_unfilled(card: CodecCard, own: Path) -> str:
+    """That weights are not in their package, and what to put there.
+
+    Args:
+        card: The codec's.
+        own: Where they are to be.
+
+    Examples:
+        >>> card = plica.load("bicubic-4x-2d").card
+        >>> say_unfilled(card, Path("mine.safetensors"))[:54]
+        'bicubic-4x-2d has no weights to use yet: its package h'
+    """
+    return (
+        f"{card.name} has no weights to use yet: its package holds no {own.name}. Put the file "
+        f"beside the module, at {own}, and install the package again; or try one that lies "
+        "elsewhere with --weights FILE"
+    )
+
+
 def build_packaged(
     card: CodecCard,
     request: Request,
@@ -109,6 +164,8 @@ def build_packaged(
 
     check_options(request, card, options)
     own = folder / card.weights.filename
+    if request.weights is None and not own.is_file():
+        raise WeightsError(say_unfilled(card, own))
     network, fingerprint = load_network(
         card, own if request.weights is None else request.weights, make=make,
         convert=lambda state: state, sha256=card.weights.sha256 if request.weights is None else "",
