@@ -8,15 +8,12 @@ import typing
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from plica.cli import completing, judging_options, options
-from plica.cli.main import app
 from plica.codecs.catalogue import CODECS
 from plica.codecs.policy import Outside
 from plica.codecs.preparing import Pipeline, SliceAxis
 from plica.codecs.running import Tiling
-from plica.errors import UnknownName
 from plica.networks.probes import PROBES
 
 MAIN = "import sys; sys.argv[0] = 'plica'; from plica.cli.main import main; main()"
@@ -143,7 +140,6 @@ def test_the_words_offered_are_those_that_are_taken():
         (completing.codecs, "stit", {"stitched:"}),
         (completing.codecs, "stitched:linear-4x1", {"stitched:linear-4x1-2d"}),
         (completing.codecs_or_auto, "au", {"auto"}),
-        (completing.carded_codecs, "stit", set()),
         (completing.recipes, "medvae-4x1-2d-s", {"medvae-4x1-2d-stage1", "medvae-4x1-2d-stage2"}),
         (completing.protocols, "medvae-table-1-2", {"medvae-table-1-2d"}),
         (completing.tasks, "cmmd-m", {"cmmd-malignancy"}),
@@ -158,7 +154,5 @@ def test_what_begins_as_typed_is_offered(completion, typed, offered):
 
 
 @pytest.mark.parametrize("command", ["codecs", "card"])
-def test_a_card_is_offered_of_codecs_that_have_one(command):
-    assert set(completing.carded_codecs("")) == set(CODECS)
-    refused = CliRunner().invoke(app, [command, "stitched:linear-4x1-2d"])
-    assert isinstance(refused.exception, UnknownName)
+def test_cards_are_offered_of_stitched_codecs_too(command):
+    assert offered(command, "stitched", ":", "linear-4x1") == ["linear-4x1-2d"]

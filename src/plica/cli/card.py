@@ -12,7 +12,7 @@ import typer
 from plica.cli import completing
 from plica.cli import options as o
 from plica.cli.console import print_note
-from plica.codecs.catalogue import CODECS, find_offer
+from plica.codecs.catalogue import CODECS, STITCHED, find_offer
 from plica.codecs.directory import WEIGHTS
 from plica.codecs.hub import HUB, fetch_codec
 from plica.codecs.modelcard import write_model_card
@@ -25,7 +25,7 @@ def card(
         typer.Argument(
             help="A codec's name, the folder of one, or hub:owner/name@revision.",
             show_default=False,
-            autocompletion=completing.carded_codecs,
+            autocompletion=completing.codecs,
         ),
     ],
     out: Annotated[
@@ -45,8 +45,9 @@ def card(
     Example: plica card compact-4x3-2d
     """
     offered = find_offer(codec)
-    folder = fetch_codec(codec) if codec.startswith(HUB) else Path(codec)
-    own = folder / WEIGHTS if codec not in CODECS else None
+    inner = codec.removeprefix(STITCHED)
+    folder = fetch_codec(inner) if inner.startswith(HUB) else Path(inner)
+    own = folder / WEIGHTS if inner not in CODECS else None
     sha256 = _hash(own) if own is not None and own.is_file() else ""
     text = write_model_card(offered.card, sha256=sha256)
     if out is None:

@@ -39,7 +39,7 @@ def codecs(
         typer.Argument(
             help="A codec, or the folder of one, to see its whole card.",
             show_default=False,
-            autocompletion=completing.carded_codecs,
+            autocompletion=completing.codecs,
         ),
     ] = None,
     as_json: o.Json = False,

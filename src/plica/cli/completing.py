@@ -97,13 +97,6 @@ def codecs(incomplete: str) -> list[str]:
     return offer((STITCHED + name for name in CODECS if not name.endswith("-3d")), incomplete)
 
 
-def carded_codecs(incomplete: str) -> list[str]:
-    """Codecs of the table alone: a codec that folds slices of another has no card of its own."""
-    from plica.codecs.catalogue import CODECS
-
-    return offer(CODECS, incomplete)
-
-
 def codecs_or_auto(incomplete: str) -> list[str]:
     """The same, where the image may choose."""
     return [*offer(("auto",), incomplete), *codecs(incomplete)]

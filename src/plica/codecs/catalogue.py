@@ -51,6 +51,12 @@ CODECS = Registry(
 )  # fmt: skip
 
 STITCHED = "stitched:"
+_THICK = (
+    "codes of neighbouring slices are interpolated, and what slices do not share is lost: "
+    "the thicker they are, the more; not for thick slices. What was measured in training is of "
+    "single slices"
+)
+_OF_SLICES = ("lesions_kept",)
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
 DRAWN = " (random weights)"
 """At the end of a codec's name: its weights were drawn, and it keeps nothing of an image."""
@@ -83,13 +89,18 @@ def offer(name: str) -> Offer:
 def find_offer(name: str) -> Offer:
     """What the table, else a folder or a repository of the hub, offers under a name.
 
+    Behind "stitched:" it is the codec of slices that is offered for volumes.
+
     Raises:
-        UnknownName: None of them does.
+        UnknownName: None of them does, or what is to be stitched does not fold slices.
         WeightsError: The folder or repository holds no codec.
     """
     from plica.codecs.directory import offer_directory
     from plica.codecs.hub import HUB, fetch_codec
 
+    if name.startswith(STITCHED):
+        inner = find_offer(name.removeprefix(STITCHED))
+        return Offer(_stitch_card(inner.card), lambda request: _stitch(inner.build(request)))
     if name.startswith(HUB):
         return offer_directory(fetch_codec(name))
     if name and name not in CODECS and Path(name).is_dir():
@@ -152,6 +163,7 @@ def find_empty(name: str) -> str:
         >>> find_empty("compact-4x3-2d")
         ''
     """
+    name = name.removeprefix(STITCHED)
     if name not in CODECS or (module := CODECS[name].partition(":")[0]).startswith("plica."):
         return ""
     from plica.codecs.packaged import find_unfilled
@@ -313,20 +325,31 @@ def _call_random(codec: Codec) -> Codec:
 def _stitch(codec: Codec) -> Codec:
     from plica.codecs.networkcodec import NetworkCodec
 
-    if not isinstance(codec, NetworkCodec) or codec.card.dims != 2:
-        raise UnknownName(
-            f"only codecs that fold slices can be stitched, and {codec.card.name} does not: "
-            "choose a 2d codec"
-        )
-    card = dataclasses.replace(
-        codec.card,
-        name=STITCHED + codec.card.name,
-        summary=f"{codec.card.name} slice by slice, its codes interpolated along the third axis.",
+    if not isinstance(codec, NetworkCodec):
+        raise _refuse_stitching(codec.card)
+    return dataclasses.replace(codec, card=_stitch_card(codec.card))
+
+
+def _stitch_card(card: CodecCard) -> CodecCard:
+    """The card of a codec of volumes made of one of slices; what was measured of slices is not."""
+    if card.dims != 2 or card.period:
+        raise _refuse_stitching(card)
+    kept = {key: value for key, value in card.extras.items() if key not in _OF_SLICES}
+    limits = [str(card.extras["limit"])] if card.extras.get("limit") else []
+    return dataclasses.replace(
+        card,
+        name=STITCHED + card.name,
+        summary=f"{card.name} slice by slice, its codes interpolated along the third axis.",
         dims=3,
         tileable=False,
-        extras={**codec.card.extras, "stitched": True},
+        extras={**kept, "stitched": True, "limit": "; ".join([*limits, _THICK])},
     )
-    return dataclasses.replace(codec, card=card)
+
+
+def _refuse_stitching(card: CodecCard) -> UnknownName:
+    return UnknownName(
+        f"only codecs that fold slices can be stitched, and {card.name} does not: choose a 2d codec"
+    )
 
 
 def default_name(image: Image) -> str:
