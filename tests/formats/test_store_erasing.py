@@ -125,7 +125,9 @@ def test_of_a_store_without_a_ledger_marks_are_found_and_folders_refused(made, t
     )
     copy = Store.open(tmp_path / "copy")
     assert names_of(copy, find_marked(copy, pseudonym(uid_of("30")))) == ["30"]
-    with pytest.raises(InputError, match="of 8 latents no ledger knows where their images lie"):
+    with pytest.raises(
+        InputError, match="of 8 of 8 latents no ledger knows where their images lie"
+    ):
         find_below(copy, "SMITH_JOHN_3")
 
 
@@ -133,7 +135,7 @@ def test_a_ledger_that_knows_only_some_of_the_latents_is_refused(made, tmp_path)
     shutil.copytree(made / "archive.store", tmp_path / "copy")
     with closing(sqlite3.connect(tmp_path / "copy" / LEDGER)) as db, db:
         db.execute("UPDATE series SET state = 'waiting' WHERE path = 'SMITH_JOHN_30'")
-    with pytest.raises(InputError, match="of 1 latents no ledger knows"):
+    with pytest.raises(InputError, match="of 1 of 8 latents no ledger knows"):
         find_below(Store.open(tmp_path / "copy"), "SMITH_JOHN_3")
 
 

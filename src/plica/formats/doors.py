@@ -109,18 +109,17 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
     """
     place = Path(path)
     found = identify(place)
-    reader: Callable[..., Image]
     if found == "latent":
         raise UnsupportedFormat(
             f"{place.name} is a latent, not an image: decode it (plica decode), or read it with "
             "plica.read_latent"
         )
+    reader: Callable[..., Image] = FORMATS.get_thing(found)
     wanted = None if series is None else str(series)
     asked: dict[str, Any] = {"volume": volume, "max_bytes": max_bytes}
     known = parse_unit(unit)
     if found == "dicom":
         _refuse(spacing_mm is not None, place, "a DICOM series knows its spacing", "spacing_mm")
-        reader = FORMATS.get_thing(found)
         with _pointing_at_others(place):
             image: Image = reader(place, series=wanted, identity=identity, **asked)
         return image if known is None else image.with_pixels(image.pixels, unit=known)
@@ -131,7 +130,6 @@ def read(  # noqa: PLR0913 - the one door; all but the path by name
         _refuse(spacing_mm is not None, place, "the file knows its spacing", "spacing_mm")
     if found in _MAPPABLE:
         asked["mapped"] = mapped
-    reader = FORMATS.get_thing(found)
     return reader(place, unit=known, **asked)
 
 
