@@ -104,8 +104,8 @@ def find_below(store: Store, folder: str) -> set[str]:
         if lost := sorted(set(marks) - known):
             raise InputError(
                 f"of {len(lost)} of {len(marks)} latents no ledger knows where their images lie, "
-                f"such as {lost[0]}: take the store with the ledger it was made with, or find latents by "
-                "their series' marks"
+                f"such as {lost[0]}: take the store with the ledger it was made with, or find "
+                "latents by their series' marks"
             )
         found = paths.below(said) & set(marks) if paths else set()
     if not found:
