@@ -1,5 +1,7 @@
 """Probes are regressed on what codecs keep, of the same images or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,20 @@ def test_a_missing_case_is_an_error_and_a_failure_is_counted():
     found = regress_on_ceiling(predictions, failed, "psnr")
     assert (found.failed, found.regression.n) == (1, 47)
     assert "1 image left out, failed" in " ".join(show_ceiling(found).prose)
+
+
+def test_numbers_of_another_kind_and_endless_ones_are_left_out_and_counted():
+    predictions, kept = made()
+    first, second, *others = kept
+    strange = replace(first, values=(replace(first.values[0], unit="relative"),))
+    whole = replace(second, values=(replace(second.values[0], value=np.inf),))
+
+    found = regress_on_ceiling(predictions, Results((strange, whole, *others)), "psnr")
+
+    assert (found.unlike, found.infinite, found.regression.n) == (1, 1, 46)
+    said = " ".join(show_ceiling(found).prose)
+    assert "1 image not in dB was left out" in said
+    assert "1 image left out, without any loss" in said
 
 
 def test_codecs_that_no_probe_saw_are_left_out_of_the_regression():

@@ -16,6 +16,7 @@ import numpy as np
 
 from plica.cohort import Key
 from plica.errors import InputError
+from plica.evaluation.kinds import number_of, say_unlike
 from plica.evaluation.mixed import Regression, regress
 from plica.evaluation.predictions import Predictions
 from plica.evaluation.report import Section
@@ -35,6 +36,7 @@ class Ceiling:
         regression: The slope is probability per unit of the metric.
         failed: Images under a codec that the reconstruction report records as failed.
         infinite: Images under a codec that came back without loss, and have no finite ceiling.
+        unlike: Images under a codec whose number is of another kind than most; see `kinds`.
     """
 
     like: Value
@@ -43,6 +45,7 @@ class Ceiling:
     regression: Regression
     failed: int = 0
     infinite: int = 0
+    unlike: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record."""
@@ -83,13 +86,13 @@ def regress_on_ceiling(
             f"{report or 'the reconstruction report'} and the probes have no codec in common: it "
             f"has {', '.join(kept.codecs) or 'none'}"
         )
-    like = kept.describe(metric)
+    like = kept.find_commonest(metric) or kept.describe(metric)
     held = _index(kept, codecs)
     points = [
         (ceiling, score, case)
         for codec in codecs
         for case, score in _score(predictions, codec).items()
-        if (ceiling := _find(held, (codec, case), metric, report)) is not None
+        if (ceiling := _find(held, (codec, case), like, report)) is not None
     ]
     finite = [point for point in points if math.isfinite(point[0])]
     asked = sum(len(_score(predictions, codec)) for codec in codecs)
@@ -99,7 +102,9 @@ def regress_on_ceiling(
         [case[0] for _, _, case in finite],
         None if datasets is None else [datasets.get(case, "") for _, _, case in finite],
     )
-    return Ceiling(like, report, codecs, found, asked - len(points), len(points) - len(finite))
+    infinite = sum(math.isinf(point[0]) for point in points)
+    unlike = len(points) - len(finite) - infinite
+    return Ceiling(like, report, codecs, found, asked - len(points), infinite, unlike)
 
 
 def _score(predictions: Sequence[Predictions], codec: str) -> dict[Key, float]:
@@ -128,19 +133,19 @@ def _index(kept: Results, codecs: Sequence[str]) -> dict[tuple[str, Key], list[R
 
 
 def _find(
-    held: Mapping[tuple[str, Key], Sequence[Result]], where: tuple[str, Key], metric: str,
+    held: Mapping[tuple[str, Key], Sequence[Result]], where: tuple[str, Key], like: Value,
     report: str,
 ) -> float | None:  # fmt: skip
-    """A metric of an image, mean over draws; None where a failure is on record."""
+    """A metric of an image, mean over draws; NaN of another kind, None of a failure on record."""
     found = held.get(where, ())
-    values = [value.value for r in found if (value := r.value(metric)) is not None]
+    values = [value for r in found if (value := r.value(like.metric)) is not None]
     if values:
-        return float(np.mean(values))
+        return float(np.mean([number_of(value, like) for value in values]))
     if any(r.error for r in found):
         return None
     codec, case = where
     raise InputError(
-        f"{report or 'the reconstruction report'} has no {metric} of {name_case(case)} under "
+        f"{report or 'the reconstruction report'} has no {like.metric} of {name_case(case)} under "
         f"{codec}, and no failure on record: make it of the same images, as by `plica evaluate "
         "reconstruction` on the same cohort and split"
     )
@@ -156,6 +161,8 @@ def show_ceiling(ceiling: Ceiling) -> Section:
         )
         if n
     ]
+    if ceiling.unlike:
+        left.append(f"{say_unlike(ceiling.unlike, ceiling.like)}.")
     name = head(ceiling.like.metric, ceiling.like.unit, ceiling.like.better)[:-2]
     return Section(
         "Does what a codec keeps say what a probe reads",
