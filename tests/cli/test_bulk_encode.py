@@ -104,6 +104,21 @@ def test_what_could_not_be_renewed_is_an_error_with_its_name(archive: Path):
     assert record["done"] == N
 
 
+def test_a_run_in_which_all_failed_has_no_pace_and_adds_no_shard(archive: Path):
+    encode(archive)
+    before = json.loads(status(archive, "--json").stdout)
+    (archive / "new.nii").write_bytes(b"\x5c\x01\x00\x00" + b"\x00" * 400)
+
+    said = plain(encode(archive).stdout)
+
+    assert "series encoded 0" in said
+    assert "a second" not in said
+    after = json.loads(status(archive, "--json").stdout)
+    shards = list((archive.parent / "store" / "shards").iterdir())
+    assert after["shards"] == before["shards"] == len(shards)
+    assert (after["failed"], after["series_a_second"]) == (1, 0)
+
+
 def test_of_many_failures_the_first_are_named_and_the_others_counted(archive: Path, monkeypatch):
     monkeypatch.setattr(bulk_encode, "_SHOWN", 1)
     encode(archive)

@@ -6,12 +6,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from tests.formats.dicom_scenes import make_slice, packaged, save
+from tests.formats.dicom_scenes import make_slice, packaged, save, save_all
 from typer.testing import CliRunner
 
 from plica.cli import inspect as command
 from plica.cli.main import app
 from plica.formats import latents
+from plica.formats.dicom_series import pseudonym
 from plica.formats.doors import read, write
 
 
@@ -209,6 +210,28 @@ def test_of_zips_of_dicom_in_a_folder_the_kinds_of_identity_are_said(scan, decod
     listed = {one["file"]: one for one in json.loads(
         run("inspect", decoded, "--json").stdout)["images"]}  # fmt: skip
     assert listed["ct.zip"]["identity"][:2] == ["name", "ID"]
+
+
+def test_dicom_in_zips_of_a_folder_has_marks_and_letters_of_the_whole_folder(scan, tmp_path):
+    (tmp_path / "all").mkdir()
+    shutil.move(scan, tmp_path / "all" / "ours")
+    theirs = [make_slice(0, PatientID="another", PatientName="An^Other", SeriesInstanceUID="1.7")]
+    ours = [make_slice(0, SeriesInstanceUID="1.8")]
+    for name, slices in (("a.zip", theirs), ("b.zip", [*ours, *theirs])):
+        folder = save_all(slices, tmp_path / name.removesuffix(".zip"))
+        shutil.make_archive(str(tmp_path / "all" / name.removesuffix(".zip")), "zip", folder)
+    listed = json.loads(run("inspect", tmp_path / "all", "--json").stdout)
+    whose = [(one["provenance"]["series"], one["patient"]) for one in listed["images"]]
+    b_zip = sorted([(pseudonym("1.8"), "A"), (pseudonym("1.7"), "B")])
+    assert (whose[0], sorted(whose[1:])) == ((pseudonym("1.7"), "B"), b_zip)
+    assert listed["patients"] == 2
+    said = " ".join(run("inspect", tmp_path / "all").stdout.split())
+    assert "1 series of 1 patient" in said
+    assert "3 other images" in said
+    assert "Of 2 patients in all" in said
+    assert said.count(f"B {pseudonym('1.7')}") == 2
+    alone = run("inspect", tmp_path / "all" / "a.zip").stdout
+    assert pseudonym("1.7") in next(line for line in alone.splitlines() if "series mark" in line)
 
 
 def test_an_image_of_a_folder_that_cannot_be_read_is_named_and_hides_no_other(decoded):

@@ -12,6 +12,7 @@ from plica.errors import SettingsError, UnreadableFile
 from plica.formats import latents
 from plica.formats.doors import write
 from plica.formats.store import Store
+from plica.formats.store_paths import LEDGER
 from plica.grid import Grid
 from plica.image import Image, Provenance
 from plica.latent import CodecIdentity, Latent
@@ -73,8 +74,11 @@ def test_a_store_says_what_it_is_and_which_commands_look_into_it(tmp_path):
     done = run(tmp_path / "rx.store")
     assert done.exit_code == 0, done.output
     assert "a store of latents of linear" in " ".join(done.stdout.split())
-    for command in ("status", "verify"):
-        assert f"`plica bulk {command} " in done.stderr
+    assert "note: `plica bulk verify " in done.stderr
+    assert "plica bulk status" not in done.stderr  # which asks a ledger, and there is none
+    (tmp_path / "rx.store" / LEDGER).touch()
+    assert "note: `plica bulk status " in run(tmp_path / "rx.store").stderr
+    (tmp_path / "rx.store" / LEDGER).unlink()
     record = json.loads(run(tmp_path / "rx.store", "--json").stdout)
     assert (record["codec"], record["dtype"], record["shards"]) == ("linear", "float16", 0)
     assert record["paths"] == ""

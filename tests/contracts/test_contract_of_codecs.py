@@ -63,11 +63,18 @@ class Bent:
         (lambda pixels: np.roll(pixels, -2, 2), "shifted -2 along j"),
         (lambda pixels: (pixels - pixels.mean()) * 0.55 + pixels.mean(), "the contrast"),
         (lambda pixels: 2 * pixels, "the contrast"),
+        (lambda pixels: pixels + 0.12 * np.ptp(pixels), r"mean error of 12.0% .* \(\+12.0% of it"),
     ],
 )
 def test_what_is_flipped_shifted_or_flattened_is_seen(bend, words):
     with pytest.raises(Failed, match=words):
         contract.CodecContract().test_a_smooth_image_is_kept(Bent(bend), "mr")
+
+
+@pytest.mark.parametrize("share", [-0.09, 0.04, 0.09])
+def test_what_is_a_little_too_bright_is_not_called_shifted(share):
+    bent = Bent(lambda pixels: pixels + np.float32(share * np.ptp(pixels)))
+    contract.CodecContract().test_a_smooth_image_is_kept(bent, "mr")
 
 
 @pytest.mark.parametrize(

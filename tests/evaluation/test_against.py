@@ -54,6 +54,18 @@ def test_a_gain_is_a_gain_whichever_way_is_better():
         assert other.difference.value == pytest.approx(-one.difference.value)
 
 
+@pytest.mark.parametrize(("patients", "verdict"), [(6, "too few patients"), (7, "better")])
+def test_where_no_difference_could_be_found_among_so_many_codecs_it_is_said(patients, verdict):
+    rows, _ = paired(5.0, n=patients)
+    for codec in ("second", "third"):
+        rows += [(p, a, codec, x + 1, *more) for p, a, c, x, *more in rows if c == "new"]
+    found = compare_with(results(rows), "base", margins={})
+    assert [one.verdict for one in found] == 3 * [verdict]
+    assert {one.tests for one in found} == {3}
+    (said,) = [line for line in show_comparisons(found, "base").prose if "doubles" in line]
+    assert "it needs 6 patients that differ, and one more each time" in said
+
+
 def test_bias_is_compared_by_its_size():
     rows = [(f"p{k}", "a", "base", -5.0 - k / 10, "bias", "nearer zero") for k in range(12)]
     rows += [(f"p{k}", "a", "new", 1.0 + k / 10, "bias", "nearer zero") for k in range(12)]

@@ -287,7 +287,13 @@ class Ledger:
         self._db.execute(
             "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
             "booked = ? WHERE name = ?",
-            (made.bytes, made.index_sha256, len(made.outcomes), time.time(), made.shard),
+            (
+                made.bytes,
+                made.index_sha256,
+                sum(not one.error for one in made.outcomes),
+                time.time(),
+                made.shard,
+            ),
         )
         self._db.executemany(
             "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
@@ -421,7 +427,8 @@ class Ledger:
             "WHERE state = 'done'"
         ).fetchone()
         shards, size = self._db.execute(
-            "SELECT count(*), coalesce(sum(bytes), 0) FROM shards WHERE state = 'done'"
+            "SELECT count(*), coalesce(sum(bytes), 0) FROM shards "
+            "WHERE state = 'done' AND bytes > 0"  # else all of its series failed, and no file is
         ).fetchone()
         return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
 

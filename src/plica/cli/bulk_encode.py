@@ -385,7 +385,8 @@ def _rows(ran: Ran, counts: Mapping[str, int], seconds: float) -> list[tuple[str
 def _say_pace(ran: Ran) -> str:
     if not ran.wall:
         return ""
-    return f"{ran.wall:.1f} s" + (f", {format_rate(ran.done / ran.wall)}" if ran.done else "")
+    encoded = ran.done - ran.failed
+    return f"{ran.wall:.1f} s" + (f", {format_rate(encoded / ran.wall)}" if encoded else "")
 
 
 def _say_changed(ran: Ran, changed: int, renewable: int) -> None:

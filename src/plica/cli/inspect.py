@@ -41,6 +41,8 @@ _CHECKED_BELOW = 32 << 20
 FINGERPRINTED = "of the numbers; a codec's card has the SHA-256 of their file"
 
 COLUMNS = ("image", "voxels", "spacing mm", "axes", "unit", "type", "values")
+OF_DICOM = ("patient", "mark")
+"""Columns more where DICOM is among the images, as in zips."""
 Named = tuple[str, ...] | None
 """Kinds of identity that a file has; None where they are not looked for."""
 _OF_THE_CODEC = "what the codec itself loses: plica compare, plica card {}"
@@ -122,10 +124,12 @@ def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: b
         return None
     if not found.series:  # its damaged DICOM files are named, too
         beside = find_sources([file]).sources
-    looked = _look_at(file, beside, reading, quiet=as_json)
+    people = list(found.people)
+    looked = _look_at(file, beside, reading, people, quiet=as_json)
     failed = [{"file": name, "error": error} for name, error in looked.failed]
     if as_json:
-        images = {"images": looked.records, "failed": failed}
+        counted = {"patients": len(people)} if people else {}
+        images = {"images": looked.records, "failed": failed, **counted}
         print_json({**(found.to_json() if found.series else {}), **(images if beside else {})})
         return EXIT_FAILED if failed else 0
     if found.series:
@@ -133,13 +137,21 @@ def _list_folder(file: Path, reading: Reading, *, descriptions: bool, as_json: b
         others = tuple(name for name in found.others if name not in shown)
         print_export(file, replace(found, others=others), descriptions=descriptions)
     if beside:
-        kind = "other image" if found.series else "image"
-        print_table(count_kind(kind, len(beside)), COLUMNS, looked.rows)
+        _print_images(looked, "other image" if found.series else "image", len(people))
     for line in _say_identity(looked.kinds, looked.unread):
         print_note(line)
     for _, why in looked.failed:
         print_error(why)
     return EXIT_FAILED if failed else 0
+
+
+def _print_images(looked: _Looked, kind: str, patients: int) -> None:
+    """A table of images; where DICOM is among them, whose it is, by the letters of all tables."""
+    columns: tuple[str, ...] = (*COLUMNS, *OF_DICOM)
+    rows, told = looked.rows, f"Of {count_kind('patient', patients)} in all, by ID and name."
+    if not any(row[-1] for row in rows):
+        columns, rows, told = COLUMNS, [row[: len(COLUMNS)] for row in rows], ""
+    print_table(count_kind(kind, len(rows)), columns, rows, caption=told)
 
 
 class _Looked(NamedTuple):
@@ -152,28 +164,44 @@ class _Looked(NamedTuple):
     unread: set[str]
 
 
-def _look_at(folder: Path, images: list[Source], reading: Reading, *, quiet: bool) -> _Looked:
-    """Read images of a folder one after the other."""
+def _look_at(
+    folder: Path, images: list[Source], reading: Reading, people: list[str], *, quiet: bool
+) -> _Looked:
+    """Read images of a folder one after the other; who is met first is added to the people."""
     rows, records, failed, kinds, unread = looked = _Looked([], [], [], {}, set())
     with progress(quiet=quiet) as bar:
         for source in bar.track(images, description="reading"):
             series = "" if source.number is None else f", series {source.number}"
             name = source.path.relative_to(folder).as_posix() + series
+            whose = _name_person(source, people)
             try:
                 image = reading.read(source)
                 named = _find_named(source.path, image, reading.max_bytes)
             except PlicaError as error:
                 failed.append((name, speak_shell(str(error))))
-                rows.append((name, *[""] * (len(COLUMNS) - 2), "cannot be read"))
+                rows.append((name, *[""] * (len(COLUMNS) - 2), "cannot be read", *whose))
                 unread.add(_guess_format(source.path))
                 continue
             facts = _describe_image(image)
             spacing = facts["spacing"].removesuffix(" mm")
-            rows.append((name, facts["voxels"], spacing, *(facts[key] for key in COLUMNS[3:])))
-            records.append({"file": name, **_record_image(image, named)})
+            told = (facts[key] for key in COLUMNS[3:])
+            rows.append((name, facts["voxels"], spacing, *told, *whose))
+            person = {"patient": whose[0]} if whose[0] else {}
+            records.append({"file": name, **_record_image(image, named), **person})
             reader = image.provenance.reader
             kinds[reader] = None if named is None else (*(kinds.get(reader) or ()), *named)
     return looked
+
+
+def _name_person(source: Source, people: list[str]) -> tuple[str, str]:
+    """A letter for whose DICOM it is, as among the series beside it, and its series' mark."""
+    if not source.mark:
+        return "", ""
+    from plica.formats.dicom_survey import name_patient  # pydicom is there by now
+
+    if source.patient not in people:
+        people.append(source.patient)
+    return name_patient(people.index(source.patient)), source.mark
 
 
 def _find_named(file: Path, image: Image, max_bytes: int) -> Named:
@@ -241,6 +269,7 @@ def _describe_image(image: Image) -> dict[str, Any]:
             f"{window.center:g} ± {(window.width or 0) / 2:g} ({window.function})"),
         "inverted": "yes" if window.inverted else "no",
         "modality": image.provenance.modality,
+        "series mark": image.provenance.series,
         "reader": image.provenance.reader,
         "notes": "\n".join(image.provenance.notes),
     }  # fmt: skip

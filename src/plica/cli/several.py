@@ -19,7 +19,7 @@ from plica.cli.reading import refuse_missing
 from plica.errors import PlicaError, SettingsError
 from plica.formats.latents import is_latent, read_header
 from plica.formats.store_facts import FACTS, read_facts
-from plica.formats.store_paths import say_paths
+from plica.formats.store_paths import LEDGER, say_paths
 from plica.latent import say_settings
 
 ENDING = ".latent"
@@ -87,10 +87,10 @@ def list_store(folder: Path, *, check: bool, as_json: bool) -> bool:
              ("kept as", dtype), ("shards", str(shards)),
              ("paths, which may name patients", f"in {paths}" if paths else "none")]  # fmt: skip
     print_table("", ("fact", folder.name), facts)
-    print_note(
-        f"`plica bulk status {folder}` counts its series, `plica bulk verify {folder}` checks "
-        "every latent"
-    )
+    asked = f"`plica bulk verify {folder}` counts its latents and checks each"
+    if (folder / LEDGER).is_file():  # without it there is nothing that could say
+        asked = f"`plica bulk status {folder}` says what became of its series, {asked}"
+    print_note(asked)
     return True
 
 

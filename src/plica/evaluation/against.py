@@ -23,6 +23,7 @@ from plica.evaluation.wilcoxon import (
     adjust_holm,
     are_same,
     cohen_d_z,
+    least_p,
     rank_biserial,
     signed_rank,
 )
@@ -55,6 +56,7 @@ class Paired:
             have (see `kinds`), or on which one of the two failed.
         same: Whether the two have the same numbers on every image, to six digits: no patient
             differs, and no test is asked.
+        tests: How many tests of the metric were corrected for.
     """
 
     group: str
@@ -71,6 +73,7 @@ class Paired:
     margin: Margin | None = None
     left_out: int = 0
     same: bool = False
+    tests: int = 1
 
     @property
     def verdict(self) -> Verdict:
@@ -80,7 +83,9 @@ class Paired:
         if math.isnan(self.adjusted):
             return "too few patients"
         if self.adjusted >= 1 - LEVEL:
-            return "not beyond noise"
+            # no difference of so few, however large, would be beyond noise
+            deaf = self.tests * least_p(self.difference.patients) >= 1 - LEVEL
+            return "too few patients" if deaf else "not beyond noise"
         up = self.difference.value > 0
         return "better" if up == (self.like.better == "higher") else "worse"
 
@@ -132,8 +137,9 @@ def compare_with(
     for metric in results.metrics:
         family = [n for n, one in enumerate(found) if one.like.metric == metric]
         adjusted = adjust_holm([found[n].p for n in family])
+        tests = sum(not math.isnan(p) for p in adjusted)
         for n, p in zip(family, adjusted, strict=True):
-            found[n] = replace(found[n], adjusted=p)
+            found[n] = replace(found[n], adjusted=p, tests=tests)
         for n, margin in zip(
             family, adjust_margins([found[n].margin for n in family]), strict=True
         ):
@@ -236,12 +242,13 @@ def show_comparisons(found: tuple[Paired, ...], baseline: str) -> Section | None
         f"Against {baseline}",
         ("Differences are taken image by image; intervals and tests are over patients (BCa "
          "bootstrap; Wilcoxon's signed-rank test of each patient's mean, corrected by Holm over "
-         f"the codecs and groups of a metric; it needs {LEAST_PATIENTS} patients that differ). d_z "
-         "is the mean difference over its spread between patients; r the rank-biserial "
-         "correlation, the share of rank for more less that for less (Kerby 2014). Left out: "
-         "images on which one of the two failed or has no finite number, images whose number is of "
-         "another kind than most (another unit, or MS-SSIM over another number of scales), as in "
-         "the table of means, and pictures where one folds volumes.",
+         f"the codecs and groups of a metric; it needs {LEAST_PATIENTS} patients that differ, and "
+         "one more each time the number of codecs and groups doubles: with fewer it cannot tell, "
+         "whatever they show). d_z is the mean difference over its spread between patients; r the "
+         "rank-biserial correlation, the share of rank for more less that for less (Kerby 2014). "
+         "Left out: images on which one of the two failed or has no finite number, images whose "
+         "number is of another kind than most (another unit, or MS-SSIM over another number of "
+         "scales), as in the table of means, and pictures where one folds volumes.",
          *_say_margins(found)),
         tables=tuple(_tabulate([one for one in found if one.group == group]) for group in groups),
         figures=tuple(_draw(found, metric) for metric in DRAWN if _is_known(found, metric)),

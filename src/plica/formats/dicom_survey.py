@@ -77,6 +77,8 @@ class Survey:
         patients: How many there are.
         others: The files that are not DICOM, below the place; not in the record, since their names
             are free.
+        people: A one-way hash for each of the patients, in the order of their letters; not in the
+            record.
     """
 
     series: tuple[Listed, ...]
@@ -85,12 +87,13 @@ class Survey:
     foreign: int
     patients: int
     others: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready record."""
         series = [one.to_json() for one in self.series]
         record = {**asdict(self), "series": series, "damaged": len(self.damaged)}
-        return {key: value for key, value in record.items() if key != "others"}
+        return {key: value for key, value in record.items() if key not in {"others", "people"}}
 
 
 def survey(path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_MAX_BYTES) -> Survey:
@@ -112,7 +115,7 @@ def survey(path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_M
         found = inside.scan
         people = list(dict.fromkeys(one.patient for one in found.series))
         series = tuple(
-            _list(one, number, descriptions, _letter(people.index(one.patient)))
+            _list(one, number, descriptions, name_patient(people.index(one.patient)))
             for number, one in enumerate(found.series, start=1)
         )
     return Survey(
@@ -122,11 +125,17 @@ def survey(path: Path, *, descriptions: bool = False, max_bytes: int = DEFAULT_M
         len(inside.foreign),
         len(people),
         inside.foreign,
+        tuple(people),
     )
 
 
-def _letter(number: int) -> str:
-    """A, B, … Z, AA, AB, …: what a spreadsheet calls its columns, from 0."""
+def name_patient(number: int) -> str:
+    """A, B, … Z, AA, AB, …: what a spreadsheet calls its columns, from 0.
+
+    Examples:
+        >>> name_patient(0), name_patient(26)
+        ('A', 'AA')
+    """
     letters = ""
     while number >= 0:
         number, letter = divmod(number, 26)

@@ -140,7 +140,8 @@ def find_marked(store: Store, mark: str) -> set[str]:
     if not found:
         raise UnknownName(
             f"no latent of the store has the mark {mark[:80]!r}; give it whole, as `plica inspect` "
-            "lists it, or see whether the series is in the store"
+            "lists it (of a UID it is plica.formats.dicom_series.pseudonym(UID)), or see whether "
+            "the series is in the store"
         )
     return found
 
