@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,9 +72,14 @@ def export(
     elif not quiet:
         rows = [
             ("weights after", f"{exported.step} steps"),
-            *((one["metric"], f"{one['mean']:.4g} {one['unit']} (n = {one['n']}, {one['split']})")
-              for one in exported.metrics),
+            *((one["metric"], _say_metric(one)) for one in exported.metrics),
             ("load it", f'plica.load("{out}") or --codec {out}'),
             *([("on the hub", address)] if address else []),
         ]  # fmt: skip
         print_table(f"Exported {exported.card.name}", ("fact", "value"), rows)
+
+
+def _say_metric(one: Mapping[str, Any]) -> str:
+    """A mean with its unit, unless it is a bare number."""
+    unit = "" if one["unit"] == "1" else f" {one['unit']}"
+    return f"{one['mean']:.4g}{unit} (n = {one['n']}, {one['split']})"
