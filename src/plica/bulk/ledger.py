@@ -284,16 +284,11 @@ class Ledger:
             self._book(made)
 
     def _book(self, made: Made) -> None:
+        encoded = sum(not one.error for one in made.outcomes)
         self._db.execute(
             "UPDATE shards SET state = 'done', bytes = ?, index_sha256 = ?, series = ?, "
             "booked = ? WHERE name = ?",
-            (
-                made.bytes,
-                made.index_sha256,
-                sum(not one.error for one in made.outcomes),
-                time.time(),
-                made.shard,
-            ),
+            (made.bytes, made.index_sha256, encoded, time.time(), made.shard),
         )
         self._db.executemany(
             "UPDATE series SET state = ?, reason = ?, seconds = ?, suspect = 0 WHERE key = ?",
@@ -426,11 +421,9 @@ class Ledger:
             "SELECT coalesce(sum(bytes), 0), coalesce(sum(seconds), 0) FROM series "
             "WHERE state = 'done'"
         ).fetchone()
-        shards, size = self._db.execute(
-            "SELECT count(*), coalesce(sum(bytes), 0) FROM shards "
-            "WHERE state = 'done' AND bytes > 0"  # else all of its series failed, and no file is
-        ).fetchone()
-        return {"source_bytes": files, "seconds": seconds, "shards": shards, "shard_bytes": size}
+        sizes = [size for _, size, _ in self.shards()]
+        return {"source_bytes": files, "seconds": seconds, "shards": len(sizes),
+                "shard_bytes": sum(sizes)}  # fmt: skip
 
     def rate(self, through: int = 0, *, working: bool = False, seconds: float = 3600) -> float:
         """Series a second of the run that is at work, or of the last; 0 where nothing came of it.
