@@ -421,7 +421,7 @@ class Ledger:
             "SELECT coalesce(sum(bytes), 0), coalesce(sum(seconds), 0) FROM series "
             "WHERE state = 'done'"
         ).fetchone()
-        sizes = [size for _, size, _ in self.shards()]
+        sizes = [one.bytes for one in self.shards()]
         return {"source_bytes": files, "seconds": seconds, "shards": len(sizes),
                 "shard_bytes": sum(sizes)}  # fmt: skip
 
