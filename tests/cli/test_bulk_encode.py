@@ -130,13 +130,14 @@ def test_of_many_failures_the_first_are_named_and_the_others_counted(archive: Pa
 
     assert said.count("its latent stays as it was") == 1
     assert "note: 2 more could not be encoded again: --json lists them" in said
-    assert "note: 2 more failed: `plica bulk status` lists them" in said
+    assert f"2 more failed: `plica bulk status {archive.parent / 'store'}` lists them" in said
 
 
 def test_files_that_are_no_images_are_counted_in_words(archive: Path):
     for count, words in ((1, "1 file is no image: "), (2, "2 files are no images: ")):
         (archive / f"notes{count}.txt").write_text("no image")
-        assert f"note: {words}`plica bulk status --left-out`" in plain(encode(archive).stderr)
+        command = f"`plica bulk status {archive.parent / 'store'} --left-out`"
+        assert f"note: {words}{command}" in plain(encode(archive).stderr)
 
 
 def test_what_a_limit_left_is_foretold_to_machines_too(archive: Path):

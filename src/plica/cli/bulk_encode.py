@@ -345,8 +345,9 @@ def _report(store: Path, ran: Ran, manner: Manner, seconds: float) -> int:
         return code
     if not manner.quiet:
         print_table("Encoded", ("what", ""), [(k, v) for k, v in _rows(ran, counts, seconds) if v])
-        _say_changed(ran, changed, renewable)
-        _say_notes(ran, 0 if nothing else left_out, len(failures))
+        asked = f"plica bulk status {store}"
+        _say_changed(ran, changed, renewable, asked)
+        _say_notes(ran, 0 if nothing else left_out, len(failures), asked)
         _say_private(store, ran)
         _say_rest(ran, counts)
     if nothing:
@@ -389,28 +390,28 @@ def _say_pace(ran: Ran) -> str:
     return f"{ran.wall:.1f} s" + (f", {format_rate(encoded / ran.wall)}" if encoded else "")
 
 
-def _say_changed(ran: Ran, changed: int, renewable: int) -> None:
+def _say_changed(ran: Ran, changed: int, renewable: int, asked: str) -> None:
     if renewable:
         print_note(
-            f"{renewable} series have changed since they were encoded: `plica bulk status` lists "
-            "them, and --renew encodes their shards again"
+            f"{renewable} series have changed since they were encoded: `{asked}` lists them, "
+            "and --renew encodes their shards again"
         )
     if changed > renewable:
         print_note(
             f"{changed - renewable} series have changed since they were encoded, and their latents "
-            "stay: `plica bulk status` says why"
+            f"stay: `{asked}` says why"
         )
     if len(ran.kept) > _SHOWN:
         print_note(f"{len(ran.kept) - _SHOWN} more could not be encoded again: --json lists them")
 
 
-def _say_notes(ran: Ran, left_out: int, failed: int) -> None:
+def _say_notes(ran: Ran, left_out: int, failed: int, asked: str) -> None:
     if left_out:
         what = "1 file is no image" if left_out == 1 else f"{left_out} files are no images"
         them = "it" if left_out == 1 else "them"
-        print_note(f"{what}: `plica bulk status --left-out` lists {them}")
+        print_note(f"{what}: `{asked} --left-out` lists {them}")
     if failed > _SHOWN:
-        print_note(f"{failed - _SHOWN} more failed: `plica bulk status` lists them")
+        print_note(f"{failed - _SHOWN} more failed: `{asked}` lists them")
     if failed:
         print_note("failed series are tried again with --retry-failed")
     if ran.interrupted:
@@ -422,7 +423,7 @@ def _say_private(store: Path, ran: Ran) -> None:
     if ran.burned_in:
         print_note(
             f"{ran.burned_in} of the series encoded now say that text is burnt into their pixels, "
-            "which may name patients: `plica bulk status --burned-in` lists all that do"
+            f"which may name patients: `plica bulk status {store} --burned-in` lists all that do"
         )
     if not ran.shards:
         return
