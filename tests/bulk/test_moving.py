@@ -1,5 +1,6 @@
 """An archive that is said to have been moved: it is looked for before anything is changed."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def elsewhere(order: Order, archive: Path) -> Order:
     return Order(archive, order.store, CODEC, device="cpu")
 
 
+def changed(order: Order) -> list[str]:
+    with Ledger(order.store) as ledger:
+        return [path for _, path, _ in ledger.changed()]
+
+
 def deleted(order: Order) -> int:
     with Ledger(order.store) as ledger:
         return ledger.count_deleted()
@@ -53,6 +59,18 @@ def test_an_archive_without_its_first_images_is_still_found(order: Order):
     shutil.rmtree(moved / "site0")
     assert run(elsewhere(order, moved), MOVED).done == 0
     assert (states(order), deleted(order)) == ({"done": 4}, 2)
+
+
+def test_a_copy_with_other_times_is_unchanged_but_for_what_is(order: Order):
+    copy = order.archive.with_name("copy")
+    shutil.copytree(order.archive, copy, copy_function=shutil.copyfile)
+    with (copy / "site0" / "0.nii").open("ab") as file:
+        file.write(bytes(4))
+    assert run(elsewhere(order, copy), MOVED).done == 0
+    assert changed(order) == ["site0/0.nii"]
+    os.utime(copy / "site1" / "3.nii", (1, 1))
+    assert run(elsewhere(order, copy)).done == 0
+    assert changed(order) == ["site0/0.nii", "site1/3.nii"]  # and later times count as ever
 
 
 def test_series_with_uids_are_found_in_other_folders(tmp_path: Path):

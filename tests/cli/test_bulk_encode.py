@@ -67,7 +67,7 @@ def test_what_shares_no_shard_with_what_is_gone_is_renewed_as_is_said(archive: P
 
     said = plain(encode(archive, "--shard-series", 1).stderr)
 
-    assert "1 series have changed" in said
+    assert "of 1 series files have another size or time now" in said
     assert "--renew encodes their shards again" in said
     assert "--renew` encodes shards with changed series again" in plain(status(archive).stderr)
     renewed = encode(archive, "--shard-series", 1, "--renew")
@@ -82,7 +82,7 @@ def test_what_shares_a_shard_with_what_is_gone_is_not_said_to_be_renewable(archi
 
     for words in ((), ("--renew",)):
         said = plain(encode(archive, *words).stderr)
-        assert "1 series have changed since they were encoded, and their latents stay" in said
+        assert "of 1 series files have another size or time now, and latents stay" in said
         assert "--renew" not in said
 
     assert "--renew" not in plain(status(archive).stderr)

@@ -71,6 +71,14 @@ def test_what_is_flipped_shifted_or_flattened_is_seen(bend, words):
         contract.CodecContract().test_a_smooth_image_is_kept(Bent(bend), "mr")
 
 
+@pytest.mark.parametrize(("by", "axis"), [(2, 1), (-2, 1), (2, 2), (-2, 2)])
+@pytest.mark.parametrize("kind", ["ct", "mr", "colour"])
+def test_a_shift_is_seen_in_every_kind_of_image(kind, by, axis):
+    bent = Bent(lambda pixels: np.roll(pixels, by, axis))
+    with pytest.raises(Failed, match=f"shifted {by} along {'ij'[axis - 1]}"):
+        contract.CodecContract().test_a_smooth_image_is_kept(bent, kind)
+
+
 @pytest.mark.parametrize("share", [-0.09, 0.04, 0.09])
 def test_what_is_a_little_too_bright_is_not_called_shifted(share):
     bent = Bent(lambda pixels: pixels + np.float32(share * np.ptp(pixels)))

@@ -33,10 +33,10 @@ from plica.errors import LatentError, OutputError
 from plica.formats.store_paths import LEDGER, LEDGER_SCHEMA, check_schema
 
 DELETED = "its files are gone; its latent stays"
-RENEWED = "its files have changed since; its latent is of what they were (--renew)"
+RENEWED = "its files have another size or time now; its latent is of what they were (--renew)"
 STAYS = (
-    "its files have changed since; its latent stays, for its shard also holds a series that cannot "
-    "be encoded again"
+    "its files have another size or time now; its latent stays, for its shard also holds a series "
+    "that cannot be encoded again"
 )
 BEGUN = "begun"  # the fact of when the last run began to encode
 LOOKING = "looking"  # the fact that a run has not begun to encode yet

@@ -57,6 +57,13 @@ class Look:
         self._db = db
         self.number = number
 
+    def forget_times(self) -> None:
+        """Of an archive that was moved, perhaps as a copy: other times are no change by themselves.
+
+        What is done counts as unchanged where it is met with the same names and sizes again.
+        """
+        self._db.execute("UPDATE series SET signature = '' WHERE state = 'done'")
+
     def knows(self, folder: str, signature: str) -> bool:
         """Whether the folder is as it was when it was last looked into."""
         return (
@@ -114,12 +121,16 @@ class Look:
 
     def _record_series(self, folder: str, one: Found) -> None:
         row = self._db.execute(
-            "SELECT path, signature, state FROM series WHERE key = ?", (one.key,)
+            "SELECT path, signature, state, bytes, files, instances FROM series WHERE key = ?",
+            (one.key,),
         ).fetchone()
         if row is None or row[2] == "gone":
             self._insert(folder, one)
             return
-        path, signature, state = row
+        path, signature, state, *facts = row
+        if not signature and facts == [one.bytes, json.dumps(one.files), one.instances]:
+            signature = one.signature
+            self._db.execute("UPDATE series SET signature = ? WHERE key = ?", (signature, one.key))
         if path != one.path:
             self._insert(folder, one, name_key(f"copy {one.key} {one.path}"), one.key)
         elif signature != one.signature and state == "done":

@@ -42,6 +42,8 @@ def check_archive(order: Order, ledger: Ledger, *, moved: bool) -> None:
                 "a store of its own, or say that the archive was moved (--moved)"
             )
         _check_moved(order, ledger)
+        with ledger.looking() as look:
+            look.forget_times()
     ledger.note(ARCHIVE, here)
 
 

@@ -393,12 +393,12 @@ def _say_pace(ran: Ran) -> str:
 def _say_changed(ran: Ran, changed: int, renewable: int, asked: str) -> None:
     if renewable:
         print_note(
-            f"{renewable} series have changed since they were encoded: `{asked}` lists them, "
+            f"of {renewable} series files have another size or time now: `{asked}` lists them, "
             "and --renew encodes their shards again"
         )
     if changed > renewable:
         print_note(
-            f"{changed - renewable} series have changed since they were encoded, and their latents "
+            f"of {changed - renewable} series files have another size or time now, and latents "
             f"stay: `{asked}` says why"
         )
     if len(ran.kept) > _SHOWN:
