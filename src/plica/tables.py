@@ -86,7 +86,10 @@ def _lines(path: Path) -> Iterator[list[str]]:
             f"the table {path} cannot be read: its text is not UTF-8; save it as UTF-8 (in a "
             "spreadsheet 'CSV UTF-8')"
         ) from error
-    except (OSError, csv.Error) as error:
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"the table {path} cannot be read: {reason.lower()}") from error
+    except csv.Error as error:
         raise InputError(f"the table {path} cannot be read: {error}") from error
 
 

@@ -88,7 +88,7 @@ def discover(
         do = "is a zip: unpack it" if zipped else "is a file: put it into a folder"
         raise UnreadableFile(
             f"{archive} {do} and give the folder, which each run looks through again; "
-            "`plica encode` takes it as it is"
+            "one image alone is for `plica encode`"
         )
     if not archive.is_dir():
         raise UnreadableFile(f"{archive}: there is no such folder; check the path")
