@@ -124,6 +124,9 @@ def test_settings_asked_for_decode_a_latent_of_others_and_that_is_said(told):
     said = " ".join(done.stderr.split())
     assert "made with share=0.5, decoded with share=0.25, as --set says" in said
     assert (pixels("o.nii.gz") != pixels("wanted.nii.gz")).any()
+    quiet = told("decode", "n.latent", "-o", "q.nii.gz", "--set", "share=0.25", "--quiet")
+    assert "as --set says" not in quiet.stderr
+    np.testing.assert_array_equal(pixels("q.nii.gz"), pixels("o.nii.gz"))
     same = told("decode", "n.latent", "-o", "p.nii.gz", "--set", "share=0.5")
     assert "as --set says" not in same.stderr
 

@@ -337,6 +337,7 @@ def test_a_volume_is_chosen_of_the_source_and_of_the_other_where_it_has_several(
         done = run(series, other, "--volume", 2, "--metric", "mae", "--unit", "HU", "--json")
         assert done.exit_code == 0, done.exception
         assert json.loads(done.stdout)["values"][0]["value"] == 0
+    assert "holds 3 volumes" in str(run(one, series, "--metric", "mae").exception)
     damaged = tmp_path / "damaged.nii.gz"
     damaged.write_bytes(b"\x1f\x8b rest")
     assert "damaged.nii.gz" in str(run(one, damaged).exception)

@@ -189,6 +189,7 @@ def test_of_images_that_cannot_be_read_it_is_said_where_names_may_be(decoded):
     np.savez(decoded / "bare.npz", np.zeros((4, 4, 4), np.float32))
     (decoded / "short.mha").write_bytes(b"")
     (decoded / "IM9").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL\x04")
+    (decoded / "cut.zip").write_bytes(b"PK\3\4" + bytes(40))
     done = run("inspect", decoded)
     assert done.exit_code == 1
     said = " ".join(done.stderr.split())

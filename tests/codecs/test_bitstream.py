@@ -169,6 +169,17 @@ def test_jpegxl_says_what_it_can_reach():
         build("jpegxl", rate=1e-3).encode(image((1, 400, 400, 1)))
 
 
+def test_of_rates_that_no_distance_meets_jpegxl_takes_the_nearest(monkeypatch):
+    """Sizes may fall in leaps, so that halving ends between two of them."""
+    from plica.codecs import jpegxl
+
+    monkeypatch.setattr(
+        jpegxl, "_encode", lambda plane, distance: bytes(900 if distance < 3 else 400)
+    )
+    plane = np.zeros((2, 2), np.uint16)
+    assert len(jpegxl._search([plane], 600, [bytes(2000)], [bytes(100)])[0]) == 400
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

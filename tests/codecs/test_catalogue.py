@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from tests.codecs import sharing
 
 import plica
+from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import CODECS, cards, default_name, find_offer, load
+from plica.codecs.codec import Offer
 from plica.errors import LatentError, SettingsError, UnknownName
 from plica.grid import Grid
 from plica.image import Image
@@ -91,6 +94,8 @@ def test_only_slicing_codecs_can_be_stitched():
     assert load("stitched:bicubic-4x-2d").card.total_factor == 64
     with pytest.raises(UnknownName, match="choose a 2d codec"):
         load("stitched:bicubic-4x-3d")
+    with pytest.raises(UnknownName, match="identity does not: choose a 2d codec"):
+        load("stitched:identity")
 
 
 def test_the_default_codec_follows_the_images_dimensions():
@@ -222,3 +227,30 @@ def test_what_a_stream_says_itself_need_not_be_set_again():
 
     assert latent.codec.settings == {"rate": 2.0}
     load("jpeg2000").decode(latent)
+
+
+class Bare:
+    """A codec that is no dataclass, and says its settings itself or not at all."""
+
+    card, fingerprint = sharing.CARD, "2x2"
+
+    def encode(self, image, *, kind=None, seed=None): ...
+
+    def decode(self, latent): ...
+
+
+@dataclass
+class Late(Bare):
+    """A codec whose card is made of what it is given."""
+
+    card: CodecCard = field(init=False, default=sharing.CARD)
+
+
+@pytest.mark.parametrize("kind", [Bare, Late])
+def test_a_class_whose_card_cannot_be_changed_is_left_as_it_is(theirs, monkeypatch, kind):
+    monkeypatch.setattr(sharing, "OFFER", Offer(sharing.CARD, lambda request: kind()))
+    assert dict(load(theirs, share=0.5).card.loaded_with) == {}
+
+
+def test_a_setting_that_is_no_finite_number_is_kept_as_its_text(theirs):
+    assert dict(load(theirs, share=np.float64("inf")).card.loaded_with) == {"share": "inf"}

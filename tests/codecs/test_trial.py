@@ -12,7 +12,14 @@ from tests.codecs.test_running import Cells, scan
 import plica
 from plica.codecs.budget import PROCESS_BYTES
 from plica.codecs.plan import count_weights
-from plica.codecs.trial import check_network, choose_crop, cut_small, try_decoding, try_encoding
+from plica.codecs.trial import (
+    check_network,
+    choose_crop,
+    cut_small,
+    try_decoding,
+    try_encoding,
+    with_running,
+)
 from plica.errors import SettingsError, TooLarge
 
 
@@ -83,3 +90,14 @@ def test_what_no_error_says_the_least_of_is_left_as_it_is():
     codec = dataclasses.replace(kl_codec(3), card=card, network=Cells(), device="meta")
 
     assert cut_small(codec, make_ct((16, 16, 16))) is codec
+
+
+def test_a_network_without_tiles_is_cut_by_the_least_memory_it_can_do_with():
+    image = scan((40, 30, 20))
+    codec = kl_codec(3)
+    cut = cut_small(codec, image)
+
+    with pytest.raises(TooLarge) as caught:
+        with_running(codec, memory=1).plan_encoding(image)
+    assert caught.value.least <= cut.running.memory < codec.planner.memory
+    assert cut.plan_encoding(image) != codec.plan_encoding(image)

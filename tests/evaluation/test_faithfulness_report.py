@@ -11,7 +11,7 @@ from tests.evaluation.phantoms import body, make, mapped, smooth_noise
 from plica.evaluation import estimates
 from plica.evaluation.faithfulness import judge_faithfulness
 from plica.evaluation.faithfulness_figures import draw_retention
-from plica.evaluation.faithfulness_lesions import FACTS
+from plica.evaluation.faithfulness_lesions import FACTS, say_lesions
 from plica.evaluation.faithfulness_report import (
     Judged,
     report_faithfulness,
@@ -175,6 +175,10 @@ def test_lesions_head_the_report_by_size_and_it_says_where_they_stood(judged):
     assert "Lesions stood in soft tissue (means of " in planted.caption
     assert "None stood in lung" in planted.caption
     assert "stood in soft tissue (means of " in note
+
+
+def test_where_none_was_planted_no_number_of_lesions_is_said():
+    assert say_lesions(Results((result("ann", "s", 1.0),))) == "–"
 
 
 def find_tables(judged, title):

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from plica.evaluation.kinds import find_commonest, number_of, say_left_out, say_unlike
 from plica.evaluation.results import Result, Results
 from plica.evaluation.worst import choose_worst
@@ -47,3 +49,16 @@ def test_the_worst_are_those_behind_their_own_kind():
     ))  # fmt: skip
 
     assert [result.patient for result in choose_worst(results, "m", 1)] == ["behind"]
+
+
+def test_without_a_finite_number_nothing_is_worst_and_nothing_unlike():
+    pytest.importorskip("matplotlib")
+    from plica.evaluation.charts import distribution_of
+
+    numbers = [("a", "g", 0.9), ("b", "g", 0.8), ("c", "h", math.inf)]
+    results = Results(tuple(
+        Result((who, "", ""), "c", group, (value(number),)) for who, group, number in numbers
+    ))  # fmt: skip
+
+    assert "c" not in [result.patient for result in choose_worst(results, "m", 2)]
+    assert "left out" not in distribution_of(results, "m").caption

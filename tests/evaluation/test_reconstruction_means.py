@@ -186,6 +186,19 @@ def test_draws_stand_beside_the_paper_with_their_spread():
     assert table.caption == "Here: mean ± SD of 2 draws."
 
 
+def test_of_a_group_without_the_first_metric_nobody_keeps_most():
+    facts = {"shape": (8, 8, 1), "channels": 1, "latent_bytes": 64, "encode_seconds": 1.0,
+             "decode_seconds": 1.0}  # fmt: skip
+    other = Value("n", 0.5, "1", "lower", None, "Another made number.")
+    results = Results((
+        replace(result(0, 30.0), facts=facts),
+        replace(result(1, 1.0), group="other", values=(other,), facts=facts),
+    ))  # fmt: skip
+    report = report_reconstruction(Judged(results, {}, {}, {}, baseline="c"))
+    assert [said for said in report.summary if "m: c 30" in said]
+    assert not [said for said in report.summary if said.startswith("other")]
+
+
 def test_where_nothing_was_kept_nobody_keeps_most():
     failed = replace(result(0, 30.0), values=(), error="too small")
     report = report_reconstruction(Judged(Results((failed,)), {}, {}, {}, baseline="c"))

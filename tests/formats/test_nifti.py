@@ -560,3 +560,12 @@ def test_a_comment_cut_off_in_the_header_of_a_pair_is_left_alone(tmp_path):
     (tmp_path / "a.hdr").write_bytes(head + b"\1\0\0\0" + b"\x20\0\0")
     (tmp_path / "a.img").write_bytes(bytes(16))
     assert nifti.read(tmp_path / "a.hdr").grid.shape == (2, 2, 2)
+
+
+def test_of_extensions_only_comments_are_looked_for_our_record_in(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4))
+    for code, text in ((4, b"<AFNI/>"), (6, b"someone's comment")):
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(code, text))
+    nibabel.save(image, tmp_path / "a.nii")
+    assert nifti.read(tmp_path / "a.nii").grid.shape == (2, 3, 4)

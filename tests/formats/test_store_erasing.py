@@ -19,6 +19,7 @@ from plica.formats.store_checking import check_shard
 from plica.formats.store_erasing import write_without
 from plica.formats.store_naming import find_below, find_marked
 from plica.formats.store_paths import LEDGER
+from plica.formats.store_shard import Shard
 
 pytest.importorskip("pyarrow")
 
@@ -208,5 +209,13 @@ def test_damage_to_what_is_kept_leaves_no_store_behind(tmp_path):
     whole[-1] ^= 1
     path.write_bytes(whole)
     with pytest.raises(LatentError, match="was damaged"):
+        write_without(store, [key_of(0)], tmp_path / "rest")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_an_index_of_other_checksums_is_damage(tmp_path, monkeypatch):
+    store, _ = fill(tmp_path / "store")
+    monkeypatch.setattr(Shard, "check", lambda shard, key: "0" * 64)
+    with pytest.raises(LatentError, match="the index has another checksum"):
         write_without(store, [key_of(0)], tmp_path / "rest")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

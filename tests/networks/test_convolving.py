@@ -86,3 +86,14 @@ def test_zeros_are_put_beyond_the_far_ends():
     padded = pad_far(x, (4, 5))
     assert torch.equal(padded, functional.pad(x, (0, 1, 0, 1)))
     assert pad_far(x, (3, 4)) is x
+
+
+def test_some_results_at_a_time_are_counted_with_those_of_the_turn_before(monkeypatch):
+    layer = make(nn.Sequential(Upsample(dims=3, width=64)))[0]
+    counted = {}
+    for step in (32, 64):
+        monkeypatch.setattr(convolving, "KERNEL", step * 64 * 4**3 * 8)
+        counted[step] = convolving.upsample_bytes(layer, 6**3, 4**3, 8)
+    held, kernel = 32 * 6**3 * 2**3, 32 * 64 * 4**3
+    # in halves: half of the results and of the kernel, and what is kept of the half before
+    assert counted[32] == counted[64] - 8 * (held + 4 * kernel) + 8 * (held + kernel)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 
 from plica.bulk.marker import Marker
@@ -106,8 +106,9 @@ class Worker:
         """What came of each series; None where the worker halts and had not begun."""
         encoded: dict[str, _Encoded] = {}
         outcomes: dict[str, Outcome] = {}
-        with ExitStack() as turn:
-            for number, some in enumerate(self._read_batches(task, marker, clock)):
+        # Closed here: left to be collected, readers could be waited for by one of themselves.
+        with ExitStack() as turn, closing(self._read_batches(task, marker, clock)) as coming:
+            for number, some in enumerate(coming):
                 if number == 0:  # its first images are read
                     turn.enter_context(self._turn)
                     if self._halted.is_set():
@@ -124,13 +125,13 @@ class Worker:
 
     def _read_batches(
         self, task: Task, marker: Marker, clock: Clock
-    ) -> Iterator[list[tuple[Item, Image | PlicaError]]]:
+    ) -> Generator[list[tuple[Item, Image | PlicaError]]]:
         """Whoever is suspected of having killed a worker first and alone: nothing is lost then."""
         alone = [item for item in task.items if item.suspect]
         others = [item for item in task.items if not item.suspect]
         for items, readers in ((alone, 0), (others, self.order.readers)):
-            coming = self._read_ahead(items, readers, marker, clock)
-            yield from self._gather(coming, 1 if readers == 0 else self._batch)
+            with closing(self._read_ahead(items, readers, marker, clock)) as coming:
+                yield from self._gather(coming, 1 if readers == 0 else self._batch)
 
     def _weigh(self, done: _Encoded) -> int:
         """About how many bytes of a shard and its index a latent takes; the first one is tried."""
@@ -147,7 +148,7 @@ class Worker:
 
     def _read_ahead(
         self, items: Sequence[Item], readers: int, marker: Marker, clock: Clock
-    ) -> Iterator[tuple[Item, Image | PlicaError]]:
+    ) -> Generator[tuple[Item, Image | PlicaError]]:
         """Each item with its image, read while the ones before it are encoded."""
         if readers == 0 or len(items) < 2:
             for item in items:
