@@ -135,7 +135,9 @@ def summarise(
     counted: dict[str, Any], shared: dict[str, str], reasons: Iterable[dict[str, Any]]
 ) -> str:
     """The numbers, and the reasons by how many places they are given for."""
-    total = sum((Counter(facts["summary"]) for _, facts in _own(counted)), Counter[str]())
+    total = Counter[str]()
+    for _, facts in _own(counted):  # beside the counts are shares, some of them as text
+        total.update({name: n for name, n in facts["summary"].items() if isinstance(n, int)})
     statements = 100 * total["covered_lines"] / total["num_statements"]
     branches = 100 * total["covered_branches"] / total["num_branches"]
     often = Counter(one["reason"] if one["reason"] in shared else "" for one in reasons)
