@@ -82,6 +82,9 @@ def test_a_shift_is_seen_in_every_kind_of_image(kind, by, axis):
 @pytest.mark.parametrize("share", [-0.09, 0.04, 0.09])
 def test_what_is_a_little_too_bright_is_not_called_shifted(share):
     bent = Bent(lambda pixels: pixels + np.float32(share * np.ptp(pixels)))
+    image = contract.make_own(bent, "mr")
+    offset = (bent.decode(bent.encode(image)).pixels - image.pixels).mean()
+    assert offset == pytest.approx(share * np.ptp(image.pixels), rel=1e-3)
     contract.CodecContract().test_a_smooth_image_is_kept(bent, "mr")
 
 

@@ -22,7 +22,7 @@ from plica.evaluation.drawing import (
     refuse_nothing,
     shorten,
 )
-from plica.evaluation.kinds import kind_of, say_unlike
+from plica.evaluation.kinds import is_unlike, say_unlike
 from plica.evaluation.report import Figure
 from plica.evaluation.results import Results
 from plica.evaluation.text import head_value, say_number, tame
@@ -118,9 +118,7 @@ def _say_unlike(results: Results, metric: str) -> Iterator[str]:
         like = here.find_commonest(metric)
         if like is None:
             continue
-        found = ((r.case, r.value(metric)) for r in here)
-        finite = [(case, v) for case, v in found if v is not None and math.isfinite(v.value)]
-        if unlike := {case for case, v in finite if kind_of(v) != kind_of(like)}:
+        if unlike := {r.case for r in here if is_unlike(r.value(metric), like)}:
             yield f"{f'{group}: ' if group else ''}{say_unlike(len(unlike), like)}."
 
 

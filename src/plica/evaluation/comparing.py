@@ -12,7 +12,7 @@ import numpy as np
 from plica.cohort import Key
 from plica.errors import InputError
 from plica.evaluation.estimates import LEVEL, Estimate, summarise
-from plica.evaluation.kinds import find_commonest, kind_of, number_of, say_unlike
+from plica.evaluation.kinds import find_commonest, is_unlike, number_of, say_unlike
 from plica.evaluation.record import Recorded
 from plica.evaluation.results import Result, Results
 from plica.evaluation.text import name_case, say_number, say_origin
@@ -291,14 +291,10 @@ def _compare_codec(joined: Joined, codec: str, notes: list[str], seed: int) -> I
 
 def _say_unlike(members: Joined, metric: str, change: Change) -> Iterator[str]:
     """What was left out since its numbers are another quantity than most."""
-    found = ((a.case, a.value(metric), b.value(metric)) for a, b in members)
     unlike = {
-        case
-        for case, *both in found
-        for value in both
-        if value is not None
-        and math.isfinite(value.value)
-        and kind_of(value) != kind_of(change.like)
+        both[0].case
+        for both in members
+        if any(is_unlike(one.value(metric), change.like) for one in both)
     }
     if unlike:
         where = f" on {change.group}" if change.group else ""

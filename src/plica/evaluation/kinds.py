@@ -37,6 +37,11 @@ def number_of(value: Value | None, like: Value | None = None) -> float:
     return value.value
 
 
+def is_unlike(value: Value | None, like: Value) -> bool:
+    """Whether it is a finite number, and of another kind than `like` is of."""
+    return value is not None and math.isfinite(value.value) and kind_of(value) != kind_of(like)
+
+
 def say_unlike(n: int, like: Value) -> str:
     """That images were left out, being of another kind than most.
 
