@@ -27,7 +27,8 @@ ADDRESS_SPACE = 24 << 30  # what numpy and torch only reserve counts too
 SLEEP = 0.004
 HEAVY = ("torch", "pydicom", "nibabel", "PIL.Image", "tifffile", "pyarrow.parquet", "h5py",
          "imagecodecs", "matplotlib.figure", "rich.console", "scipy.io", "nrrd", "safetensors",
-         "gdcm", "highdicom")  # fmt: skip
+         "gdcm", "highdicom",
+         "torch._dynamo")  # fmt: skip  # of optimisers; makes a folder of its own in the temporary one
 
 
 def warm() -> None:

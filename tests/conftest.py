@@ -12,6 +12,7 @@ from filelock import FileLock
 from tests.typechecked import check_types
 
 check_types()
+gc.disable()  # until all is imported and collected: a fifth of that went into looking for cycles
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_CPU = Path(__file__).resolve().parent / "torchvision_beside_cpu"
@@ -51,6 +52,7 @@ def as_shipped(sketches, monkeypatch) -> None:
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: a tenth of the time went into looking."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
