@@ -112,14 +112,14 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 def test_an_interruption_stays_one_where_a_stream_cannot_be_closed_after_it(
     stopped, left, monkeypatch
 ):
-    def save(*_, **__):
+    def print_pdf(*_, **__):
         try:
             if stopped:
                 raise KeyboardInterrupt
         finally:
             raise zlib.error("inconsistent stream state")
 
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", save)
+    monkeypatch.setattr(matplotlib.backends.backend_pdf.FigureCanvasPdf, "print_pdf", print_pdf)
     with pytest.raises(left):
         chart()
 

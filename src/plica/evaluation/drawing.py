@@ -98,6 +98,8 @@ def import_matplotlib() -> Any:
     """
     try:
         import matplotlib
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_pdf
         import matplotlib.figure
         import matplotlib.ticker
     except ImportError as error:
@@ -135,10 +137,14 @@ def draw(
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         page = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
         paint(page)
-        png = _save(page, "png", {"Software": None}, dpi=DPI)
+        # By their canvases: to save a figure would draw it twice for each. Without a date, a name or
+        # a version, equal charts are equal files.
+        page.set_dpi(DPI)
+        png = _print(matplotlib.backends.backend_agg.FigureCanvasAgg(page).print_png,
+                     {"Software": None})  # fmt: skip
         page.set_layout_engine("none")  # both have the places that were found for the first
-        # Without a date, a name or a version, equal charts are equal files.
-        pdf = _save(page, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+        pdf = _print(matplotlib.backends.backend_pdf.FigureCanvasPdf(page).print_pdf,
+                     {"CreationDate": None, "Creator": None, "Producer": None})  # fmt: skip
     return Figure(name=name, caption=caption, alt=alt, png=png, pdf=pdf)
 
 
@@ -151,10 +157,10 @@ def _style() -> Iterator[Any]:
         yield matplotlib
 
 
-def _save(page: Any, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
+def _print(onto: Callable[..., None], metadata: dict[str, None]) -> bytes:
     out = io.BytesIO()
     try:
-        page.savefig(out, format=kind, metadata=metadata, **options)
+        onto(out, metadata=metadata)
     except zlib.error as error:
         # Interrupted within a stream, which matplotlib then cannot close: the first counts.
         if isinstance(error.__context__, KeyboardInterrupt):

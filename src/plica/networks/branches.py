@@ -278,7 +278,8 @@ def _convolution(
     """A convolution with the weights of He et al. (2015), times `gain`, and no bias at first."""
     padding = side // 2 if padding < 0 else padding
     convolution = CONVOLUTION[dims](width_in, width_out, side, padding=padding)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    if not convolution.weight.is_meta:  # where there is no memory, torch imports for 2 s to do it
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # there is one
     with torch.no_grad():
         convolution.weight.mul_(gain)
