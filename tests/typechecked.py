@@ -5,8 +5,10 @@ type checkers alone are not there then; they are put into their module as what t
 """
 
 import ast
+import functools
 import importlib.abc
 import sys
+import typing
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -73,4 +75,6 @@ def check_types() -> None:
     # A float may be given as an int, and names within functions are the functions' own affair.
     conf = BeartypeConf(is_pep484_tower=True, claw_is_pep526=False)
     beartype_package("plica", conf=conf)
+    if sys.version_info < (3, 12):  # later Pythons look up once what a protocol asks for
+        typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
     sys.meta_path.insert(0, Finder())

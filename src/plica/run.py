@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -220,6 +221,7 @@ def say_version(version: str) -> str:
     return f"{version} (commit {commit})" if commit else version
 
 
+@functools.cache  # each is a file to be parsed, and stays while the process lives
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

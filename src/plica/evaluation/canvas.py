@@ -134,7 +134,6 @@ def measure_text(text: str, size: int = SMALL_SIZE) -> float:
     return float(font(size).getlength(spell(text)))
 
 
-@lru_cache(maxsize=1024)
 def _has(character: str) -> bool:
     """Whether the font can draw it: what it cannot looks like its empty box."""
     box = font(SMALL_SIZE)
@@ -146,6 +145,7 @@ def spell(text: str) -> str:
     return "".join(_spell_character(character) for character in text)
 
 
+@lru_cache(maxsize=1024)
 def _spell_character(character: str) -> str:
     if character.isspace():
         return " "

@@ -33,6 +33,8 @@ def tame(text: str) -> str:
         >>> tame("a\u202eb")
         'a\\u202eb'
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(_spell(letter) for letter in text)
 
 
