@@ -12,8 +12,7 @@ from plica.networks.cost import (
 )
 from plica.networks.probes import build_probe
 
-PRECURSOR = ((1024, 1, 607.33), (256, 1, 37.96), (256, 3, 37.98), (256, 4, 37.99), (128, 1, 9.49),
-             (128, 4, 9.50), (64, 1, 2.37), (64, 16, 2.38))  # fmt: skip
+PRECURSOR = ((1024, 1, 607.33), (256, 3, 37.98), (128, 4, 9.50), (64, 16, 2.38))
 
 
 def test_a_convolution_has_a_multiply_add_for_each_weight_at_each_place():
