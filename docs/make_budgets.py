@@ -31,6 +31,8 @@ PAGE = ROOT / "docs" / "house.md"
 SHOWN = 0.87  # of the functions with arguments to explain: a share that may only grow
 SAME = 12  # lines of code in a row that stand twice: a repetition
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "data2"}
+HOLDING = (ast.stmt, ast.excepthandler, ast.match_case)
+"""What statements may stand in."""
 NESTING = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match, ast.FunctionDef)
 CHOICES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.match_case)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -78,9 +80,17 @@ def functions() -> tuple[tuple[str, str, Function], ...]:
     return tuple(
         (name, f"{name}:{node.lineno} {node.name}", node)
         for name, tree in modules().items()
-        for node in ast.walk(tree)
+        for node in _statements(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements within, at any depth; no expression holds one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, HOLDING):
+            yield child
+            yield from _statements(child)
 
 
 @cache
@@ -127,8 +137,8 @@ def _sizes() -> Iterator[Budget]:
         whole[where] = end - begun + 1
         bodies[where] = end - begun + 1 - told
         statements[where] = sum(
-            isinstance(one, ast.stmt) for part in node.body if part is not doc
-            for one in ast.walk(part)
+            1 + sum(isinstance(one, ast.stmt) for one in _statements(part))
+            for part in node.body if part is not doc
         )  # fmt: skip
     yield _within("lines of a function, all", whole, most=60, median=15)
     yield _within("lines of a function without its docstring", bodies, most=60, median=10)
@@ -154,7 +164,7 @@ def _shapes() -> Iterator[Budget]:
         named = [*node.args.posonlyargs, *node.args.args]
         named = [one for one in named if one.arg not in {"self", "cls"}]
         deep[where] = _depth(node)
-        forks[where] = 1 + sum(isinstance(one, CHOICES) for one in ast.walk(node))
+        forks[where] = 1 + sum(isinstance(one, CHOICES) for one in _statements(node))
         # A command's arguments are its options, and so are those of the one door for images.
         if not name.startswith(("cli/", "formats/doors.py")):
             given[where] = len(named) + len(node.args.kwonlyargs)
@@ -168,6 +178,8 @@ def _shapes() -> Iterator[Budget]:
 def _depth(node: ast.AST, above: int = 0) -> int:
     depths = [above]
     for child in ast.iter_child_nodes(node):
+        if not isinstance(child, HOLDING):
+            continue
         # What follows "else if" stands no deeper than the first.
         chained = isinstance(node, ast.If) and isinstance(child, ast.If) and child in node.orelse
         depths.append(_depth(child, above + (isinstance(child, NESTING) and not chained)))
@@ -270,6 +282,8 @@ def graph(*, inside: bool) -> dict[str, set[str]]:
 
 def _walk(node: ast.AST, *, inside: bool) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
+        if not isinstance(child, HOLDING):
+            continue
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, Function) and not inside:
@@ -326,7 +340,7 @@ def find_repetitions(code: Mapping[str, Sequence[tuple[int, str]]]) -> Iterator[
 def _code_lines(name: str) -> list[tuple[int, str]]:
     """Lines with their numbers, without docstrings, comments, imports and signatures."""
     left_out: set[int] = set()
-    for node in ast.walk(modules()[name]):
+    for node in (modules()[name], *_statements(modules()[name])):
         spans: list[tuple[int, int | None]] = []
         if isinstance(node, Function | ast.ClassDef | ast.Module) and (doc := _docstring(node)):
             spans.append((doc.lineno, doc.end_lineno))

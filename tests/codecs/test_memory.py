@@ -49,7 +49,7 @@ def measure(code: str, *words: object) -> dict:
     command = [sys.executable, "-c", code, *map(str, words)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

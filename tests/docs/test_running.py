@@ -39,7 +39,8 @@ QUICKER = {
     "verify": ("--side", "16"),
     "evaluate faithfulness": ("--limit", "1"),
     "evaluate reconstruction": ("--limit", "2", "--metric", "psnr", "ssim"),
-    "evaluate efficiency": ("--only", "storage"),
+    "evaluate efficiency": ("--only", "storage", "--limit", "3"),
+    "evaluate distribution": ("--repeats", "2", "--metric", "fid"),
     "evaluate probe": ("--epochs", "1", "--seeds", "1", "--size", "32x32", "--probe", "pooled-2d"),
 }
 """Words that make a command take seconds; all else of it is as on the page."""

@@ -326,7 +326,7 @@ def measure(given, direction, folder):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": paths, "OMP_WAIT_POLICY": "passive"},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
