@@ -25,10 +25,10 @@ from robustness.outcomes import Seen
 
 ADDRESS_SPACE = 24 << 30  # what numpy and torch only reserve counts too
 SLEEP = 0.004
+# Optimisers ask for torch._dynamo, which makes itself a folder beside a command's temporary files.
 HEAVY = ("torch", "pydicom", "nibabel", "PIL.Image", "tifffile", "pyarrow.parquet", "h5py",
          "imagecodecs", "matplotlib.figure", "rich.console", "scipy.io", "nrrd", "safetensors",
-         "gdcm", "highdicom",
-         "torch._dynamo")  # fmt: skip  # of optimisers; makes a folder of its own in the temporary one
+         "gdcm", "highdicom", "torch._dynamo")  # fmt: skip
 
 
 def warm() -> None:

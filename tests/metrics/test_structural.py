@@ -55,7 +55,7 @@ def test_ssim_is_that_of_scikit_image_far_from_zero(make_image, noisy, shape):
     assert found["ssim"] == pytest.approx(ssim_of_scikit_image(x, y, 255.0), abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(176, 192), (178, 201), (177, 180, 179)])
+@pytest.mark.parametrize("shape", [(176, 192), (178, 201)])
 def test_ms_ssim_is_that_of_monai(make_image, noisy, shape):
     torch = pytest.importorskip("torch")
     regression = pytest.importorskip("monai.metrics.regression")
@@ -84,7 +84,7 @@ def test_ms_ssim_of_colour_is_that_of_monai(make_image, noisy):
     assert ours == pytest.approx(theirs, abs=2e-5)  # theirs is in float32
 
 
-@pytest.mark.parametrize("shape", [(100, 104), (44, 48, 45)])
+@pytest.mark.parametrize("shape", [(100, 104), (44, 48, 45), (101, 100, 99)])
 def test_with_fewer_scales_the_other_weights_are_scaled_as_given_to_monai(make_image, noisy, shape):
     torch = pytest.importorskip("torch")
     regression = pytest.importorskip("monai.metrics.regression")

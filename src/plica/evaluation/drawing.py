@@ -137,8 +137,8 @@ def draw(
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         page = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
         paint(page)
-        # By their canvases: to save a figure would draw it twice for each. Without a date, a name or
-        # a version, equal charts are equal files.
+        # By their canvases: to save a figure would draw it twice for each. Without a date, a name
+        # or a version, equal charts are equal files.
         page.set_dpi(DPI)
         png = _print(matplotlib.backends.backend_agg.FigureCanvasAgg(page).print_png,
                      {"Software": None})  # fmt: skip
