@@ -2,6 +2,8 @@
 
 import csv
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -53,6 +55,13 @@ def test_kernels_lie_in_half_precision_and_are_computed_with_in_single(name):
     assert {value.dtype for value in kernels} == {torch.float16}
     network = OFFERS[name].build(Request(device="cpu")).network
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32}
+
+
+def test_to_load_one_asks_torch_for_no_compiler():
+    """It took two seconds of the first, to draw weights where no memory is."""
+    code = "import sys, plica; plica.load('compact-4x1-3d'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # -- facts -------------------------------------------------------------------------------------
