@@ -138,7 +138,7 @@ def try_damage(asked: Asked) -> list[Record]:
     """Samples of every kind, cut and with bits turned over."""
     found = [*samples.images(asked.folder / "images", asked.data),
              *samples.latents(asked.folder / "latents"), *readers.find(asked.base)]  # fmt: skip
-    found = found[:: 1 if asked.every == 1 else 3]
+    found = found[:: -(-asked.every // 3)]
     pairs = list(cases.undamaged(found))
     records = run_all([case for _, case in pairs], replace(asked, every=1))
     for (sample, case), record in zip(pairs, records, strict=True):
