@@ -86,11 +86,15 @@ def functions() -> tuple[tuple[str, str, Function], ...]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements within, at any depth; no expression holds one."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, HOLDING):
-            yield child
-            yield from _statements(child)
+    """All statements within, at any depth."""
+    for child in _inner(node):
+        yield child
+        yield from _statements(child)
+
+
+def _inner(node: ast.AST) -> Iterator[ast.AST]:
+    """The next statements within; no expression holds one."""
+    return (child for child in ast.iter_child_nodes(node) if isinstance(child, HOLDING))
 
 
 @cache
@@ -177,9 +181,7 @@ def _shapes() -> Iterator[Budget]:
 
 def _depth(node: ast.AST, above: int = 0) -> int:
     depths = [above]
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, HOLDING):
-            continue
+    for child in _inner(node):
         # What follows "else if" stands no deeper than the first.
         chained = isinstance(node, ast.If) and isinstance(child, ast.If) and child in node.orelse
         depths.append(_depth(child, above + (isinstance(child, NESTING) and not chained)))
@@ -281,9 +283,7 @@ def graph(*, inside: bool) -> dict[str, set[str]]:
 
 
 def _walk(node: ast.AST, *, inside: bool) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, HOLDING):
-            continue
+    for child in _inner(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, Function) and not inside:

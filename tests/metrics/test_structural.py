@@ -55,7 +55,7 @@ def test_ssim_is_that_of_scikit_image_far_from_zero(make_image, noisy, shape):
     assert found["ssim"] == pytest.approx(ssim_of_scikit_image(x, y, 255.0), abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(176, 192), (178, 201)])
+@pytest.mark.parametrize("shape", [(176, 192), (178, 201), (177, 180, 179)])
 def test_ms_ssim_is_that_of_monai(make_image, noisy, shape):
     torch = pytest.importorskip("torch")
     regression = pytest.importorskip("monai.metrics.regression")
