@@ -58,9 +58,11 @@ docs: $(VENV)/test.installed
 site: $(VENV)/test.installed
 	$(BIN)/zensical build --clean --strict
 
+# Pythons bring pips of their year; those of before 2024 take twice as long to find what fits.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plica needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
 
 # Compiled is what is imported, when it is, and not every module of every package.
 # torch first: later packages then find it there, instead of choosing a build of their own.

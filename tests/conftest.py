@@ -4,6 +4,7 @@ import gc
 import os
 import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ gc.disable()  # until all is imported and collected: a fifth of that went into l
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_CPU = Path(__file__).resolve().parent / "torchvision_beside_cpu"
+
+COMPILED = f"plica/compiled-{sys.implementation.cache_tag}"
 
 # For this process and those that tests start: what imports torchvision works beside the CPU torch.
 if str(BESIDE_CPU) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
@@ -47,6 +50,22 @@ def as_shipped(sketches, monkeypatch) -> None:
 
     monkeypatch.setitem(drawing.STYLE, "pdf.fonttype", sketches[0])
     monkeypatch.setattr(drawing, "DPI", sketches[1])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """On a fresh checkout one worker imports and compiles everything; the others wait to find it.
+
+    They would do the same beside it, module by module.
+    """
+    cache = session.config.cache
+    if "PYTEST_XDIST_WORKER" in os.environ and not cache.get(COMPILED, False):
+        with FileLock(cache.mkdir("plica") / "compiling.lock"):
+            if not cache.get(COMPILED, False):
+                collected = yield
+                cache.set(COMPILED, True)
+                return collected
+    return (yield)
 
 
 def pytest_collection_finish() -> None:

@@ -70,11 +70,31 @@ def find_hidden(tree: ast.Module) -> Iterator[tuple[str, object]]:
                     yield from ((one.asname or one.name, Anything()) for one in line.names)
 
 
+def remember_what_fits() -> None:
+    """Ask once for each class of plica whether it has all that a protocol of plica asks for.
+
+    Python asks each object anew for each attribute, properties and all, whenever one is handed on:
+    a fifteenth of all that the tests did. Objects of others are asked each time.
+    """
+    ask, fit = typing._ProtocolMeta.__instancecheck__, set()
+
+    def is_one(protocol: type, thing: object) -> bool:
+        pair = protocol, type(thing)
+        if pair in fit:
+            return True
+        if not ask(protocol, thing):
+            return False
+        if all(kind.__module__.startswith("plica.") for kind in pair):
+            fit.add(pair)
+        return True
+
+    typing._ProtocolMeta.__instancecheck__ = is_one
+
+
 def check_types() -> None:
     """To be called before plica is imported."""
     # A float may be given as an int, and names within functions are the functions' own affair.
     conf = BeartypeConf(is_pep484_tower=True, claw_is_pep526=False)
     beartype_package("plica", conf=conf)
-    if sys.version_info < (3, 12):  # later Pythons look up once what a protocol asks for
-        typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
+    remember_what_fits()
     sys.meta_path.insert(0, Finder())
