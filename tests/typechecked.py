@@ -5,7 +5,6 @@ type checkers alone are not there then; they are put into their module as what t
 """
 
 import ast
-import functools
 import importlib.abc
 import sys
 import typing
