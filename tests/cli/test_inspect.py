@@ -201,6 +201,16 @@ def test_of_images_that_cannot_be_read_it_is_said_where_names_may_be(decoded):
     assert "note: identity in DICOM files that cannot be read: not looked for; they may" in said
 
 
+def test_a_zip_in_a_folder_whose_series_cannot_be_read_is_one_of_dicom(decoded, tmp_path):
+    gap = save_all([make_slice(at) for at in (0, 2, 10)], tmp_path / "gap")
+    shutil.make_archive(str(decoded / "gap"), "zip", gap)
+    done = run("inspect", decoded)
+    said = " ".join(done.stderr.split())
+    assert done.exit_code == 1
+    assert "error: gap.zip" in said
+    assert "note: identity in DICOM files that cannot be read: not looked for" in said
+
+
 def test_of_zips_of_dicom_in_a_folder_the_kinds_of_identity_are_said(scan, decoded):
     with zipfile.ZipFile(decoded / "ct.zip", "w") as packed:
         for file in scan.iterdir():

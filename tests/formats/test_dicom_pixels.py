@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
-from pydicom.uid import MPEG2MPML, RLELossless
+from pydicom.uid import MPEG2MPML, DeflatedExplicitVRLittleEndian, RLELossless
 from tests.formats.dicom_scenes import make_slice, packaged, save
 
 from plica.errors import MissingExtra, TooLarge, UnreadableFile, UnsupportedFormat
@@ -71,6 +71,13 @@ def test_deflated_files_are_read_whole_and_not_beyond_the_limit(tmp_path: Path) 
     cut.write_bytes(packaged("image_dfl.dcm").read_bytes()[:-500])
     with pytest.raises(UnreadableFile, match="truncated"):
         dicom.read(cut)
+
+
+def test_a_file_that_only_speaks_of_deflating_is_not_deflated(tmp_path: Path) -> None:
+    said = f"not {DeflatedExplicitVRLittleEndian}"
+    plain = save(make_slice(0, ImageComments=said), tmp_path / "plain.dcm")
+    told = dicom.read(plain).pixels
+    assert np.array_equal(told, dicom.read(save(make_slice(0), tmp_path / "mute.dcm")).pixels)
 
 
 @pytest.mark.parametrize(
