@@ -156,7 +156,7 @@ def test_rows_that_name_no_image_are_refused(tmp_path, text, message):
 
 def test_a_table_without_splits_is_taken_where_none_is_asked_for(tmp_path):
     (tmp_path / "t.csv").write_text("path,patient\na,p\n")
-    with pytest.raises(InputError, match="lacks the column split; it has: path, patient"):
+    with pytest.raises(InputError, match=r'lacks the column split; it has: path, .*split="" where'):
         Cohort.from_table(tmp_path / "t.csv")
     assert Cohort.from_table(tmp_path / "t.csv", split="").splits == ("",)
 

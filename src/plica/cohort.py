@@ -143,7 +143,11 @@ class Cohort:
             "study": study,
             "series": series or path_column,
         }
-        rows = read_table(table, tuple(filter(None, columns.values())))
+        rows = read_table(
+            table,
+            tuple(filter(None, columns.values())),
+            otherwise='say which columns they are; split="" where images are not split yet',
+        )
         return cls(_cases(table, rows, columns))
 
     @classmethod

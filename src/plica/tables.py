@@ -20,13 +20,14 @@ _AT_ONCE = 1024
 _SEPARATORS = {".tsv": "\t"}
 
 
-def read_table(path: Path, columns: tuple[str, ...] = ()) -> list[Row]:
+def read_table(path: Path, columns: tuple[str, ...] = (), *, otherwise: str = "") -> list[Row]:
     """All rows of a table; what is empty is "".
 
     Parquet by its ending, TSV by its, all else is CSV; text is UTF-8.
 
     Args:
         columns: That it must have.
+        otherwise: What can be done where one is lacking; ends the error.
 
     Raises:
         InputError: It cannot be read, lacks a column, or is no table.
@@ -44,15 +45,14 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> list[Row]:
         raise TooLarge(f"the table {path.name} has {size} bytes, and {MOST_BYTES} are the limit")
     reading = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
     names, rows = reading(path)
-    _check_header(path, names, columns)
+    _check_header(path, names, columns, otherwise)
     return list(_bounded(path, rows))
 
 
-def _check_header(path: Path, names: list[str], columns: tuple[str, ...]) -> None:
+def _check_header(path: Path, names: list[str], columns: tuple[str, ...], otherwise: str) -> None:
     if lacking := sorted(set(columns) - set(names)):
-        raise InputError(
-            f"{path.name} lacks the column {', '.join(lacking)}; it has: {', '.join(names[:20])}"
-        )
+        has = f"{path.name} lacks the column {', '.join(lacking)}; it has: {', '.join(names[:20])}"
+        raise InputError(f"{has}; {otherwise}" if otherwise else has)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{path.name} has two columns called {', '.join(twice)}; rename one")
 

@@ -198,7 +198,7 @@ def test_on_a_terminal_it_says_at_once_that_it_starts_and_ctrl_c_what_to_do(more
     os.close(theirs)
     os.close(ours)
     assert said.startswith("starting …") is not bool(more)
-    assert "interrupted; run the same again" in said
+    assert "interrupted before it encoded; run the same again" in said
     assert "Traceback" not in said
     assert not (tmp_path / "store").exists()
 

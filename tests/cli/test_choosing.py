@@ -49,6 +49,35 @@ def test_what_the_codec_chosen_by_auto_is_not_for_is_said_once(capsys, quiet):
     assert quiet or "not for small findings; -c compact-4x3-2d keeps more" in said
 
 
+def test_of_thick_slices_the_codec_chosen_by_auto_says_what_a_code_is_of(capsys):
+    pixels = np.zeros((1, 8, 8, 8), np.int16)
+    thick = Image(pixels, Grid.from_spacing((8, 8, 8), (0.5, 0.5, 4.2)), Unit.HU)
+    unknown = replace(thick, grid=replace(thick.grid, calibrated=False))
+    chooser = choose("auto", None, "cpu", None, {}, {}, quiet=False)
+
+    for image in (unknown, thick, thick):
+        chooser.for_image(image)
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("not for small findings") == 1
+    assert (
+        said.count("not for thick slices (one code is of 2 × 2 × 16.8 mm here); -c compact-4") == 1
+    )
+
+
+def test_a_folder_that_has_the_name_of_a_codec_is_said_to_be_another(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "linear-4x1-2d"
+    folder.mkdir()
+    choose("linear-4x1-2d", None, "cpu", None, {}, {}, quiet=False)
+    assert capsys.readouterr().err == ""
+    (folder / "card.json").touch()
+    choose("linear-4x1-2d", None, "cpu", None, {}, {}, quiet=True)
+    assert capsys.readouterr().err == ""
+    choose("linear-4x1-2d", None, "cpu", None, {}, {}, quiet=False)
+    assert "the folder here is -c ./linear-4x1-2d" in " ".join(capsys.readouterr().err.split())
+
+
 def test_weights_of_a_codec_that_images_choose_wait_for_them(tmp_path):
     none = str(tmp_path / "none.safetensors")
     choose("auto", none, "cpu", None, {}, {}, quiet=True).load_first()

@@ -71,6 +71,12 @@ def test_the_summary_says_how_good_it_is_and_how_to_load_it(run, tmp_path):
     assert f'plica.load("{tmp_path / "codec"}")' in done.stdout
 
 
+def test_a_bare_name_is_said_as_a_folder_since_a_codec_may_have_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call("export", run, "-o", "small")
+    assert 'plica.load("./small") or --codec ./small' in done.stdout
+
+
 def test_quiet_says_nothing(run, tmp_path):
     assert call("export", run, "-o", tmp_path / "codec", "--quiet").output == ""
     assert (tmp_path / "codec" / "card.json").is_file()

@@ -17,6 +17,7 @@ from plica.errors import SettingsError
 from plica.grid import Grid
 from plica.image import Image
 from plica.metrics.metric import measure
+from plica.networks.linear import Linear
 from plica.networks.perceptual import Perceptual
 from plica.networks.vision import VisionTower
 from plica.networks.vq import VqAutoencoder
@@ -47,6 +48,13 @@ def make_objective(network=None, **settings) -> ReconstructionObjective:
         tower=make_tower() if settings.embedding else None,
         opponent=Opponent(Critic()) if settings.adversary.weight else None,
     )
+
+
+def test_a_network_that_has_a_closed_form_or_trains_nothing_is_refused():
+    with pytest.raises(SettingsError, match=r"Linear has no parameters.*closed form"):
+        make_objective(Linear(dims=2, factor=4, channels=1))
+    with pytest.raises(SettingsError, match=r"no parameter that is trained: see start\.train"):
+        make_objective(make_kl().requires_grad_(requires_grad=False))
 
 
 def run(network, batch):

@@ -485,7 +485,7 @@ def reading_only(folder: Path) -> Iterator[tuple[Store, Ledger]]:
     if not (folder / LEDGER).is_file():
         raise OutputError(
             f"{folder} has no ledger: it was not made by plica bulk encode, or the ledger was left "
-            "behind"
+            "behind; plica inspect and plica bulk verify need none"
         )
     with Ledger(folder) as ledger:
         yield store, ledger

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from plica.cli import options as o
 from plica.cli.console import print_note
 from plica.cli.reading import parse_triple
 from plica.codecs.budget import parse_memory
+from plica.codecs.card import CodecCard
 from plica.codecs.catalogue import (
     CODECS,
     DEFAULT_FOR_SLICES,
@@ -28,6 +30,8 @@ from plica.image import Image
 from plica.latent import Latent, say_settings
 
 AUTO = "auto"
+THICK = 3
+"""How many times farther apart than their pixels slices are thick."""
 _OPTIONS_OF_THEIR_OWN = {"name": "--codec", "weights": "--weights", "device": "--device"}
 
 
@@ -60,6 +64,19 @@ class Chooser:
         """Refuse an unknown name, or a folder that is no codec, before any work begins."""
         if self.name != AUTO:
             find_offer(self.name.removeprefix(STITCHED))
+            self._say_which_of_two()
+
+    def _say_which_of_two(self) -> None:
+        """A name is the table's before it is a folder's: of one's own run both may be there."""
+        if self.quiet or self.name not in CODECS or not Path(self.name).is_dir():
+            return
+        from plica.codecs.directory import CARD
+
+        if Path(self.name, CARD).is_file():
+            print_note(
+                f"{self.name} is the codec that `plica codecs` lists; the folder here is "
+                f"-c ./{self.name}"
+            )
 
     def load_first(self) -> None:
         """Load the codec asked for before any image is read: weights, device and options.
@@ -79,13 +96,18 @@ class Chooser:
     def for_image(self, image: Image) -> Codec:
         """The codec to encode an image with."""
         codec = self._load(default_name(image) if self.name == AUTO else self.name)
-        limit = codec.card.extras.get("limit")
-        if self.name == AUTO and limit and not self.quiet and codec.card.name not in self._noted:
-            self._noted.add(codec.card.name)
-            print_note(
-                f"{codec.card.name}, chosen by auto: {limit}; -c {DEFAULT_FOR_SLICES} keeps more"
-            )
+        if self.name == AUTO and not self.quiet:
+            self._say_limits(codec.card, image)
         return codec
+
+    def _say_limits(self, card: CodecCard, image: Image) -> None:
+        """What a codec that nobody named is not for, and what is thick for it; once each."""
+        limits = {"limit": card.extras.get("limit"), "thick": _describe_thick(card, image)}
+        new = {name: limit for name, limit in limits.items() if limit and name not in self._noted}
+        self._noted.update(new)
+        if new:
+            said = ", ".join(new.values())
+            print_note(f"{card.name}, chosen by auto: {said}; -c {DEFAULT_FOR_SLICES} keeps more")
 
     def settle(self, latent: Latent) -> Latent:
         """The latent with the settings that are to decode it: its own, but for those asked for.
@@ -187,6 +209,15 @@ def check_word(option: str, word: str, words: Iterable[str]) -> None:
     advice = f"; did you mean {near[0]}?" if near else ""
     known = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
     raise SettingsError(f"{option} takes {known}, but got '{word}'{advice}")
+
+
+def _describe_thick(card: CodecCard, image: Image) -> str:
+    """What one code is of in millimetres, where slices lie much farther apart than their pixels."""
+    spacing = image.grid.spacing_mm
+    if card.dims != 3 or not image.grid.calibrated or max(spacing) < THICK * min(spacing):
+        return ""
+    cell = (f"{step * factor:.3g}" for step, factor in zip(spacing, card.factors, strict=True))
+    return f"not for thick slices (one code is of {' × '.join(cell)} mm here)"
 
 
 def _check_words(*given: tuple[str, str | None, tuple[str, ...]]) -> None:

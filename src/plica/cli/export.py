@@ -70,10 +70,12 @@ def export(
     if as_json:
         print_json(record)
     elif not quiet:
+        # A bare name would be the table's codec, where it has one of that name.
+        place = out if len(out.parts) > 1 else f"./{out}"
         rows = [
             ("weights after", f"{exported.step} steps"),
             *((one["metric"], _say_metric(one)) for one in exported.metrics),
-            ("load it", f'plica.load("{out}") or --codec {out}'),
+            ("load it", f'plica.load("{place}") or --codec {place}'),
             *([("on the hub", address)] if address else []),
         ]  # fmt: skip
         print_table(f"Exported {exported.card.name}", ("fact", "value"), rows)

@@ -124,7 +124,7 @@ def _say_that_it_starts(words: list[str]) -> None:
 
 def _describe_interruption(words: list[str]) -> str:
     if words[:2] == SLOW:  # interrupted at work, it says itself what became of that
-        return "interrupted; run the same again: it goes on with what there is"
+        return "interrupted before it encoded; run the same again: it goes on with what there is"
     return (
         "interrupted; what was finished is written: run the same again, with --resume where the "
         "command has it"

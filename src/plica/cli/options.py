@@ -242,7 +242,7 @@ Series = Annotated[
 UnitName = Annotated[
     str | None,
     typer.Option(
-        help="Unit of the values where the file does not say: HU, relative, display, …",
+        help="Unit of the values where the file does not say or says wrongly: HU, relative, …",
         show_default=False,
         rich_help_panel=READING,
         autocompletion=completing.units,

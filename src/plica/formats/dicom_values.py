@@ -229,7 +229,10 @@ def _ct_unit(header: Header, transform: Transform) -> tuple[Unit, list[str]]:
     if _is_capture(header):
         return Unit.DISPLAY, ["A CT screen capture: its values are not Hounsfield units."]
     said = f"its rescale type is {quote(kind, RESCALE_TYPES)}" if kind else "it states no rescale"
-    return Unit.RELATIVE, [f"A CT, but {said}: its values are not taken for Hounsfield units."]
+    return Unit.RELATIVE, [
+        f"A CT, but {said}: its values are not taken for Hounsfield units; --unit HU, in Python "
+        "unit='HU', says that they are."
+    ]
 
 
 def _pet_unit(header: Header) -> tuple[Unit, list[str]]:

@@ -77,10 +77,15 @@ class ReconstructionObjective:
         self._perceptual = perceptual
         self._tower = tower
         self._opponent = opponent
-        self._last = last_layer(network)
         self._trained = tuple(p for p in network.parameters() if p.requires_grad)
+        if not any(True for _ in network.parameters()):
+            raise SettingsError(
+                f"{type(network).__name__} has no parameters: steps find nothing for it, and its "
+                "weights come from a closed form; train a network that has some"
+            )
         if not self._trained:
             raise SettingsError("the network has no parameter that is trained: see start.train")
+        self._last = last_layer(network)
 
     # -- who is trained ----------------------------------------------------------------------
 
