@@ -7,7 +7,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
+from tests.formats.dicom_scenes import make_slice, save_all
 from typer.testing import CliRunner
 
 from plica.cli.encode import describe_losses
@@ -125,6 +127,30 @@ def test_reconstruct_measures_and_writes_residual_and_panel(volume, tmp_path):
     assert mae["unit"] == "HU"
     assert mae["value"] == pytest.approx(np.abs(decoded - source).mean(), rel=1e-5)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    said = nibabel.load(tmp_path / "r.nii.gz").header["descrip"].item().decode()
+    assert said.startswith("decoded by plica, ")
+    assert said.endswith(", less its source")
+
+
+def test_a_residual_as_dicom_says_that_it_is_one_and_has_no_window_of_the_source(tmp_path):
+    made = save_all(
+        [make_slice(2.0 * k, WindowCenter=323, WindowWidth=647) for k in range(4)], tmp_path / "ct"
+    )
+    done = run("reconstruct", made, "-o", tmp_path / "d.dcm", "-c", "linear-4x1-3d",
+               "--residual", tmp_path / "r.dcm")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    decoded, residual = (
+        pydicom.dcmread(next(path.glob("*.dcm")))
+        for path in (tmp_path / "d.dcm", tmp_path / "r.dcm")
+    )
+    assert (
+        residual.SeriesDescription == "Decoded by linear-4x1-3d, less its source, not for diagnosis"
+    )
+    assert (
+        "Decoded from a latent by linear-4x1-3d, less its source" in residual.DerivationDescription
+    )
+    assert decoded.get("WindowCenter") == 323
+    assert "WindowCenter" not in residual
 
 
 def test_compare_of_an_image_with_itself_finds_no_difference(volume):

@@ -1,5 +1,6 @@
 """Decoded DICOM joins the study it was made of, and no other patient's."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -130,8 +131,12 @@ def test_a_stranger_among_several_is_refused_before_anything_is_decoded(export, 
     assert done.exit_code == 1
     said = str(done.exception)
     assert "export holds 2 series of 2 patients, and none is the one this latent" in said
-    assert "zz: " in said
+    assert said.startswith("zz: ")
+    assert said.endswith("; nothing was written: decode what has none without --like")
     assert not (tmp_path / "out").exists()
+    shutil.copy(tmp_path / "latents/zz.latent", tmp_path / "latents/zzz.latent")
+    done = run("decode", tmp_path / "latents", "-o", tmp_path / "out", "--like", export)
+    assert "; 1 more of 4 has none there; nothing was written" in str(done.exception)
 
 
 def test_a_damaged_latent_is_said_to_be_one_and_the_others_join(export, tmp_path):

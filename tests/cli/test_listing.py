@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from tests.cli.exports import make_export, pack
-from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save
+from tests.formats.dicom_scenes import COLUMNS, ROWS, make_slice, save, save_all
 from typer.testing import CliRunner
 
 from plica.cli.listing import survey_export
@@ -80,6 +80,16 @@ def test_of_other_files_it_is_said_that_identity_is_not_looked_for(tmp_path):
     said = " ".join(run("inspect", tmp_path / "a.nii").stdout.split())
     assert "identity not looked for; of this format, descrip, aux_file" in said
     assert json.loads(run("inspect", tmp_path / "a.nii", "--json").stdout)["identity"] is None
+
+
+def test_a_single_series_is_described_where_it_was_asked_for(tmp_path):
+    named = save_all([make_slice(0, SeriesDescription="Doe^Jane follow-up")], tmp_path / "named")
+    said = run("inspect", named, "--descriptions").stdout
+    assert "Doe^Jane follow-up" in " ".join(said.split())
+    assert "Doe^Jane" not in run("inspect", named).output
+    bare = next(save_all([make_slice(0)], tmp_path / "bare").iterdir())
+    assert json.loads(run("inspect", bare, "--descriptions", "--json").stdout)["description"] == ""
+    assert "description none" in " ".join(run("inspect", bare, "--descriptions").stdout.split())
 
 
 def test_descriptions_are_said_where_they_were_asked_for(tree):

@@ -13,6 +13,9 @@ def test_what_was_not_looked_at_is_named():
         "unknown elements; what pixels, free texts and private or unknown elements say is not "
         "looked at"
     )
+    assert say_named(("facts about the patient",)).endswith(
+        "what pixels and free texts say is not looked at"
+    )
     assert say_named(()).startswith("no name, ID, birth date or address of a patient found; what")
 
 

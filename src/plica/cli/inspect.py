@@ -100,6 +100,9 @@ def inspect(
         facts, record = _describe_image(image), _record_image(image, named)
         reader = image.provenance.reader
         facts["identity"] = say_unsearched(reader) if named is None else say_named(named)
+        if descriptions and named is not None:
+            record["description"] = _find_description(file, image, max_bytes)
+            facts["description"] = record["description"] or "none"
     if as_json:
         print_json(record)
         return
@@ -209,6 +212,15 @@ def _find_named(file: Path, image: Image, max_bytes: int) -> Named:
     if find_format(image.provenance.reader) != "dicom":
         return None  # an empty tuple would say that there is none
     return find_identity(file, image.provenance.series, max_bytes=max_bytes)
+
+
+def _find_description(file: Path, image: Image, max_bytes: int) -> str:
+    """What the DICOM series that was read is called in its own words; "" if it is not."""
+    from plica.formats.dicom_survey import survey  # pydicom is there by now
+
+    found = survey(file, descriptions=True, max_bytes=max_bytes)
+    mark = image.provenance.series
+    return next((one.description for one in found.series if one.mark == mark), "")
 
 
 def _guess_format(file: Path) -> str:

@@ -29,6 +29,16 @@ NAMED = (
 _NAMED_DOUBTS = 3
 
 
+def _join_refusals(refused: Sequence[AmbiguousSource], of: int) -> AmbiguousSource:
+    """The first of them, how many more there are, and what to do where the rest could be done."""
+    others = len(refused) - 1
+    more = (
+        f"; {others} more of {of} {'has' if others == 1 else 'have'} none there" if others else ""
+    )
+    rest = "; nothing was written: decode what has none without --like" if of > 1 else ""
+    return AmbiguousSource(f"{refused[0]}{more}{rest}")
+
+
 def _say_doubt(names: Sequence[str], doubt: str) -> str:
     """That a source was found by its grid alone."""
     said = ", ".join(names[:_NAMED_DOUBTS])
@@ -93,18 +103,29 @@ class Joining:
                         f"{target}: only DICOM is written --like another: let its name end in "
                         ".dcm, or leave --like out"
                     )
-        doubts: dict[str, list[str]] = {}
-        for job in jobs if latents else ():
-            try:
-                record = read_header(job.source.path)
-            except (PlicaError, OSError):
-                continue  # decoding it says what is wrong
-            if doubt := self._refuse_stranger(job, record):
-                doubts.setdefault(doubt, []).append(job.source.name)
+        doubts = self._find_doubts(jobs) if latents else {}
         if jobs and not quiet:
             print_note(NAMED)
             for doubt, names in doubts.items():
                 print_note(_say_doubt(names, doubt))
+
+    def _find_doubts(self, jobs: Sequence[Job]) -> dict[str, list[str]]:
+        """What little speaks for the series of latents, and of which; strangers are refused."""
+        doubts: dict[str, list[str]] = {}
+        strangers: list[AmbiguousSource] = []
+        for job in jobs:
+            try:
+                record = read_header(job.source.path)
+            except (PlicaError, OSError):
+                continue  # decoding it says what is wrong
+            try:
+                if doubt := self._refuse_stranger(job, record):
+                    doubts.setdefault(doubt, []).append(job.source.name)
+            except AmbiguousSource as error:
+                strangers.append(error)
+        if strangers:
+            raise _join_refusals(strangers, len(jobs))
+        return doubts
 
     def _refuse_stranger(self, job: Job, record: dict[str, Any]) -> str:
         """Refuse a latent of another series, by name; say what little speaks for its own."""

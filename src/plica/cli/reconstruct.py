@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from plica.formats.doors import write
 from plica.formats.latents import to_image
 from plica.formats.limits import DEFAULT_MAX_BYTES
 from plica.formats.sources import Source
-from plica.image import Image, Unit
+from plica.image import Display, Image, Unit
 from plica.latent import Latent
 from plica.metrics.metric import Measurement, measure
 
@@ -217,10 +217,19 @@ def reconstruct(
 
 
 def subtract(decoded: Image, source: Image) -> Image:
-    """What decoding changed, value by value, in float32; NaN where a value is not finite."""
+    """What decoding changed, value by value, in float32; NaN where a value is not finite.
+
+    It says so of itself, and the source's window, which is for other values, is not its own.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         difference = decoded.pixels.astype(np.float32) - source.pixels.astype(np.float32)
-    return decoded.with_pixels(difference)
+    maker = decoded.provenance.decoder
+    return replace(
+        decoded,
+        pixels=difference,
+        display=Display(),
+        provenance=decoded.provenance.after(f"decoded by {maker}, less its source"),
+    )
 
 
 def ask_policy(

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 PATIENT = ("name", "ID", "birth date", "address")
 FREE_TEXTS, PRIVATE = "free texts", "private or unknown elements"
+FACTS = "facts about the patient"
 KINDS = (
     *PATIENT,
     "sex",
     "age",
-    "facts about the patient",
+    FACTS,
     "accession number",
     "study's ID",
     "numbers of visits and requests",
@@ -62,12 +63,13 @@ def say_named(named: Iterable[str], what: str = "the file names") -> str:
         'no name, ID, birth date or address of a patient found, but dates'
     """
     kinds = list(named)
-    unread = ["pixels", *(kind for kind in (FREE_TEXTS, PRIVATE) if kind in kinds)]
+    said = {*kinds, *([FREE_TEXTS] if FACTS in kinds else [])}  # such as comments on the patient
+    unread = ["pixels", *(kind for kind in (FREE_TEXTS, PRIVATE) if kind in said)]
     rest = f"; what {_join(unread, 'and')} say is not looked at"
     if set(kinds) & set(PATIENT):
         return f"{what} a patient ({', '.join(kinds)}){rest}"
-    said = f"no {_join(PATIENT, 'or')} of a patient found"
-    return said + (f", but {', '.join(kinds)}" if kinds else "") + rest
+    none = f"no {_join(PATIENT, 'or')} of a patient found"
+    return none + (f", but {', '.join(kinds)}" if kinds else "") + rest
 
 
 def say_unsearched(reader: str) -> str:
