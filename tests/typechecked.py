@@ -72,8 +72,8 @@ def find_hidden(tree: ast.Module) -> Iterator[tuple[str, object]]:
 def remember_what_fits() -> None:
     """Ask once for each class of plica whether it has all that a protocol of plica asks for.
 
-    Python asks each object anew for each attribute, properties and all, whenever one is handed on:
-    a fifteenth of all that the tests did. Objects of others are asked each time.
+    Python asks each object anew for each attribute, properties and all, whenever one is handed on.
+    Objects of others are asked each time.
     """
     ask, fit = typing._ProtocolMeta.__instancecheck__, set()
 

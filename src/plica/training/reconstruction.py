@@ -78,7 +78,7 @@ class ReconstructionObjective:
         self._tower = tower
         self._opponent = opponent
         self._trained = tuple(p for p in network.parameters() if p.requires_grad)
-        if not any(True for _ in network.parameters()):
+        if next(network.parameters(), None) is None:
             raise SettingsError(
                 f"{type(network).__name__} has no parameters: steps find nothing for it, and its "
                 "weights come from a closed form; train a network that has some"
