@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from plica.errors import PlicaError, UnknownName, WeightsError
+from plica.importing import no_search_for_garbage
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -123,7 +124,8 @@ class Registry(Mapping[str, str]):
         """
         module, _, attribute = self[name].partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            with no_search_for_garbage():
+                return getattr(importlib.import_module(module), attribute)
         except _BROKEN as error:
             if name not in self._others:
                 raise

@@ -15,6 +15,7 @@ from plica.codecs.card import LOADED_WITH, CodecCard, WeightsSource
 from plica.codecs.codec import RANDOM, Codec, Offer, Request
 from plica.errors import PlicaError, SettingsError, UnknownName
 from plica.image import Image
+from plica.importing import no_search_for_garbage
 from plica.latent import MOST_OF_SETTING
 from plica.registry import Registry
 
@@ -217,7 +218,8 @@ def load(
 def _build(chosen: Offer, request: Request) -> Codec:
     """The codec; what its build cannot make of the settings given is a sentence."""
     try:
-        return chosen.build(request)
+        with no_search_for_garbage():  # most builds are the first to import torch
+            return chosen.build(request)
     except (ValueError, TypeError) as error:
         if not request.options:
             raise  # nobody asked for anything: a fault of the build's own
