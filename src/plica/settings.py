@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ from plica.errors import SettingsError
 
 Settings = TypeVar("Settings")
 
+# Made once for each class: to make them takes ten times as long as to read a recipe.
+_reader: Callable[[Any], Any] = functools.cache(pydantic.TypeAdapter)
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 _BARE_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -64,9 +68,10 @@ def parse(cls: type[Settings], text: str) -> Settings:
     try:
         # JSON's strict mode knows tables, lists and strings as the forms of dataclasses, tuples
         # and paths, and nothing else; Python's would want the dataclass itself.
-        return pydantic.TypeAdapter(cls).validate_json(json.dumps(table, default=str), strict=True)
+        found: Settings = _reader(cls).validate_json(json.dumps(table, default=str), strict=True)
     except pydantic.ValidationError as error:
         raise SettingsError(_invalid_message(error)) from error
+    return found
 
 
 def to_toml(settings: Any) -> str:
@@ -117,7 +122,7 @@ def _choose_by_kind(kind: Any, value: Mapping[str, Any]) -> Any:
     Else a setting of another one would be taken for known, and then be ignored.
     """
     for part in typing.get_args(kind):
-        own = typing.get_type_hints(part).get("kind") if dataclasses.is_dataclass(part) else None
+        own = _hints(part).get("kind") if dataclasses.is_dataclass(part) else None
         if value.get("kind") in typing.get_args(own):
             return part
     return kind
@@ -126,7 +131,7 @@ def _choose_by_kind(kind: Any, value: Mapping[str, Any]) -> Any:
 def _fields_of(kind: Any) -> dict[str, Any]:
     """Settable fields, with their types, of the dataclass `kind` or of those in a union."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return {

@@ -6,6 +6,7 @@ layouts and noise for weights.
 
 import csv
 import dataclasses
+import functools
 import typing
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 from tests.contracts.small_cohorts import make_cohort
-from tests.networks.published import make_kl, make_weights_dir
+from tests.networks.published import make_biomedclip, make_kl, make_weights_dir
 
 import plica
-from plica.codecs import latentdiffusion
+from plica.codecs import latentdiffusion, pretrained
 from plica.codecs.directory import NETWORKS, PREPARATIONS, make_network
+from plica.networks.vision import VisionTower
 from plica.training import recipe as recipe_module
 from plica.training.assembly import Places, run_recipe
 from plica.training.export import export_run
@@ -39,6 +41,8 @@ COMPACT = {
 # They begin from published weights of natural images, and walk from weights of the same layout and
 # a quarter of the width.
 NARROW = {"kl-f4": (32, 64, 128), "kl-f8": (32, 64, 128, 128)}
+# They look through two layers of BiomedCLIP; tests/codecs/test_pretrained.py reads all twelve.
+DEPTH = 2
 BEGUN = {"medvae-4x3-2d": "kl-f4", "medvae-8x4-2d": "kl-f8"}
 
 
@@ -136,7 +140,8 @@ def test_rates_are_the_published_ones_for_each_image_of_a_step(name):
 @pytest.fixture(scope="session")
 def weights_dir(once):
     def make(folder: Path) -> None:
-        make_weights_dir(folder)
+        make_weights_dir(folder, ("vgg16", "lpips-vgg16"))
+        make_biomedclip(folder, depth=DEPTH)
         for name, codes in (("kl-f4", 3), ("kl-f8", 4)):
             make_kl(folder / name / "model.ckpt", widths=NARROW[name], codes=codes)
 
@@ -160,7 +165,9 @@ def smoke(once, shared, weights_dir):
         recipe = prepare(name, folder)
         dims = int(recipe.network.get("dims", 3))
         make_cohort(recipe, shared, folder / COHORT, dims=dims)
-        run_recipe(recipe, Places(folder / "run", weights_dir=weights_dir, device="cpu"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pretrained, "VisionTower", functools.partial(VisionTower, depth=DEPTH))
+            run_recipe(recipe, Places(folder / "run", weights_dir=weights_dir, device="cpu"))
 
     def walk(name: str) -> tuple[Recipe, Path]:
         folder = once(f"smoke-{name}", lambda folder: train(name, folder))

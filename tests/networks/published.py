@@ -65,10 +65,19 @@ def make_linear(name: str, folder: Path) -> Path:
     return path
 
 
-def make_biomedclip(folder: Path) -> Path:
-    """open_clip's checkpoint: the whole image tower, in half precision, and a little text."""
+def make_biomedclip(folder: Path, *, depth: int = 12) -> Path:
+    """open_clip's checkpoint: the image tower, in half precision, and a little text.
+
+    Args:
+        depth: How many of its twelve layers are there.
+    """
     shapes = json.loads((GOLDEN / "biomedclip.keys.json").read_text())
-    state = {f"visual.{key}": make_noise(key, tuple(shape)) for key, shape in shapes.items()}
+    left_out = tuple(f"trunk.blocks.{layer}." for layer in range(depth, 12))
+    state = {
+        f"visual.{key}": make_noise(key, tuple(shape))
+        for key, shape in shapes.items()
+        if not key.startswith(left_out)
+    }
     beside = {
         "logit_scale": torch.zeros(()),
         "text.proj.0.weight": torch.zeros(8, 8),
