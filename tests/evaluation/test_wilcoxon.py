@@ -34,6 +34,23 @@ def test_few_patients_tell_nothing():
     assert signed_rank(np.arange(1.0, 7.0), list("abcdef")) < 0.05
 
 
+@pytest.mark.parametrize("count", [6, 7, 8, 9, 14, 15])
+@pytest.mark.parametrize("equal", [True, False])
+def test_patients_who_differ_equally_much_share_ranks(count, equal):
+    """With few of them every fall of signs is tried; scipy's own test does so, far slower."""
+    d = np.random.default_rng(count).integers(-3, 6, count) + 0.5
+    d[:2] = 1.5, -1.5  # equal at least once
+    d = d if equal else d + np.arange(count) / 100
+    expected = scipy_stats.wilcoxon(d).pvalue
+
+    assert signed_rank(d, [str(n) for n in range(count)]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_thirteen_patients_who_differ_equally_much_are_no_approximation():
+    """One fall of signs of 2¹³ on either side."""
+    assert signed_rank(np.full(13, 2.0), list("abcdefghijklm")) == 2 / 2**13
+
+
 def test_noise_of_clustered_images_is_called_a_change_as_often_as_is_said():
     rng = np.random.default_rng(0)
     patients = [str(n) for n in range(15) for _ in range(6)]
