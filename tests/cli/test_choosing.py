@@ -49,20 +49,19 @@ def test_what_the_codec_chosen_by_auto_is_not_for_is_said_once(capsys, quiet):
     assert quiet or "not for small findings; -c compact-4x3-2d keeps more" in said
 
 
-def test_of_thick_slices_the_codec_chosen_by_auto_says_what_a_code_is_of(capsys):
+def test_of_thick_slices_the_codec_chosen_by_auto_folds_one_by_one_and_says_why(capsys):
     pixels = np.zeros((1, 8, 8, 8), np.int16)
     thick = Image(pixels, Grid.from_spacing((8, 8, 8), (0.5, 0.5, 4.2)), Unit.HU)
     unknown = replace(thick, grid=replace(thick.grid, calibrated=False))
     chooser = choose("auto", None, "cpu", None, {}, {}, quiet=False)
 
-    for image in (unknown, thick, thick):
-        chooser.for_image(image)
+    names = [chooser.for_image(image).card.name for image in (unknown, thick, thick)]
 
     said = " ".join(capsys.readouterr().err.split())
+    assert names == ["compact-4x1-3d", "compact-4x3-2d", "compact-4x3-2d"]
     assert said.count("not for small findings") == 1
-    assert (
-        said.count("not for thick slices (one code is of 2 × 2 × 16.8 mm here); -c compact-4") == 1
-    )
+    assert said.count("slices are thick (voxels of 0.5 × 0.5 × 4.2 mm)") == 1
+    assert "-c compact-4x1-3d makes fewer numbers" in said
 
 
 def test_a_folder_that_has_the_name_of_a_codec_is_said_to_be_another(capsys, tmp_path, monkeypatch):

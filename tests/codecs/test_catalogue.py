@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +98,24 @@ def test_only_slicing_codecs_can_be_stitched():
         load("stitched:identity")
 
 
-def test_the_default_codec_follows_the_images_dimensions():
-    for shape, name in (((8, 8, 1), "compact-4x3-2d"), ((8, 8, 2), "compact-4x1-3d")):
-        image = Image(np.zeros((1, *shape), np.int16), Grid.from_spacing(shape))
-        assert default_name(image) == name
+@pytest.mark.parametrize(
+    ("shape", "spacing", "name"),
+    [
+        ((8, 8, 1), (1, 1, 1), "compact-4x3-2d"),
+        ((8, 8, 2), (1, 1, 1), "compact-4x1-3d"),
+        ((8, 8, 2), (0.5, 0.5, 1.25), "compact-4x1-3d"),
+        ((8, 8, 2), (0.5, 0.5, 1.5), "compact-4x3-2d"),  # three times as far apart as pixels
+        ((8, 2, 8), (0.5, 4.0, 0.6), "compact-4x3-2d"),  # whichever way the slices lie
+        ((8, 8, 2), (0.5, 2.0, 2.0), "compact-4x1-3d"),  # long pixels are no thick slices
+    ],
+)
+def test_the_default_codec_follows_the_images_dimensions_and_slices(shape, spacing, name):
+    grid = Grid.from_spacing(shape, spacing)
+    image = Image(np.zeros((1, *shape), np.int16), grid)
+    assert default_name(image) == name
+    # where lengths are made up, they tell nothing of slices
+    unknown = replace(image, grid=replace(grid, calibrated=False))
+    assert default_name(unknown) == ("compact-4x1-3d" if shape[2] > 1 else "compact-4x3-2d")
 
 
 OURS = Path(plica.__file__).parents[1]

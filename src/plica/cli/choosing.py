@@ -20,6 +20,7 @@ from plica.codecs.catalogue import (
     STITCHED,
     default_name,
     find_offer,
+    has_thick_slices,
     load,
     split_options,
 )
@@ -30,8 +31,6 @@ from plica.image import Image
 from plica.latent import Latent, say_settings
 
 AUTO = "auto"
-THICK = 3
-"""How many times farther apart than their pixels slices are thick."""
 _OPTIONS_OF_THEIR_OWN = {"name": "--codec", "weights": "--weights", "device": "--device"}
 
 
@@ -97,17 +96,23 @@ class Chooser:
         """The codec to encode an image with."""
         codec = self._load(default_name(image) if self.name == AUTO else self.name)
         if self.name == AUTO and not self.quiet:
-            self._say_limits(codec.card, image)
+            self._say_choice(codec.card, image)
         return codec
 
-    def _say_limits(self, card: CodecCard, image: Image) -> None:
-        """What a codec that nobody named is not for, and what is thick for it; once each."""
-        limits = {"limit": card.extras.get("limit"), "thick": _describe_thick(card, image)}
-        new = {name: limit for name, limit in limits.items() if limit and name not in self._noted}
-        self._noted.update(new)
-        if new:
-            said = ", ".join(new.values())
-            print_note(f"{card.name}, chosen by auto: {said}; -c {DEFAULT_FOR_SLICES} keeps more")
+    def _say_choice(self, card: CodecCard, image: Image) -> None:
+        """What a codec that nobody named is not for, or why it was chosen; each once."""
+        limit, said = card.extras.get("limit"), ""
+        if limit:
+            said = f"{limit}; -c {DEFAULT_FOR_SLICES} keeps more"
+        elif has_thick_slices(image):
+            apart = " × ".join(f"{step:.3g}" for step in image.grid.spacing_mm)
+            said = (
+                f"slices are thick (voxels of {apart} mm) and are folded one by one; "
+                f"-c {DEFAULT_FOR_VOLUMES} makes fewer numbers, and keeps little of them"
+            )
+        if said and card.name not in self._noted:
+            self._noted.add(card.name)
+            print_note(f"{card.name}, chosen by auto: {said}")
 
     def settle(self, latent: Latent) -> Latent:
         """The latent with the settings that are to decode it: its own, but for those asked for.
@@ -209,15 +214,6 @@ def check_word(option: str, word: str, words: Iterable[str]) -> None:
     advice = f"; did you mean {near[0]}?" if near else ""
     known = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
     raise SettingsError(f"{option} takes {known}, but got '{word}'{advice}")
-
-
-def _describe_thick(card: CodecCard, image: Image) -> str:
-    """What one code is of in millimetres, where slices lie much farther apart than their pixels."""
-    spacing = image.grid.spacing_mm
-    if card.dims != 3 or not image.grid.calibrated or max(spacing) < THICK * min(spacing):
-        return ""
-    cell = (f"{step * factor:.3g}" for step, factor in zip(spacing, card.factors, strict=True))
-    return f"not for thick slices (one code is of {' × '.join(cell)} mm here)"
 
 
 def _check_words(*given: tuple[str, str | None, tuple[str, ...]]) -> None:

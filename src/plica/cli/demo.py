@@ -21,7 +21,7 @@ from plica.cli.console import (
 from plica.cli.jobs import refuse_place
 from plica.cli.samples import Sample, find_packaged, find_radiographs
 from plica.cli.writing import draw_panel, ending_for
-from plica.codecs.catalogue import default_name, load
+from plica.codecs.catalogue import DEFAULT_FOR_VOLUMES, default_name, load
 from plica.errors import OutputError
 from plica.formats.doors import read, write
 from plica.formats.latents import to_image
@@ -133,7 +133,7 @@ def _show(sample: Sample, out: Path) -> list[Row]:
     chosen = default_name(image)
     others = (
         ["linear-4x1-3d", "bicubic-4x-3d"]
-        if image.is_volume
+        if chosen == DEFAULT_FOR_VOLUMES
         else ["linear-4x3-2d", "bicubic-4x-2d"]
     )
     return [

@@ -47,8 +47,8 @@ CodecName = Annotated[
         "--codec",
         "-c",
         help="A codec's name (see `plica codecs`) or the folder of a trained one. "
-        "auto: compact-4x3-2d for single slices, compact-4x1-3d for volumes, which is not "
-        "for small findings.",
+        "auto: compact-4x3-2d for single slices and for volumes of thick ones, compact-4x1-3d for "
+        "other volumes, which is not for small findings.",
         rich_help_panel=CODEC,
         autocompletion=completing.codecs_or_auto,
     ),

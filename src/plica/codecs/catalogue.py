@@ -59,6 +59,8 @@ _THICK = (
 )
 _OF_SLICES = ("lesions_kept",)
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
+THICK = 3
+"""How many times as far apart as their pixels slices are thick."""
 DRAWN = " (random weights)"
 """At the end of a codec's name: its weights were drawn, and it keeps nothing of an image."""
 _RUNNING = ("tile", "progress", "memory", "device_memory", "tiling")  # fields of `Running`
@@ -355,5 +357,21 @@ def _refuse_stitching(card: CodecCard) -> UnknownName:
 
 
 def default_name(image: Image) -> str:
-    """The codec used where none was named: works offline, weights inside the package."""
-    return DEFAULT_FOR_VOLUMES if image.is_volume else DEFAULT_FOR_SLICES
+    """The codec used where none was named: works offline, weights inside the package.
+
+    That of slices also for volumes of thick ones: a codec of volumes folds several into one.
+    """
+    deep = image.is_volume and not has_thick_slices(image)
+    return DEFAULT_FOR_VOLUMES if deep else DEFAULT_FOR_SLICES
+
+
+def has_thick_slices(image: Image) -> bool:
+    """Whether slices lie `THICK` times as far apart as their pixels or more, as far as is known.
+
+    Examples:
+        >>> grid = plica.Grid.from_spacing((4, 4, 4), (0.5, 0.5, 4.2))
+        >>> has_thick_slices(plica.Image(np.zeros((1, 4, 4, 4), np.int16), grid))
+        True
+    """
+    _, pixel, apart = sorted(image.grid.spacing_mm)
+    return image.is_volume and image.grid.calibrated and apart >= THICK * pixel
