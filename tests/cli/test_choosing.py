@@ -61,7 +61,7 @@ def test_of_thick_slices_the_codec_chosen_by_auto_folds_one_by_one_and_says_why(
     assert names == ["compact-4x1-3d", "compact-4x3-2d", "compact-4x3-2d"]
     assert said.count("not for small findings") == 1
     assert said.count("slices are thick (voxels of 0.5 × 0.5 × 4.2 mm)") == 1
-    assert "-c compact-4x1-3d makes fewer numbers" in said
+    assert "-c compact-4x1-3d makes fewer numbers, and blurs" in said
 
 
 def test_a_folder_that_has_the_name_of_a_codec_is_said_to_be_another(capsys, tmp_path, monkeypatch):

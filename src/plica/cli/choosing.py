@@ -108,7 +108,7 @@ class Chooser:
             apart = " × ".join(f"{step:.3g}" for step in image.grid.spacing_mm)
             said = (
                 f"slices are thick (voxels of {apart} mm) and are folded one by one; "
-                f"-c {DEFAULT_FOR_VOLUMES} makes fewer numbers, and keeps little of them"
+                f"-c {DEFAULT_FOR_VOLUMES} makes fewer numbers, and blurs such slices"
             )
         if said and card.name not in self._noted:
             self._noted.add(card.name)
