@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -155,6 +156,16 @@ def test_all_tasks_of_a_dead_worker_come_back_and_nobody_is_blamed_alone(order, 
     assert not crew.submit(Task("u", ITEMS))  # it has enough to do
     assert crew.collect(0.1) == [Death("s", (), False, "no memory"),
                                  Death("t", (), False, "no memory")]  # fmt: skip
+
+
+def test_a_worker_is_alone_with_a_series_that_is_suspected(order, monkeypatch):
+    suspect = tuple(replace(item, suspect=True) for item in ITEMS)
+    crew = hire(Ray(None, Made("s", ())), order, monkeypatch)
+    assert crew.submit(Task("s", suspect))
+    assert not crew.submit(Task("t", ITEMS))
+    assert crew.collect(0.1) == [Made("s", ())]
+    assert crew.submit(Task("t", ITEMS))
+    assert not crew.submit(Task("s", suspect))
 
 
 def test_a_worker_that_dies_takes_no_task_of_another_with_it(order, monkeypatch):

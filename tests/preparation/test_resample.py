@@ -103,7 +103,11 @@ def test_labels_take_the_nearest_voxel_and_invent_no_class():
 def test_the_same_spacing_changes_nothing():
     image = make(np.zeros((3, 4, 5)), spacing=(0.7, 0.7, 2))
 
-    assert Resample((0.7, 0.7, 2.0)).apply(image)[0] is image
+    prepared, _, back = there_and_back(Resample((0.7, 0.7, 2.0)), image)
+
+    assert prepared is image
+    assert back.grid == image.grid
+    assert np.array_equal(back.pixels, image.pixels)
 
 
 def test_a_picture_of_unknown_pixel_size_is_refused():
