@@ -65,7 +65,7 @@ def compare_reports(
 
     Example: plica evaluate compare report-before/ report-after/ -o changes/
     """  # fmt: skip
-    need("comparing reports", "scipy")
+    need("comparing reports", "scipy", *(["matplotlib"] if out is not None else []))
     if (first_codec is None) != (second_codec is None):
         raise SettingsError("--first and --second name a codec each: give both, or none")
     if out is not None:

@@ -107,7 +107,7 @@ def faithfulness(
     Example: plica evaluate faithfulness images/ -c bicubic-4x-2d compact-4x3-2d -o report
     """  # fmt: skip
     Existing(overwrite, resume)  # refuses both
-    need("judging faithfulness", "scipy", *(["skimage"] if control else []))
+    need("judging faithfulness", "scipy", "matplotlib", *(["skimage"] if control else []))
     controls, cut = _check_controls(control), j.parse_crop(crop)
     Plan(  # refuses what cannot be
         tuple(diameter or (1.0,)), tuple(contrast or (1.0,)), tissue=lesions_in

@@ -109,7 +109,7 @@ def reconstruction(
 
     Example: plica evaluate reconstruction images/ -c bicubic-4x-2d compact-4x3-2d -o report
     """  # fmt: skip
-    need("judging reconstructions", "scipy")
+    need("judging reconstructions", "scipy", "matplotlib")
     manner = Manner(as_json, quiet)
     Existing(overwrite, resume)  # refuses both
     refuse_report(out, overwrite=overwrite, resume=resume)

@@ -114,7 +114,7 @@ def segmentation(
     begun = time.perf_counter()
     silent = as_json or quiet
     arms = _name_arms(view or (), strength or ())
-    need("judging segmentations", "scipy")
+    need("judging segmentations", "scipy", "matplotlib")
     refuse_missing(source)
     refuse_folder(out, overwrite=overwrite)
     chooser = choose(codec, weights, device, settings, {}, {}, quiet=silent)
