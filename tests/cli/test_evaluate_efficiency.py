@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from plica.cli import needing
 from plica.cli.main import main
-from plica.errors import MissingExtra
 from plica.evaluation.storage import Match, Point
 from plica.formats.doors import write
 from plica.grid import Grid
@@ -191,10 +191,7 @@ def test_what_cannot_be_stored_is_an_error_of_the_codec_that_takes_it(tmp_path, 
 
 
 def test_a_missing_extra_is_said_before_any_work(cohort, capsys, monkeypatch):
-    def missing(*_, **__):
-        raise MissingExtra("drawing charts", "matplotlib", "eval")
-
-    monkeypatch.setattr("plica.cli.evaluate_efficiency.import_matplotlib", missing)
+    monkeypatch.setattr(needing, "find_spec", lambda name: None)
     code, _, err = run(capsys, cohort, "-c", "bicubic-4x-2d", *SMALL)
     assert code == 1
     assert "plica[eval]" in err

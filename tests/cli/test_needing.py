@@ -34,6 +34,16 @@ def test_it_is_named_with_its_extra_and_nothing_is_read_or_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_probing_is_refused_before_hours_of_fitting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(needing, "find_spec", lambda name: None)
+
+    words = ["cases.csv", "-c", "identity", "--label", "class", "-o", "report"]
+    done = CliRunner().invoke(app, ["evaluate", "probe", *words])
+
+    assert "probing needs the package 'matplotlib'" in str(done.exception)
+
+
 def test_a_comparison_that_is_printed_alone_needs_no_charts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = needing.find_spec

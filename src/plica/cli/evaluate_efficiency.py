@@ -24,13 +24,13 @@ from plica.cli.console import (
 )
 from plica.cli.contenders import Contender, load_contenders, name_contenders
 from plica.cli.jobs import Existing, Manner
+from plica.cli.needing import need
 from plica.cli.resuming import refuse_report
 from plica.cli.standing import name_cohort, say_machine, say_versions
 from plica.cli.storing import MOST_PIXELS, STANDARDS, Storing, keep_all, load_standards
 from plica.codecs.budget import parse_memory
 from plica.codecs.device import choose_device
 from plica.errors import SettingsError
-from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.efficiency import (
     GIGA,
     HRNET,
@@ -187,7 +187,7 @@ def efficiency(
     )  # fmt: skip
     storing = None
     if "storage" in stages and cohort is not None:
-        import_matplotlib()  # before hours of work, not after them
+        need("the chart of bytes", "matplotlib")
         protocol = read_protocol(DEFAULT)
         selection = select(
             protocol, read_cohort(cohort), split=split, groups=group, limit=limit or None

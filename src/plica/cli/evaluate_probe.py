@@ -11,6 +11,7 @@ from plica.cli import completing
 from plica.cli import judging_options as j
 from plica.cli import options as o
 from plica.cli.jobs import Existing
+from plica.cli.needing import need
 from plica.cli.posing import Asked, follow
 from plica.cli.probe_reports import Manner, judge_cohort, judge_table
 from plica.cli.probe_tables import (
@@ -21,7 +22,6 @@ from plica.cli.probe_tables import (
 )
 from plica.cli.standing import name_cohort
 from plica.errors import SettingsError
-from plica.evaluation.drawing import import_matplotlib
 from plica.evaluation.record import read_record
 from plica.evaluation.tasks import read_task
 from plica.training.cohorts import read_cohort
@@ -217,7 +217,7 @@ def probe(
 
     Example: plica evaluate probe cases.csv --codec bicubic-4x-2d --label class --size 256x256 -o r/
     """
-    import_matplotlib()  # before hours of fitting
+    need("probing", "matplotlib")
     Existing(overwrite, resume)  # refuses both
     if not codec:
         raise SettingsError("no codec to judge: name some, such as --codec bicubic-4x-2d linear-*")

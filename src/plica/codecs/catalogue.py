@@ -52,14 +52,14 @@ CODECS = Registry(
 )  # fmt: skip
 
 STITCHED = "stitched:"
-_THICK = (
+_LIMIT_OF_STITCHED = (
     "codes of neighbouring slices are interpolated, and what slices do not share is lost: "
     "the thicker they are, the more; not for thick slices. What was measured in training is of "
     "single slices"
 )
 _OF_SLICES = ("lesions_kept",)
 DEFAULT_FOR_SLICES, DEFAULT_FOR_VOLUMES = "compact-4x3-2d", "compact-4x1-3d"
-THICK = 3
+_THICK = 3
 """How many times as far apart as their pixels slices are thick."""
 DRAWN = " (random weights)"
 """At the end of a codec's name: its weights were drawn, and it keeps nothing of an image."""
@@ -346,7 +346,7 @@ def _stitch_card(card: CodecCard) -> CodecCard:
         summary=f"{card.name} slice by slice, its codes interpolated along the third axis.",
         dims=3,
         tileable=False,
-        extras={**kept, "stitched": True, "limit": "; ".join([*limits, _THICK])},
+        extras={**kept, "stitched": True, "limit": "; ".join([*limits, _LIMIT_OF_STITCHED])},
     )
 
 
@@ -366,7 +366,7 @@ def default_name(image: Image) -> str:
 
 
 def has_thick_slices(image: Image) -> bool:
-    """Whether slices lie `THICK` times as far apart as their pixels or more, as far as is known.
+    """Whether slices lie three times as far apart as their pixels or more, as far as is known.
 
     Examples:
         >>> grid = plica.Grid.from_spacing((4, 4, 4), (0.5, 0.5, 4.2))
@@ -374,4 +374,4 @@ def has_thick_slices(image: Image) -> bool:
         True
     """
     _, pixel, apart = sorted(image.grid.spacing_mm)
-    return image.is_volume and image.grid.calibrated and apart >= THICK * pixel
+    return image.is_volume and image.grid.calibrated and apart >= _THICK * pixel
